@@ -1,0 +1,100 @@
+//! What can happen to a pipeline: commands from the API and answers from providers. The engine takes one at a time.
+
+use crate::action::{Outcome, Progress, SourceRevisionOverride};
+use crate::declaration::{PipelineDeclaration, RetryMode};
+use crate::ids::{ActionExecutionId, ActionName, ExecutionId, StageName};
+use crate::state::Trigger;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TransitionType {
+    Inbound,
+    Outbound,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// StartPipelineExecution, CreatePipeline's first run, a trigger.
+    ExecutionRequested {
+        trigger: Trigger,
+        variables: Vec<(String, String)>,
+        source_overrides: Vec<SourceRevisionOverride>,
+    },
+    /// The provider acknowledged the start or told of progress; the work goes on.
+    ActionProgressed {
+        execution: ExecutionId,
+        action: ActionExecutionId,
+        progress: Progress,
+    },
+    /// The provider's last word. `Outcome::Pending` and `Unavailable` never arrive here.
+    ActionFinished {
+        execution: ExecutionId,
+        action: ActionExecutionId,
+        outcome: Outcome,
+    },
+    /// The action's deadline passed.
+    ActionTimedOut {
+        execution: ExecutionId,
+        action: ActionExecutionId,
+    },
+    ApprovalAnswered {
+        stage: StageName,
+        action: ActionName,
+        token: String,
+        approved: bool,
+        summary: String,
+        answered_by: String,
+    },
+    StopRequested {
+        execution: ExecutionId,
+        abandon: bool,
+        reason: Option<String>,
+        requested_by: String,
+    },
+    StageRetryRequested {
+        execution: ExecutionId,
+        stage: StageName,
+        mode: RetryMode,
+    },
+    TransitionChanged {
+        stage: StageName,
+        transition: TransitionType,
+        enabled: bool,
+        reason: Option<String>,
+        changed_by: String,
+    },
+    /// UpdatePipeline: the gate moves to the new version, running executions end as AWS ends them.
+    DefinitionUpdated {
+        declaration: Box<PipelineDeclaration>,
+    },
+    /// DeletePipeline: nothing new starts; what runs is abandoned.
+    PipelineDeleted,
+}
+
+/// Why the engine refuses a command. Each maps to one AWS error code at the edge.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("{0}")]
+    Validation(String),
+    #[error("{0}")]
+    Conflict(String),
+    #[error("{0}")]
+    StageNotFound(String),
+    #[error("{0}")]
+    ActionNotFound(String),
+    #[error("{0}")]
+    PipelineExecutionNotFound(String),
+    #[error("{0}")]
+    PipelineExecutionNotStoppable(String),
+    #[error("{0}")]
+    DuplicatedStopRequest(String),
+    #[error("{0}")]
+    InvalidApprovalToken(String),
+    #[error("{0}")]
+    ApprovalAlreadyCompleted(String),
+    #[error("{0}")]
+    StageNotRetryable(String),
+    #[error("{0}")]
+    NotLatestPipelineExecution(String),
+    #[error("{0}")]
+    ConcurrentPipelineExecutionsLimitExceeded(String),
+}
