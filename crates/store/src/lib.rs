@@ -1,1 +1,29 @@
-//! Placeholder header; replaced with the room's purpose.
+//! Durable state behind narrow traits: documents for the embedded services; pipelines, executions, actions, history and
+//! the outbox for the orchestrator. Two backends, memory and SQLite, held to one contract suite.
+//!
+//! This crate stores what others decided. It must not decide anything about a pipeline, must not speak HTTP, and must
+//! not read a clock: every time it stores or compares is an argument. Stored shapes carry a format version and stop
+//! here.
+
+pub mod documents;
+mod error;
+pub mod limits;
+mod memory;
+mod sqlite;
+
+#[cfg(test)]
+mod contract;
+
+pub use documents::{Document, Documents, DocumentsExt, Expect, Key, Scan, Write};
+pub use error::{Row, StoreError};
+pub use memory::MemoryStore;
+pub use sqlite::{SqliteOptions, SqliteStore, WriteCounters};
+
+/// A stored value together with the version a later write must expect in order to replace exactly it.
+///
+/// Versions only ever grow, across deletion and re-creation too, so an old version can never match a new value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versioned<T> {
+    pub value: T,
+    pub version: u64,
+}

@@ -1,0 +1,23 @@
+//! Every limit of the store, in one place. A request past one is refused with [`crate::StoreError::TooLarge`], never
+//! cut short in silence.
+
+/// Rows one scan or page may ask for; whoever wants more pages by key.
+pub const PAGE_MAX: usize = 10_000;
+/// Bytes in one stored body.
+pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes in a collection, partition or key (an S3 key alone may have 1,024, and is escaped by its owner).
+pub const KEY_BYTES_MAX: usize = 8 * 1024;
+/// Rows one atomic command may write.
+pub const COMMAND_WRITES_MAX: usize = 10_000;
+/// Commands that wait for the writer before senders are held back.
+pub const WRITE_QUEUE_MAX: usize = 4_096;
+/// Commands that share one transaction. Large enough to hide the sync, small enough to keep its latency low.
+pub const GROUP_MAX: usize = 512;
+/// Read-only connections, and with them reads that run at the same time.
+pub const READERS_MAX: usize = 4;
+/// Pages in the write-ahead log after which the background checkpoint is nudged, and again at each multiple.
+pub const WAL_NUDGE_PAGES: u32 = 1_000;
+/// Pages in the write-ahead log after which the writer itself checkpoints, so that the log starts over.
+pub const WAL_RESET_PAGES: u32 = 8_000;
+/// Prepared statements each connection keeps.
+pub const STATEMENTS_MAX: usize = 128;
