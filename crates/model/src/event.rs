@@ -97,4 +97,8 @@ pub enum Rejection {
     NotLatestPipelineExecution(String),
     #[error("{0}")]
     ConcurrentPipelineExecutionsLimitExceeded(String),
+    /// Ours, not the caller's: a row the decision needs was not loaded, or a status change that must never happen was
+    /// asked for. Nothing is changed; the edge answers InternalFailure.
+    #[error("internal failure: {0}")]
+    Internal(String),
 }

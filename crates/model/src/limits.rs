@@ -8,6 +8,8 @@ pub const ACTIONS_PER_STAGE_MAX: usize = 100;
 pub const ACTIONS_PER_PIPELINE_MAX: usize = 1000;
 pub const PIPELINES_PER_REGION_MAX: usize = 1000;
 pub const EXECUTIONS_ACTIVE_MAX: usize = 50;
+/// Actions of one PARALLEL execution that run at once.
+pub const PARALLEL_ACTIONS_MAX: usize = 5;
 pub const OUTPUT_VARIABLES_BYTES_MAX: usize = 122_880;
 pub const RESOLVED_CONFIGURATION_BYTES_MAX: usize = 100 * 1024;
 pub const TAGS_MAX: usize = 50;

@@ -276,8 +276,8 @@ pub struct Gate {
     pub stages: Vec<StageGate>,
     /// Executions that have not ended (SUPERSEDED and QUEUED), oldest first.
     pub active: Vec<ExecutionId>,
-    /// How many PARALLEL executions have not ended.
-    pub parallel_active: u32,
+    /// PARALLEL executions that have not ended, oldest first: counted for the cap, found when the pipeline goes.
+    pub parallel: Vec<ExecutionId>,
 }
 
 impl Gate {
