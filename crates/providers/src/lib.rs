@@ -1,1 +1,24 @@
-//! Placeholder header; replaced with the room's purpose.
+//! The catalogue: one file per action provider, each a declarative entry plus start, poll and stop, written against AWS
+//! APIs through the official SDK crates. "Local" is only an endpoint: a [`realm::Realm`] says where the services are.
+//!
+//! Nothing here sees the store, the engine or a pipeline's state. A provider is given an
+//! [`ActionInvocation`](towpath_model::action::ActionInvocation) and answers with an
+//! [`Outcome`](towpath_model::action::Outcome).
+
+pub mod catalogue;
+pub mod docs;
+pub mod limits;
+pub mod manual_approval;
+pub mod problem;
+pub mod provider;
+pub mod realm;
+pub mod rehearsal;
+pub mod session;
+
+pub use catalogue::{Catalogue, Settings};
+pub use provider::{Call, Provider};
+pub use realm::{Endpoints, Realm, RealmKind, RealmSettings};
+
+// What whoever assembles a realm has to name.
+pub use aws_credential_types::Credentials;
+pub use aws_smithy_runtime_api::client::http::SharedHttpClient;

@@ -1,0 +1,44 @@
+//! The list of providers, in alphabetical order. Nothing registers itself: a provider is in the product when it is here.
+
+use std::collections::BTreeMap;
+
+use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes, Category};
+
+use crate::manual_approval::ManualApproval;
+use crate::provider::Provider;
+use crate::rehearsal::Rehearsal;
+
+/// Which providers the catalogue holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// The scriptable fake provider is switched on.
+    pub rehearsal: bool,
+}
+
+pub struct Catalogue {
+    providers: BTreeMap<ActionTypeId, Box<dyn Provider>>,
+}
+
+impl Catalogue {
+    pub fn new(settings: Settings) -> Self {
+        let mut list: Vec<Box<dyn Provider>> = vec![Box::new(ManualApproval::new())];
+        if settings.rehearsal {
+            list.extend(Rehearsal::CATEGORIES.map(|c: Category| Box::new(Rehearsal::new(c)) as Box<dyn Provider>));
+        }
+        Self { providers: list.into_iter().map(|p| (p.entry().id.clone(), p)).collect() }
+    }
+
+    pub fn get(&self, id: &ActionTypeId) -> Option<&dyn Provider> {
+        self.providers.get(id).map(AsRef::as_ref)
+    }
+}
+
+impl ActionTypes for Catalogue {
+    fn find(&self, id: &ActionTypeId) -> Option<&ActionTypeEntry> {
+        self.get(id).map(Provider::entry)
+    }
+
+    fn all(&self) -> Vec<&ActionTypeEntry> {
+        self.providers.values().map(|p| p.entry()).collect()
+    }
+}

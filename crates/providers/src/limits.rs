@@ -1,0 +1,39 @@
+//! Every bound this crate keeps, in one place.
+
+use std::time::Duration;
+
+/// Attempts the SDK makes for one call before the provider answers `Unavailable`.
+pub const ATTEMPTS_MAX: u32 = 5;
+/// First pause between two attempts; the SDK adds jitter and doubles it.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Silence after a control call was sent.
+pub const READ_TIMEOUT: Duration = Duration::from_mins(1);
+/// Silence after an S3 call was sent: a server-side copy of 5 GB answers only when it is done.
+pub const S3_READ_TIMEOUT: Duration = Duration::from_mins(15);
+
+/// A role session is renewed when it has less than this left, so that no call starts with credentials about to end.
+pub const SESSION_MARGIN_MS: i64 = 5 * 60 * 1000;
+/// Role sessions and clients a realm remembers.
+pub const SESSIONS_MAX: usize = 1024;
+/// STS's bound on `RoleSessionName`.
+pub const SESSION_NAME_CHARS_MAX: usize = 64;
+
+/// CopyObject's own limit; larger objects are copied in parts.
+pub const COPY_WHOLE_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
+/// A part of a server-side copy of a larger object.
+pub const COPY_PART_BYTES: u64 = 1024 * 1024 * 1024;
+/// A part of an upload. The parts an action holds in memory at once are bounded by this and the two counts below.
+pub const UPLOAD_PART_BYTES: usize = 8 * 1024 * 1024;
+/// Files uploaded at once by one deploy.
+pub const UPLOADS_AT_ONCE: usize = 8;
+/// Files of more than one part uploaded at once by one deploy.
+pub const LARGE_UPLOADS_AT_ONCE: usize = 2;
+/// S3's bound on the parts of one upload.
+pub const PARTS_MAX: u64 = 10_000;
+
+/// CodeBuild's bound on `idempotencyToken`.
+pub const IDEMPOTENCY_TOKEN_CHARS_MAX: usize = 64;
+/// The longest `Seconds` of a rehearsed action: one day.
+pub const REHEARSAL_SECONDS_MAX: f64 = 86_400.0;

@@ -1,0 +1,52 @@
+//! What a provider is: the contract every file of the catalogue keeps.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use towpath_model::action::{ActionInvocation, Outcome, Progress};
+use towpath_model::catalogue::ActionTypeEntry;
+use towpath_model::time::Clock;
+
+use crate::realm::{Realm, RealmKind};
+
+/// What surrounds one call of a provider.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// Where the action's own service is.
+    pub realm: &'a Realm,
+    /// Where the pipeline's artifact store is.
+    pub artifacts: &'a Realm,
+    pub clock: &'a dyn Clock,
+    /// A directory for temporary files; what a provider leaves there it does not need again.
+    pub scratch: &'a Path,
+}
+
+/// One action provider.
+///
+/// Every method may be called again after a crash at any point: `start` with the same invocation has the effect that
+/// `entry().repeat` declares, `poll` works with nothing but the invocation and the stored progress, `stop` succeeds on
+/// work that is over or never began. No method sleeps for longer than the SDK's retries; waiting is `Pending` and
+/// `poll_interval`.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    fn entry(&self) -> &ActionTypeEntry;
+
+    async fn start(&self, cx: &Call<'_>, action: &ActionInvocation) -> Outcome;
+
+    /// Asks how work that answered `Pending` goes on. The answered progress replaces the stored one.
+    async fn poll(&self, cx: &Call<'_>, action: &ActionInvocation, progress: &Progress) -> Outcome;
+
+    /// Ends what it can; the reason why it could not, otherwise.
+    async fn stop(&self, cx: &Call<'_>, action: &ActionInvocation, progress: &Progress) -> Result<(), String>;
+
+    /// How long to wait before the next poll; `polls` have been made already.
+    fn poll_interval(&self, cx: &Call<'_>, _action: &ActionInvocation, _progress: &Progress, polls: u32) -> Duration {
+        let (first, last) = match cx.realm.kind() {
+            RealmKind::Embedded => (Duration::from_millis(20), Duration::from_secs(1)),
+            RealmKind::Aws | RealmKind::Other => (Duration::from_secs(2), Duration::from_secs(15)),
+        };
+        // Half as long again each time; 2^32 doublings never happen, the cap is reached within a dozen.
+        first.mul_f64(1.5_f64.powi(i32::try_from(polls.min(32)).unwrap_or(32))).min(last)
+    }
+}
