@@ -1,2 +1,49 @@
-//! Development tasks.
-fn main() {}
+//! Development tasks, run as `cargo xtask COMMAND`. Each command is one file with a `run` function and one line below.
+//! Nothing here is part of the product.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
+
+mod generate;
+mod generate_model;
+mod generate_render;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What a command answers: its exit code, or a message for the person who ran it.
+type Outcome = Result<ExitCode, String>;
+
+struct Command {
+    name: &'static str,
+    usage: &'static str,
+    run: fn(&Path, &[String]) -> Outcome,
+}
+
+/// Every command, alphabetically.
+const COMMANDS: &[Command] = &[Command {
+    name: "generate",
+    usage: "generate [--check]   write crates/wire/src/generated from models/",
+    run: generate::run,
+}];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some(command) = arguments.first().and_then(|name| COMMANDS.iter().find(|c| c.name == name)) else {
+        eprintln!("usage: cargo xtask COMMAND");
+        for command in COMMANDS {
+            eprintln!("  {}", command.usage);
+        }
+        return ExitCode::from(2);
+    };
+    match (command.run)(&workspace_root(), &arguments[1..]) {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("xtask {}: {message}", command.name);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace is the parent of this crate, wherever it was cloned.
+fn workspace_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
