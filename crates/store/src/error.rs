@@ -9,12 +9,25 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Row {
     Document,
+    Gate,
+    /// The (scope, name) of a new gate is taken.
+    PipelineName,
+    Definition,
+    Execution,
+    Task,
+    RequestToken,
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Document => "document",
+            Self::Gate => "pipeline",
+            Self::PipelineName => "pipeline name",
+            Self::Definition => "pipeline definition",
+            Self::Execution => "execution",
+            Self::Task => "task",
+            Self::RequestToken => "request token",
         })
     }
 }
@@ -75,6 +88,10 @@ impl StoreError {
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict { .. })
+    }
+
+    pub(crate) fn conflict(row: Row, key: &str) -> Self {
+        Self::Conflict { row, key: key.to_owned() }
     }
 
     pub(crate) fn io(attempted: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {

@@ -5,18 +5,26 @@
 //! not read a clock: every time it stores or compares is an argument. Stored shapes carry a format version and stop
 //! here.
 
+mod commit;
 pub mod documents;
 mod error;
 pub mod limits;
 mod memory;
+mod reads;
 mod sqlite;
+mod stored;
 
 #[cfg(test)]
 mod contract;
 
+pub use commit::{Commit, Commits, Committed, RequestToken};
 pub use documents::{Document, Documents, DocumentsExt, Expect, Key, Scan, Write};
 pub use error::{Row, StoreError};
 pub use memory::MemoryStore;
+pub use reads::{
+    ActionFilter, Actions, Cursor, ExecutionFilter, Executions, History, HistoryFilter, InvalidCursor, Loaded, Page,
+    Pipelines, Store, Tasks,
+};
 pub use sqlite::{SqliteOptions, SqliteStore, WriteCounters};
 
 /// A stored value together with the version a later write must expect in order to replace exactly it.

@@ -1,10 +1,13 @@
 //! The store in memory: the same contract as SQLite, for tests, simulation and rehearsals. Nothing survives it.
 
 mod documents;
+mod pipelines;
+mod reads;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use documents::DocumentRows;
+use pipelines::PipelineRows;
 
 /// Everything behind one lock; a command holds it from its first check to its last write, which makes it atomic.
 #[derive(Debug, Default)]
@@ -17,6 +20,7 @@ struct State {
     /// The version the latest successful command gave to what it wrote.
     version: u64,
     documents: DocumentRows,
+    pipelines: PipelineRows,
 }
 
 impl MemoryStore {

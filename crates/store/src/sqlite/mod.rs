@@ -1,11 +1,17 @@
 //! The store in one SQLite file: write-ahead log, full sync, one writer thread that groups commands into commits, and a
 //! few read-only connections. One process per data directory.
 
+mod actions;
+mod commit;
 mod documents;
 mod errors;
+mod executions;
+mod history;
 mod lock;
+mod pipelines;
 mod readers;
 mod schema;
+mod tasks;
 mod writer;
 
 #[cfg(test)]

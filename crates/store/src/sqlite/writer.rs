@@ -18,6 +18,7 @@ use rusqlite::hooks::Wal;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, warn};
 
+use super::commit::{self, Prepared};
 use super::documents;
 use super::errors::{Failed, to_i64, to_u64};
 use crate::StoreError;
@@ -46,12 +47,14 @@ struct Counted {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Numbers {
     pub(super) version: u64,
+    pub(super) first_history_sequence: u64,
 }
 
 /// What a command asks for.
 #[derive(Debug)]
 pub(super) enum Work {
     Documents(Vec<Write>),
+    Commit(Box<Prepared>),
 }
 
 #[derive(Debug)]
@@ -228,16 +231,25 @@ impl Worker {
 
     /// The inner error is the command's own, found before it wrote anything.
     fn apply(&mut self, work: &Work) -> rusqlite::Result<Result<Numbers, StoreError>> {
-        let numbers = Numbers { version: self.last.version + 1 };
-        match work {
+        let numbers = Numbers { version: self.last.version + 1, first_history_sequence: self.last.history + 1 };
+        let entries = match work {
             Work::Documents(writes) => {
                 if let Some(conflict) = documents::check(&self.connection, writes)? {
                     return Ok(Err(conflict));
                 }
                 documents::apply(&self.connection, writes, numbers.version)?;
+                0
             }
-        }
-        self.last.version = numbers.version;
+            Work::Commit(prepared) => {
+                let checked = match commit::check(&self.connection, prepared)? {
+                    Ok(checked) => checked,
+                    Err(conflict) => return Ok(Err(conflict)),
+                };
+                commit::apply(&self.connection, prepared, &checked, numbers)?;
+                prepared.history_len()
+            }
+        };
+        self.last = Last { version: numbers.version, history: self.last.history + entries };
         Ok(Ok(numbers))
     }
 }
