@@ -1,7 +1,10 @@
 //! What every backend must do, as public test functions. Each takes a fresh, empty store; [`tests!`] makes one test of
 //! each of them for a backend, so a new backend is held to everything by one line.
 
+pub mod commits;
 pub mod documents;
+pub mod fixtures;
+pub mod reads;
 
 /// Makes a `#[tokio::test]` of every contract function. `$with` is an async function that makes an empty store, hands
 /// it to the given test, and cleans up.
@@ -23,6 +26,31 @@ macro_rules! tests {
             limits_are_refused_not_cut,
             a_body_that_is_not_json_is_named,
             racing_writers_have_one_winner,
+        );
+        crate::contract::tests!(@ $with, commits:
+            a_commit_is_read_back_whole,
+            absent_rows_are_none,
+            a_conflict_on_any_row_leaves_nothing_behind,
+            a_swapped_row_has_the_new_version_only,
+            a_deleted_pipeline_frees_its_name_and_keeps_its_past,
+            racing_commits_have_one_winner,
+            racing_requests_with_one_token_start_one_execution,
+            an_empty_commit_is_no_error,
+            too_many_rows_are_refused,
+        );
+        crate::contract::tests!(@ $with, reads:
+            gates_are_listed_by_name_within_a_scope,
+            definitions_are_kept_by_version,
+            executions_are_paged_newest_first_while_more_start,
+            executions_are_filtered_by_status,
+            executions_are_filtered_by_a_stage_that_succeeded,
+            actions_are_paged_newest_start_first_while_more_start,
+            only_the_latest_attempts_can_be_asked_for,
+            an_action_whose_start_moves_is_listed_once,
+            history_is_followed_in_order,
+            due_tasks_come_in_order_of_time,
+            leased_tasks_wait_until_the_lease_is_over,
+            pages_past_the_limit_are_refused,
         );
     };
     (@ $with:ident, $module:ident: $($name:ident),* $(,)?) => {
