@@ -1,0 +1,51 @@
+//! `cargo xtask test`: everything a fresh machine needs to run every test, then the tests. Arguments go to the runner.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use crate::shell;
+
+/// Clients that nobody here wrote. Pinned, so that a red run is ours.
+const PYTHON_PACKAGES: &str = "tests/requirements.txt";
+
+pub fn run(root: &Path, arguments: &[String]) -> Result<ExitCode, String> {
+    let python = python(root)?;
+    let binary = binary(root)?;
+    let nextest = shell::succeeds(Command::new("cargo").args(["nextest", "--version"]));
+    let mut tests = Command::new("cargo");
+    if nextest {
+        tests.args(["nextest", "run", "--workspace"]);
+    } else {
+        shell::say("cargo-nextest is not installed; the tests run under `cargo test`, which is slower");
+        tests.args(["test", "--workspace"]);
+    }
+    tests.args(arguments).current_dir(root).env("TOWPATH_TEST_PYTHON", python).env("TOWPATH_TEST_BINARY", binary);
+    shell::status(&mut tests)
+}
+
+/// The project's own Python environment with boto3 and the AWS CLI.
+pub fn python(root: &Path) -> Result<PathBuf, String> {
+    let venv = root.join(".venv");
+    let python = venv.join("bin/python");
+    let wanted = std::fs::read_to_string(root.join(PYTHON_PACKAGES))
+        .map_err(|error| format!("{PYTHON_PACKAGES} cannot be read: {error}"))?;
+    let stamp = venv.join("requirements.installed");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    shell::say("installing boto3 and the AWS CLI into .venv");
+    shell::must(Command::new("python3").args(["-m", "venv"]).arg(&venv), "python3 with its venv module is needed (Debian: python3-venv)")?;
+    shell::must(
+        Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(root.join(PYTHON_PACKAGES)),
+        "the packages of tests/requirements.txt could not be installed; is PyPI reachable?",
+    )?;
+    std::fs::write(&stamp, wanted).map_err(|error| format!("{} cannot be written: {error}", stamp.display()))?;
+    Ok(python)
+}
+
+/// The shipped binary, built as the README's first command builds it.
+fn binary(root: &Path) -> Result<PathBuf, String> {
+    shell::say("building towpath");
+    shell::must(Command::new("cargo").arg("build").current_dir(root), "towpath does not build")?;
+    Ok(shell::target(root).join("debug/towpath"))
+}
