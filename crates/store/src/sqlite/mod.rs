@@ -15,6 +15,10 @@ mod tasks;
 mod writer;
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod plan_tests;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};

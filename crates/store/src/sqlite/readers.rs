@@ -14,7 +14,7 @@ use crate::limits::{READERS_MAX, STATEMENTS_MAX};
 #[derive(Debug)]
 pub(super) struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    pub(super) idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
 }
 

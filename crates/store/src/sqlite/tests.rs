@@ -4,9 +4,12 @@ use std::error::Error as _;
 use std::path::Path;
 use std::task::{Context, Waker};
 
+use towpath_model::history::EventState;
+
 use super::{FILE, SqliteOptions, SqliteStore};
-use crate::StoreError;
+use crate::contract::fixtures::{entry, execution, gate, task};
 use crate::documents::{Documents, DocumentsExt, Expect, Key, Scan, Write};
+use crate::{Commit, Commits, Executions, Pipelines, StoreError, Tasks, Versioned};
 
 async fn with_store<F: AsyncFnOnce(&SqliteStore)>(test: F) {
     let directory = tempfile::tempdir().unwrap();
@@ -41,6 +44,58 @@ async fn versions_do_not_come_back_after_deleting_everything_and_reopening() {
     drop(store);
     let store = SqliteStore::open(directory.path()).unwrap();
     assert!(store.put_json(Key::new("c", "p", "a"), &1, Expect::Absent).await.unwrap() > first);
+}
+
+#[tokio::test]
+async fn pipeline_state_is_there_after_reopening_and_history_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path()).unwrap();
+    let started = || vec![entry("p", "e1", EventState::Started)];
+    let commit = Commit {
+        gate: Some((gate("p", "app"), None)),
+        executions: vec![(execution("p", "e1", 1), None)],
+        history: started(),
+        tasks_put: vec![task("a1", 10)],
+        ..Commit::default()
+    };
+    let first = store.commit(commit).await.unwrap();
+    drop(store);
+    let store = SqliteStore::open(directory.path()).unwrap();
+    let loaded = store.load(&"p".into(), &["e1".into()]).await.unwrap();
+    assert_eq!(loaded.gate, Some(Versioned { value: gate("p", "app"), version: first.version }));
+    assert_eq!(loaded.executions, [Some(Versioned { value: execution("p", "e1", 1), version: first.version })]);
+    assert_eq!(store.tasks(None, 10).await.unwrap(), [task("a1", 10)]);
+    let second = store.commit(Commit { history: started(), ..Commit::default() }).await.unwrap();
+    assert_eq!((first.first_history_sequence, second.first_history_sequence), (1, 2));
+}
+
+#[tokio::test]
+async fn a_body_of_a_later_format_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path()).unwrap();
+    store.commit(Commit { gate: Some((gate("p", "app"), None)), ..Commit::default() }).await.unwrap();
+    drop(store);
+    tamper(directory.path(), r#"UPDATE gates SET body = CAST('{"format":2,"value":{"new":1}}' AS BLOB)"#);
+    let store = SqliteStore::open(directory.path()).unwrap();
+    let error = store.gate(&"p".into()).await.unwrap_err();
+    assert!(error.to_string().contains("a stored gate cannot be read: it has format 2"), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_schema_is_brought_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    tamper(
+        directory.path(),
+        &format!(
+            "{} INSERT INTO documents (collection, partition, key, version, body) VALUES ('c', 'p', 'old', 5, x'31'); \
+             UPDATE counters SET version = 5; PRAGMA application_id = 0x54575054; PRAGMA user_version = 1;",
+            include_str!("schema/0001_documents.sql")
+        ),
+    );
+    let store = SqliteStore::open(directory.path()).unwrap();
+    assert_eq!(store.get_json::<u32>("c", "p", "old").await.unwrap(), Some(Versioned { value: 1, version: 5 }));
+    let commit = Commit { gate: Some((gate("p", "app"), None)), ..Commit::default() };
+    assert_eq!(store.commit(commit).await.unwrap().version, 6);
 }
 
 #[test]
