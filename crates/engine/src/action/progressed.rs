@@ -1,0 +1,26 @@
+//! The provider acknowledged the start or told of progress. No status changes, so history stays silent.
+
+use towpath_model::action::Progress;
+use towpath_model::ids::{ActionExecutionId, ExecutionId};
+
+use crate::action::{merge, open_attempt};
+use crate::step::Reply;
+use crate::turn::{Result, Turn};
+
+pub(crate) fn progressed(
+    turn: &mut Turn,
+    id: &ExecutionId,
+    action: &ActionExecutionId,
+    told: &Progress,
+) -> Result<Reply> {
+    let Some(attempt) = open_attempt(turn, id, action) else { return Ok(Reply::Nothing) };
+    let mut known = attempt.progress.clone();
+    merge(&mut known, told);
+    if known != attempt.progress {
+        let now = turn.now;
+        let attempt = turn.attempt_mut(id, action)?;
+        attempt.progress = known;
+        attempt.last_change = now;
+    }
+    Ok(Reply::Nothing)
+}

@@ -1,0 +1,141 @@
+//! RetryStageExecution: the same execution goes on in the stage where it failed or was stopped (executions.md
+//! section 8).
+
+use towpath_model::declaration::RetryMode;
+use towpath_model::event::Rejection;
+use towpath_model::history::{EventState, HistoryEvent};
+use towpath_model::ids::{ExecutionId, StageName};
+use towpath_model::state::{ActionStatus, ExecutionStatus, Position, StageRun, StageStatus};
+
+use crate::execution::start;
+use crate::stage::progress;
+use crate::stage::transition::stage_not_found;
+use crate::step::Reply;
+use crate::turn::{Result, Turn};
+
+/// AWS's word for a retry asked for by a person.
+const MANUAL: &str = "ManualStageRetry";
+
+pub(crate) fn retry(turn: &mut Turn, id: &ExecutionId, stage: &StageName, mode: RetryMode) -> Result<Reply> {
+    check(turn, id, stage, mode)?;
+    let resumes = turn.execution(id)?.status.has_ended();
+    if resumes {
+        let execution = turn.execution_mut(id)?;
+        execution.attempt += 1;
+        execution.stop = None;
+        execution.status_summary = None;
+        turn.set_execution(id, ExecutionStatus::InProgress, EventState::Resumed, None)?;
+        turn.set_stage(id, stage, StageStatus::InProgress, EventState::Resumed)?;
+        take_place(turn, id, stage)?;
+    } else {
+        // Others of its group still run: nothing changes its status, but the retry is announced like any other.
+        turn.execution_mut(id)?.attempt += 1;
+        turn.tell(id, HistoryEvent::Execution { state: EventState::Resumed, summary: None })?;
+        turn.tell(id, HistoryEvent::Stage { stage: stage.clone(), state: EventState::Resumed })?;
+    }
+    let run = turn.stage_run_mut(id, stage)?;
+    run.manual_retries += 1;
+    run.latest_retry_trigger = Some(MANUAL.to_owned());
+    for action in &mut run.actions {
+        let again = match mode {
+            RetryMode::AllActions => true,
+            RetryMode::FailedActions => is_unsuccessful(action.latest.as_ref().map(|attempt| attempt.status)),
+        };
+        if again {
+            action.latest = None;
+        }
+    }
+    progress::advance(turn, id)?;
+    Ok(Reply::Retried(id.clone()))
+}
+
+fn check(turn: &Turn, id: &ExecutionId, stage: &StageName, mode: RetryMode) -> Result {
+    let pipeline = &turn.gate.name;
+    let not_retryable = |why: &str| {
+        Err(Rejection::StageNotRetryable(format!(
+            "The stage '{stage}' of pipeline execution '{id}' can't be retried: {why}"
+        )))
+    };
+    let Some(gate) = turn.stage_gate(stage) else { return Err(stage_not_found(stage, pipeline)) };
+    let Some(execution) = turn.find(id) else {
+        return Err(Rejection::PipelineExecutionNotFound(format!(
+            "Pipeline Execution with id '{id}' does not exist in pipeline with name '{pipeline}'"
+        )));
+    };
+    if execution.pipeline_version != turn.gate.definition_version {
+        return not_retryable("the pipeline structure has changed since this execution.");
+    }
+    if execution.cancelling || execution.status == ExecutionStatus::Stopping {
+        return Err(Rejection::Conflict(format!(
+            "Your request cannot be handled because the pipeline execution '{id}' is being stopped."
+        )));
+    }
+    let Some(run) = execution.stage_run(stage) else {
+        return not_retryable("the execution has not entered the stage.");
+    };
+    let parallel = turn.is_parallel(id)?;
+    if !parallel && gate.latest.as_ref() != Some(id) {
+        return Err(Rejection::NotLatestPipelineExecution(format!(
+            "The stage '{stage}' has been entered by a later pipeline execution than '{id}'. Only the latest execution of a \
+             stage can be retried."
+        )));
+    }
+    match run.status {
+        StageStatus::InProgress if mode == RetryMode::AllActions => {
+            return not_retryable(
+                "an action of the stage is still in progress. Wait for it, or retry the failed actions only.",
+            );
+        }
+        StageStatus::Failed | StageStatus::Stopped | StageStatus::InProgress => {}
+        StageStatus::Stopping | StageStatus::Succeeded | StageStatus::Cancelled | StageStatus::Skipped => {
+            return not_retryable(&format!("its status is {}.", run.status.as_str()));
+        }
+    }
+    let in_stage = matches!(execution.position, Position::In(index) if turn.stage_name(id, index)? == *stage);
+    if !in_stage {
+        return not_retryable("the execution has left the stage.");
+    }
+    if mode == RetryMode::FailedActions && !has_something_to_retry(run) {
+        return not_retryable("none of its actions failed.");
+    }
+    if execution.status.has_ended() {
+        if !parallel && gate.lock.is_some() {
+            return Err(Rejection::Conflict(format!(
+                "Your request cannot be handled because another pipeline execution is in the stage '{stage}'."
+            )));
+        }
+        start::check_cap(&turn.gate, execution.mode)?;
+    }
+    Ok(())
+}
+
+fn is_unsuccessful(status: Option<ActionStatus>) -> bool {
+    matches!(status, Some(ActionStatus::Failed | ActionStatus::Abandoned))
+}
+
+/// A failed action; or, where the execution was stopped between two groups, one that never started.
+fn has_something_to_retry(run: &StageRun) -> bool {
+    let status = |action: &towpath_model::state::ActionRun| action.latest.as_ref().map(|attempt| attempt.status);
+    run.actions.iter().any(|action| is_unsuccessful(status(action)))
+        || (run.status == StageStatus::Stopped && run.actions.iter().any(|action| action.latest.is_none()))
+}
+
+/// The retried execution counts as active again, in the order of starts, and takes the lock of the stage again.
+fn take_place(turn: &mut Turn, id: &ExecutionId, stage: &StageName) -> Result {
+    if turn.is_parallel(id)? {
+        turn.gate.parallel.push(id.clone());
+        return Ok(());
+    }
+    let sequence = turn.execution(id)?.sequence;
+    let mut at = 0;
+    for active in &turn.gate.active {
+        if turn.execution(active)?.sequence < sequence {
+            at += 1;
+        }
+    }
+    turn.gate.active.insert(at, id.clone());
+    if let Some(gate) = turn.stage_gate_mut(stage) {
+        gate.lock = Some(id.clone());
+    }
+    Ok(())
+}

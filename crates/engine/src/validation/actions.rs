@@ -1,0 +1,188 @@
+//! Actions against the entry of their type: the type exists, artifacts are as many as it takes, its configuration keys
+//! are there and known, and fields of one type do not stand on another.
+
+use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds};
+use towpath_model::declaration::{ActionDeclaration, PipelineType};
+
+use super::stores::region_enum;
+use super::suggest::{did_you_mean, nearest};
+use super::{Path, Rules, ViolationCode, config};
+use crate::variables::references;
+
+pub(super) fn check(rules: &mut Rules) {
+    for (s, stage) in rules.declaration.stages.iter().enumerate() {
+        for (a, action) in stage.actions.iter().enumerate() {
+            let path = Path::action(s, a);
+            match rules.action_types.find(&action.action_type_id) {
+                Some(entry) => against_entry(rules, &path, action, entry),
+                None => unknown_type(rules, &path, action),
+            }
+            fields_of_commands(rules, &path, action);
+        }
+    }
+}
+
+fn refuse(rules: &mut Rules, path: Path, message: String, hint: Option<String>) {
+    rules.add(path, ViolationCode::InvalidActionDeclaration, message, hint);
+}
+
+fn unknown_type(rules: &mut Rules, path: &Path, action: &ActionDeclaration) {
+    let id = &action.action_type_id;
+    let message = format!(
+        "ActionType (Category: '{}', Provider: '{}', Owner: '{}', Version: '{}') in action '{}' is not available in region '{}'",
+        id.category.as_str(),
+        id.provider,
+        id.owner.as_str(),
+        id.version,
+        action.name,
+        region_enum(action.region.as_deref().unwrap_or(rules.region))
+    );
+    let hint = type_hint(rules, id);
+    refuse(rules, path.key("actionTypeId"), message, hint);
+}
+
+/// The same provider under another category, owner or version; or one of nearly that name.
+fn type_hint(rules: &Rules, id: &ActionTypeId) -> Option<String> {
+    let known = rules.action_types.all();
+    let spell =
+        |id: &ActionTypeId| format!("{}/{}/{}/{}", id.category.as_str(), id.owner.as_str(), id.provider, id.version);
+    let same: Vec<String> =
+        known.iter().filter(|entry| entry.id.provider == id.provider).map(|entry| spell(&entry.id)).collect();
+    if !same.is_empty() {
+        return Some(format!("{} exists as {} (category/owner/provider/version).", id.provider, same.join(", ")));
+    }
+    let in_category = known.iter().filter(|entry| entry.id.category == id.category);
+    did_you_mean(&id.provider, in_category.map(|entry| entry.id.provider.as_str())).or_else(|| {
+        let mut names: Vec<&str> =
+            known.iter().filter(|e| e.id.category == id.category).map(|e| e.id.provider.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        (!names.is_empty())
+            .then(|| format!("The providers of category {} are: {}.", id.category.as_str(), names.join(", ")))
+    })
+}
+
+fn against_entry(rules: &mut Rules, path: &Path, action: &ActionDeclaration, entry: &ActionTypeEntry) {
+    if entry.v2_only && rules.declaration.pipeline_type == Some(PipelineType::V1) {
+        let message = format!("{} Action can only be used with V2 pipelines.", entry.id.provider);
+        refuse(rules, path.key("actionTypeId"), message, Some("Set pipelineType to V2.".to_owned()));
+    }
+    count(rules, &path.key("inputArtifacts"), action, "input", action.input_artifacts.len(), entry.inputs);
+    count(rules, &path.key("outputArtifacts"), action, "output", action.output_artifacts.len(), entry.outputs);
+    if action.timeout_in_minutes.is_some() && !entry.timeout_configurable {
+        let message = format!(
+            "The timeoutInMinutes of action '{}' cannot be set for the action type {}.",
+            action.name, entry.id.provider
+        );
+        refuse(
+            rules,
+            path.key("timeoutInMinutes"),
+            message,
+            Some("Only manual approval actions may set it.".to_owned()),
+        );
+    }
+    configuration(rules, &path.key("configuration"), action, entry);
+}
+
+fn count(rules: &mut Rules, path: &Path, action: &ActionDeclaration, what: &str, count: usize, bounds: Bounds) {
+    let (words, bound) = if count < bounds.min {
+        ("less than the minimum", bounds.min)
+    } else if count > bounds.max {
+        ("more than the maximum", bounds.max)
+    } else {
+        return;
+    };
+    let message = format!("Action {} declares {count} {what} artifacts which is {words} count ({bound})", action.name);
+    refuse(rules, path.clone(), message, None);
+}
+
+fn configuration(rules: &mut Rules, path: &Path, action: &ActionDeclaration, entry: &ActionTypeEntry) {
+    for property in entry.properties.iter().filter(|property| property.required) {
+        if action.config(&property.name).is_none() {
+            let message = format!(
+                "Action configuration for action '{}' is missing required configuration '{}'",
+                action.name, property.name
+            );
+            let written = action.configuration.iter().flatten().map(|(key, _)| key.as_str());
+            let hint = match nearest(&property.name, written.filter(|key| entry.property(key).is_none())) {
+                Some(meant) => format!("Is '{meant}' meant to be '{}'?", property.name),
+                None => property.description.clone(),
+            };
+            refuse(rules, path.clone(), message, Some(hint).filter(|hint| !hint.is_empty()));
+        }
+    }
+    for (key, value) in action.configuration.iter().flatten() {
+        let path = path.key(key);
+        let Some(property) = entry.property(key) else {
+            let message =
+                format!("Action configuration for action '{}' contains unknown configuration '{key}'", action.name);
+            let known = entry.properties.iter().map(|property| property.name.as_str());
+            let hint = did_you_mean(key, known.clone()).or_else(|| {
+                let known: Vec<&str> = known.collect();
+                (!known.is_empty()).then(|| format!("{} knows: {}.", entry.id.provider, known.join(", ")))
+            });
+            refuse(rules, path, message, hint);
+            continue;
+        };
+        if let Some(why) = &property.refused {
+            let message = format!("Action configuration for action '{}' cannot use '{key}': {why}", action.name);
+            refuse(rules, path, message, Some(format!("Remove '{key}'.")));
+            continue;
+        }
+        // A value with references is checked once they are resolved.
+        if references(value).is_empty()
+            && let Err(expected) = config::fits(&property.valid, value)
+        {
+            let message = format!(
+                "Action configuration for action '{}' has an invalid value for configuration '{key}': {expected}",
+                action.name
+            );
+            refuse(rules, path.clone(), message, None);
+        }
+        let queryable = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if property.queryable && (value.chars().count() > 20 || !value.chars().all(queryable)) {
+            let message = format!(
+                "Action configuration for action '{}' has an invalid value for the queryable configuration '{key}': it must \
+                 have at most 20 characters of [a-zA-Z0-9_-]",
+                action.name
+            );
+            refuse(rules, path, message, None);
+        }
+    }
+}
+
+/// `commands`, `outputVariables` and `files` belong to the Commands action, `environmentVariables` also to EKS.
+fn fields_of_commands(rules: &mut Rules, path: &Path, action: &ActionDeclaration) {
+    let name = &action.name;
+    let provider = action.action_type_id.provider.as_str();
+    if provider == "Commands" {
+        if action.commands.as_ref().is_none_or(Vec::is_empty) {
+            let message = format!("Action {name} must have a non-empty commands field");
+            refuse(rules, path.key("commands"), message, None);
+        }
+        return;
+    }
+    let files = action.output_artifacts.iter().position(|output| output.files.is_some());
+    let misplaced = [
+        (action.commands.is_some(), path.key("commands"), "commands"),
+        (action.output_variables.is_some(), path.key("outputVariables"), "outputVariables"),
+        (
+            action.environment_variables.is_some() && provider != "EKS",
+            path.key("environmentVariables"),
+            "environmentVariables",
+        ),
+        (files.is_some(), path.key("outputArtifacts").index(files.unwrap_or(0)).key("files"), "outputArtifacts.files"),
+    ];
+    for (there, path, field) in misplaced {
+        if there {
+            let message = format!("Action {name} uses the field {field}, which is only valid for the Commands action");
+            let hint = match (field, provider) {
+                ("environmentVariables", "CodeBuild") => {
+                    Some("CodeBuild takes them as JSON in the configuration key EnvironmentVariables.".to_owned())
+                }
+                _ => Some(format!("Remove {field} from the action.")),
+            };
+            refuse(rules, path, message, hint);
+        }
+    }
+}
