@@ -1,0 +1,3 @@
+//! One file per command. A command reads its files, speaks to a `Host`, and answers with an exit code.
+
+pub mod validate;

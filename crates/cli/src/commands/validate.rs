@@ -1,0 +1,241 @@
+//! `towpath validate`: everything wrong with a pipeline file, its towpath.toml and the buildspecs they name, at once.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value as Json, json};
+use towpath_model::declaration::{ActionDeclaration, PipelineDeclaration};
+
+use crate::buildspec;
+use crate::config::{self, Config, LoadError, Loaded};
+use crate::diagnostics::{Report, Severity, plural};
+use crate::document::Text;
+use crate::document::shape::did_you_mean;
+use crate::errors::{ExpectedError, exit};
+use crate::file::{self, Location, PipelineFile};
+use crate::host::Violation;
+use crate::terminal::Terminal;
+
+/// The one validation function, with the catalogue that the configuration switches on.
+pub type Validate<'a> = &'a (dyn Fn(&PipelineDeclaration, &str, &Config) -> Vec<Violation> + Sync);
+
+/// Where everything stands that a file does not say itself.
+pub const DEFAULT_REGION: &str = "us-east-1";
+pub const DEFAULT_ACCOUNT: &str = "123456789012";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// A pipeline that was read and found fit to run.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    pub location: Location,
+    pub file: PipelineFile,
+    pub config: Loaded,
+    pub region: String,
+    pub account: String,
+    /// Warnings about the files.
+    pub reports: Vec<Report>,
+}
+
+/// Reads and checks all files of a pipeline. `Err` is everything found, where there is at least one error.
+pub fn check(path: &Path, config: Option<&Path>, validate: Validate<'_>) -> Result<Checked, ExpectedError> {
+    let location = file::find(path)?;
+    let text = file::read(&location)?;
+    let mut reports = Vec::new();
+    let config = match Loaded::beside(&location.directory, config) {
+        Ok(config) => Some(config),
+        Err(LoadError::Invalid(report)) => {
+            reports.push(*report);
+            None
+        }
+        Err(LoadError::Read(error)) => return Err(error.into()),
+    };
+    let file = match PipelineFile::parse(text) {
+        Ok(file) => file,
+        Err(report) => {
+            reports.insert(0, report);
+            return Err(ExpectedError::Definition { reports });
+        }
+    };
+    let region = file.region(DEFAULT_REGION);
+    let account = file.account(DEFAULT_ACCOUNT);
+    // With a broken configuration, whether the rehearsal provider is on is not known; leave no false errors.
+    let assumed = || Config { rehearsal: config::Rehearsal { enabled: true }, ..Config::default() };
+    let known = config.as_ref().map_or_else(assumed, |c| c.config.clone());
+    reports.insert(0, file.report(validate(&file.declaration, &region, &known)));
+    if let Some(config) = &config {
+        reports.extend(unknown_names(&file.declaration, config));
+        reports.extend(buildspecs(&file.declaration, config, &location));
+    }
+    reports.retain(|r| !r.problems.is_empty());
+    match config {
+        Some(config) if reports.iter().all(|r| r.errors() == 0) => {
+            Ok(Checked { location, file, config, region, account, reports })
+        }
+        _ => Err(ExpectedError::Definition { reports }),
+    }
+}
+
+/// The command.
+pub fn run(
+    path: &Path,
+    config: Option<&Path>,
+    format: Format,
+    validate: Validate<'_>,
+    terminal: &mut Terminal,
+) -> Result<u8, ExpectedError> {
+    let (reports, summary) = match check(path, config, validate) {
+        Ok(checked) => (checked.reports.clone(), Some(summary(&checked))),
+        Err(ExpectedError::Definition { reports }) => (reports, None),
+        Err(other) => return Err(other),
+    };
+    let (errors, warnings) = totals(&reports);
+    match format {
+        Format::Json => {
+            let violations: Vec<Json> = reports.iter().flat_map(Report::json).collect();
+            let document =
+                json!({"valid": errors == 0, "errors": errors, "warnings": warnings, "violations": violations});
+            terminal.result(&format!("{document:#}\n"));
+        }
+        Format::Text => {
+            let drawing = terminal.drawing_out();
+            for report in &reports {
+                terminal.result(&report.draw(drawing));
+            }
+            for report in &reports {
+                terminal.result(&format!("{}\n", report.count()));
+            }
+            if let Some(summary) = summary {
+                terminal.result(&summary);
+            }
+        }
+    }
+    Ok(if errors == 0 { exit::SUCCEEDED } else { exit::USAGE })
+}
+
+fn totals(reports: &[Report]) -> (usize, usize) {
+    reports.iter().fold((0, 0), |(e, w), r| (e + r.errors(), w + r.warnings()))
+}
+
+fn summary(checked: &Checked) -> String {
+    let declaration = &checked.file.declaration;
+    let actions = declaration.stages.iter().map(|s| s.actions.len()).sum();
+    format!(
+        "{}: valid: pipeline `{}` with {} and {}\n",
+        checked.file.text.name,
+        declaration.name,
+        plural(declaration.stages.len(), "stage"),
+        plural(actions, "action"),
+    )
+}
+
+/// Actions of the pipeline with their numbers, in order.
+pub fn actions(declaration: &PipelineDeclaration) -> impl Iterator<Item = &ActionDeclaration> {
+    declaration.stages.iter().flat_map(|s| &s.actions)
+}
+
+pub fn is_s3_source(action: &ActionDeclaration) -> bool {
+    action.action_type_id.category.as_str() == "Source" && action.action_type_id.provider == "S3"
+}
+
+pub fn is_codebuild(action: &ActionDeclaration) -> bool {
+    action.action_type_id.provider == "CodeBuild" && action.action_type_id.owner.as_str() == "AWS"
+}
+
+/// The CodeBuild projects a pipeline names, without those whose name is a variable.
+pub fn projects(declaration: &PipelineDeclaration) -> BTreeSet<&str> {
+    actions(declaration)
+        .filter(|a| is_codebuild(a))
+        .filter_map(|a| a.config("ProjectName"))
+        .filter(|name| !name.contains("#{"))
+        .collect()
+}
+
+/// Tables of towpath.toml that name nothing in the pipeline: a mistyped source would silently be the wrong directory.
+fn unknown_names(declaration: &PipelineDeclaration, loaded: &Loaded) -> Vec<Report> {
+    let sources: Vec<&str> = actions(declaration).filter(|a| is_s3_source(a)).map(|a| a.name.as_str()).collect();
+    let projects = projects(declaration);
+    let suggest = |name: &str, known: &mut dyn Iterator<Item = &str>| -> Option<String> {
+        let known: Vec<String> = known.map(str::to_owned).collect();
+        let near = did_you_mean(name, known.iter().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
+        near.or_else(|| (!known.is_empty()).then(|| format!("the pipeline has {}", known.join(", "))))
+    };
+    let wrong_sources = loaded.config.sources.keys().filter(|n| !sources.contains(&n.as_str())).filter_map(|name| {
+        let message = format!("the pipeline has no S3 source action `{name}`");
+        loaded.problem(Severity::Error, &["source", name], message, suggest(name, &mut sources.iter().copied()))
+    });
+    let wrong_projects = loaded.config.projects.keys().filter(|n| !projects.contains(n.as_str())).filter_map(|name| {
+        let message = format!("no action of the pipeline runs the CodeBuild project `{name}`");
+        let hint = suggest(name, &mut projects.iter().copied());
+        loaded.problem(Severity::Warning, &["codebuild", name], message, hint)
+    });
+    merge(wrong_sources.chain(wrong_projects).collect())
+}
+
+/// Reports on one file become one.
+fn merge(reports: Vec<Report>) -> Vec<Report> {
+    let mut merged: Vec<Report> = Vec::new();
+    for report in reports {
+        match merged.iter_mut().find(|m| m.text.name == report.text.name) {
+            Some(known) => {
+                let problems = known.problems.drain(..).chain(report.problems).collect();
+                *known = Report::new(known.text.clone(), problems);
+            }
+            None => merged.push(report),
+        }
+    }
+    merged
+}
+
+/// Where the source of an S3 source action comes from: the configured path, else the pipeline's directory.
+pub fn source_path(action: &str, loaded: &Loaded, location: &Location) -> PathBuf {
+    match loaded.config.sources.get(action).and_then(|s| s.path.as_deref()) {
+        Some(path) => loaded.directory.join(path),
+        None => location.directory.clone(),
+    }
+}
+
+/// Warnings about the buildspecs of the projects, where their text can be found: inline, or in the directory of the
+/// source that feeds the build directly.
+fn buildspecs(declaration: &PipelineDeclaration, loaded: &Loaded, location: &Location) -> Vec<Report> {
+    let mut seen = BTreeSet::new();
+    let mut reports = Vec::new();
+    for action in actions(declaration).filter(|a| is_codebuild(a)) {
+        let Some(project) = action.config("ProjectName") else { continue };
+        let configured = loaded.config.projects.get(project).and_then(|p| p.buildspec.as_deref());
+        let spec = action.config("BuildspecOverride").or(configured).unwrap_or("buildspec.yml");
+        if spec.contains("#{") || spec.starts_with("arn:") {
+            continue;
+        }
+        if spec.contains(['\n', '{']) {
+            if seen.insert(format!("{project}:inline")) {
+                reports.push(buildspec::warnings(Text::new(format!("buildspec of project {project}"), spec)));
+            }
+            continue;
+        }
+        let Some(source) = primary_source(declaration, action) else { continue };
+        let path = source_path(source.name.as_str(), loaded, location).join(spec);
+        if path.is_file()
+            && seen.insert(path.display().to_string())
+            && let Ok(text) = Text::read(&path)
+        {
+            reports.push(buildspec::warnings(text));
+        }
+    }
+    reports
+}
+
+/// The S3 source action that a build gets its primary source from, if it comes straight from one.
+fn primary_source<'a>(
+    declaration: &'a PipelineDeclaration,
+    action: &ActionDeclaration,
+) -> Option<&'a ActionDeclaration> {
+    let input = action.config("PrimarySource").or_else(|| action.input_artifacts.first().map(|a| a.name.as_str()))?;
+    let producer = actions(declaration).find(|a| a.output_artifacts.iter().any(|o| o.name == *input))?;
+    is_s3_source(producer).then_some(producer)
+}

@@ -1,0 +1,215 @@
+//! `towpath.toml`: one schema for `run`, found beside the pipeline, and `serve --config`. Read strictly; a name that
+//! belongs to a later version says so.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::diagnostics::{Problem, Report, Severity};
+use crate::document::shape::{Object, Shape, check, optional};
+use crate::document::{Node, ReadError, Text, Trail, locate, toml};
+
+/// The name looked for beside a pipeline file.
+pub const NAME: &str = "towpath.toml";
+
+static FILE: Object = Object {
+    what: "towpath.toml",
+    fields: &[
+        optional("source", Shape::Map(&Shape::Object(&SOURCE))),
+        optional("codebuild", Shape::Map(&Shape::Object(&PROJECT))),
+        optional("images", Shape::Map(&Shape::Text)),
+        optional("sandbox", Shape::Object(&SANDBOX)),
+        optional("quotas", Shape::Object(&QUOTAS)),
+        optional("rehearsal", Shape::Object(&REHEARSAL)),
+        optional("retention", Shape::Later("history and logs are kept for ever; remove the table")),
+        optional("connections", Shape::Later("use an S3 source action; remove the table")),
+        optional("functions", Shape::Later("the Lambda invoke action is not here yet; remove the table")),
+        optional("realm", Shape::Later("every action runs against the embedded services; remove the table")),
+    ],
+};
+
+static SOURCE: Object = Object {
+    what: "a source",
+    fields: &[
+        optional("path", Shape::Text),
+        optional("url", Shape::Later("clone the repository yourself and give its directory as `path`")),
+        optional("branch", Shape::Later("check the branch out yourself and give the directory as `path`")),
+    ],
+};
+
+static PROJECT: Object = Object {
+    what: "a CodeBuild project",
+    fields: &[
+        optional("buildspec", Shape::Text),
+        optional("image", Shape::Text),
+        optional(
+            "compute-type",
+            Shape::Choice(&[
+                "BUILD_GENERAL1_SMALL",
+                "BUILD_GENERAL1_MEDIUM",
+                "BUILD_GENERAL1_LARGE",
+                "BUILD_GENERAL1_XLARGE",
+                "BUILD_GENERAL1_2XLARGE",
+            ]),
+        ),
+        optional("environment", Shape::Map(&Shape::Text)),
+        // CodeBuild's own bounds.
+        optional("timeout-minutes", Shape::Whole(5, 2160)),
+    ],
+};
+
+static SANDBOX: Object = Object {
+    what: "the sandbox",
+    fields: &[optional("kind", Shape::Choice(&["host", "bubblewrap", "container", "kubernetes"]))],
+};
+
+static QUOTAS: Object =
+    Object { what: "the quotas", fields: &[optional("pipelines-per-region", Shape::Whole(1, 100_000_000))] };
+
+static REHEARSAL: Object = Object { what: "the rehearsal provider", fields: &[optional("enabled", Shape::Flag)] };
+
+/// What the file says; `Default` is what holds without one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Config {
+    #[serde(rename = "source")]
+    pub sources: BTreeMap<String, Source>,
+    #[serde(rename = "codebuild")]
+    pub projects: BTreeMap<String, Project>,
+    /// Image names as pipelines and projects write them, to the names a container engine knows.
+    pub images: BTreeMap<String, String>,
+    pub sandbox: Sandbox,
+    pub quotas: Quotas,
+    pub rehearsal: Rehearsal,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Source {
+    /// A directory or file; a relative one starts at the directory of towpath.toml.
+    pub path: Option<PathBuf>,
+}
+
+/// How `run` creates a CodeBuild project that a pipeline names.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Project {
+    /// A path in the source, or the buildspec itself.
+    pub buildspec: Option<String>,
+    pub image: Option<String>,
+    pub compute_type: Option<String>,
+    pub environment: BTreeMap<String, String>,
+    pub timeout_minutes: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SandboxKind {
+    /// On this machine, as this user.
+    Host,
+    /// On this machine, behind bubblewrap.
+    Bubblewrap,
+    /// In a container of Docker or Podman.
+    Container,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Sandbox {
+    pub kind: Option<SandboxKind>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Quotas {
+    pub pipelines_per_region: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Rehearsal {
+    pub enabled: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("{}", .0.count())]
+    Invalid(Box<Report>),
+}
+
+/// A configuration with the text it came from, so that later findings can point into it.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    pub config: Config,
+    source: Option<(Text, Node)>,
+    /// What relative paths start at.
+    pub directory: PathBuf,
+}
+
+impl Loaded {
+    /// Reads the named file, or the one beside the pipeline where there is one.
+    pub fn beside(directory: &Path, named: Option<&Path>) -> Result<Self, LoadError> {
+        match named {
+            Some(file) => Self::read(file),
+            None if directory.join(NAME).is_file() => Self::read(&directory.join(NAME)),
+            None => Ok(Self { directory: directory.to_owned(), ..Self::default() }),
+        }
+    }
+
+    pub fn read(file: &Path) -> Result<Self, LoadError> {
+        let directory = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+        let loaded = Self::parse(Text::read(file)?).map_err(|report| LoadError::Invalid(Box::new(report)))?;
+        Ok(Self { directory, ..loaded })
+    }
+
+    pub fn parse(text: Text) -> Result<Self, Report> {
+        let root = match toml::parse(&text.text) {
+            Ok(root) => root,
+            Err(error) => return Err(Report::new(text, vec![Problem::syntax(error)])),
+        };
+        let mut problems = Vec::new();
+        let read = check(&root, &Shape::Object(&FILE), &Trail::default(), &mut problems);
+        let kind = Trail(vec!["sandbox".into(), "kind".into()]);
+        if root.get("sandbox").and_then(|s| s.get("kind")).and_then(Node::text) == Some("kubernetes") {
+            problems.push(Problem {
+                severity: Severity::Error,
+                code: "not-in-this-version".to_owned(),
+                span: locate(&root, &kind),
+                trail: kind,
+                message: "builds on Kubernetes are not in this version of Towpath yet".to_owned(),
+                label: Some("not in this version".to_owned()),
+                hint: Some("use \"container\", with Docker or Podman on this machine".to_owned()),
+            });
+        }
+        match read {
+            Some(read) if problems.is_empty() => match serde_json::from_value(read) {
+                Ok(config) => Ok(Self { config, source: Some((text, root)), directory: PathBuf::from(".") }),
+                Err(error) => Err(Report::new(
+                    text,
+                    vec![Problem::syntax(crate::document::SyntaxError {
+                        span: root.span,
+                        message: format!("not a configuration: {error}"),
+                        hint: None,
+                    })],
+                )),
+            },
+            _ => Err(Report::new(text, problems)),
+        }
+    }
+
+    /// A problem at a place of the file, found by somebody who knows the pipeline. None without a file.
+    pub fn problem(&self, severity: Severity, trail: &[&str], message: String, hint: Option<String>) -> Option<Report> {
+        let (text, root) = self.source.as_ref()?;
+        let trail = Trail(trail.iter().map(|k| (*k).into()).collect());
+        let code = match severity {
+            Severity::Error => "unknown-name",
+            Severity::Warning => "unused",
+        };
+        let problem =
+            Problem { severity, code: code.to_owned(), span: locate(root, &trail), trail, message, label: None, hint };
+        Some(Report::new(text.clone(), vec![problem]))
+    }
+}

@@ -1,0 +1,35 @@
+//! Every environment variable the command reads, in one place. The help of each option that has one names it.
+
+/// One variable: its name and what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    pub name: &'static str,
+    pub meaning: &'static str,
+    /// The version that brought it.
+    pub since: &'static str,
+}
+
+pub const ACCOUNT_ID: &str = "TOWPATH_ACCOUNT_ID";
+pub const CONFIG: &str = "TOWPATH_CONFIG";
+pub const DATA_DIR: &str = "TOWPATH_DATA_DIR";
+pub const LISTEN: &str = "TOWPATH_LISTEN";
+pub const LOG: &str = "TOWPATH_LOG";
+pub const PUBLIC_URL: &str = "TOWPATH_PUBLIC_URL";
+pub const NO_COLOR: &str = "NO_COLOR";
+pub const TERM: &str = "TERM";
+
+/// Alphabetical; `towpath help environment` and the reference print this list.
+pub const VARIABLES: &[Variable] = &[
+    Variable { name: NO_COLOR, meaning: "set to anything: no colour, also on a terminal", since: "0.1.0" },
+    Variable { name: TERM, meaning: "`dumb`: no colour and no live tree, also on a terminal", since: "0.1.0" },
+    Variable { name: ACCOUNT_ID, meaning: "the AWS account id that `serve` plays (--account-id)", since: "0.1.0" },
+    Variable { name: CONFIG, meaning: "the configuration file (--config)", since: "0.1.0" },
+    Variable { name: DATA_DIR, meaning: "the directory that holds all state (--data-dir)", since: "0.1.0" },
+    Variable { name: LISTEN, meaning: "the address and port that `serve` listens on (--listen)", since: "0.1.0" },
+    Variable {
+        name: LOG,
+        meaning: "what is logged to stderr: a level, or directives such as `towpath_engine=debug,info`",
+        since: "0.1.0",
+    },
+    Variable { name: PUBLIC_URL, meaning: "the URL that others reach `serve` under (--public-url)", since: "0.1.0" },
+];

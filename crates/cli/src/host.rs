@@ -1,0 +1,72 @@
+//! What the commands need of a running system. `assemble` implements it over the real one, tests over a script. The
+//! commands speak AWS's own API through it and know nothing of stores, engines or servers.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use towpath_model::history::HistoryEntry;
+use towpath_model::time::Timestamp;
+
+/// An error as AWS's API answers it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// AWS's error code: `PipelineNotFoundException`.
+    pub code: String,
+    pub message: String,
+}
+
+impl ApiError {
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into() }
+    }
+}
+
+/// A running system, spoken to as the root user of its account.
+#[async_trait]
+pub trait Host: Send + Sync {
+    /// One operation of AWS's API, in JSON with AWS's member names. Services: `codepipeline`, `codebuild`, `iam`, `logs`.
+    async fn call(&self, service: &str, operation: &str, input: Value) -> Result<Value, ApiError>;
+    /// Creates the bucket unless it is there, and switches versioning on where asked.
+    async fn ensure_bucket(&self, bucket: &str, versioned: bool) -> Result<(), ApiError>;
+    /// Stores a file as an object; answers its version id.
+    async fn put_file(&self, bucket: &str, key: &str, file: &Path) -> Result<String, ApiError>;
+    /// What happened to an execution after the entry with this sequence number; answers at once.
+    async fn history(&self, execution: &str, after: u64) -> Result<Vec<HistoryEntry>, ApiError>;
+    /// Resolves when anything was committed since the last call.
+    async fn history_changed(&self);
+    /// The system's time.
+    fn now(&self) -> Timestamp;
+    /// Stops claiming work and closes the store.
+    async fn shutdown(&self);
+}
+
+/// One step of a path into a declaration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Segment {
+    Key(String),
+    Index(usize),
+}
+
+impl From<&str> for Segment {
+    fn from(key: &str) -> Self {
+        Self::Key(key.to_owned())
+    }
+}
+
+impl From<usize> for Segment {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
+    }
+}
+
+/// One broken rule of a declaration, as the validation function tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    pub path: Vec<Segment>,
+    /// AWS's error code for it.
+    pub code: String,
+    pub message: String,
+    pub hint: Option<String>,
+}

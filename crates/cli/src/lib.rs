@@ -1,0 +1,14 @@
+//! The `towpath` command. `assemble` is the one place that wires a running system together; everything else here
+//! reads what a person wrote, speaks to the system through `host`, and shows what happens.
+
+pub mod buildspec;
+pub mod commands;
+pub mod config;
+pub mod diagnostics;
+pub mod document;
+pub mod env;
+pub mod errors;
+pub mod file;
+pub mod host;
+pub mod limits;
+pub mod terminal;
