@@ -10,22 +10,44 @@ use crate::error::Dialect;
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const PATH: &AsciiSet = &STRICT.remove(b'/');
 
-/// How a raw `+` in a query was meant. Clients differ, and the signature tells.
+/// Where clients differ in what they sign, and only the signature tells which way this one went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    pub plus: Plus,
+    /// S3 only: the path as it was sent, not decoded and encoded again. Some SDKs sign `+` or `%2F` as they send them.
+    pub path_as_sent: bool,
+}
+
+/// What a raw `+` in a query stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plus {
     Literal,
     Space,
 }
 
+/// The readings that a request allows, the usual one first. Nearly every request allows only one.
+pub fn readings(parsed: &Parsed<'_>, parts: &Parts) -> impl Iterator<Item = Reading> {
+    let plus_is_open = parts.uri.query().is_some_and(|query| query.contains('+'));
+    let path_is_open =
+        parsed.dialect() == Dialect::S3 && parts.uri.path().bytes().any(|b| !is_unreserved(b) && b != b'/');
+    [(Plus::Literal, false), (Plus::Literal, true), (Plus::Space, false), (Plus::Space, true)]
+        .into_iter()
+        .filter(move |(plus, path_as_sent)| (plus_is_open || *plus == Plus::Literal) && (path_is_open || !path_as_sent))
+        .map(|(plus, path_as_sent)| Reading { plus, path_as_sent })
+}
+
 /// Replaces the contents of `out` with the canonical request.
-pub fn write(out: &mut Vec<u8>, parsed: &Parsed<'_>, parts: &Parts, payload_hash: &str, plus: Plus) {
+pub fn write(out: &mut Vec<u8>, parsed: &Parsed<'_>, parts: &Parts, payload_hash: &str, reading: Reading) {
     out.clear();
     out.extend_from_slice(parts.method.as_str().as_bytes());
     out.push(b'\n');
-    write_path(out, parts.uri.path(), parsed.dialect() == Dialect::S3);
+    match (parsed.dialect(), reading.path_as_sent) {
+        (Dialect::S3, true) => out.extend_from_slice(parts.uri.path().as_bytes()),
+        (dialect, _) => write_path(out, parts.uri.path(), dialect == Dialect::S3),
+    }
     out.push(b'\n');
     if let Some(query) = parts.uri.query() {
-        write_query(out, query, parsed.is_presigned(), plus);
+        write_query(out, query, parsed.is_presigned(), reading.plus);
     }
     out.push(b'\n');
     for name in parsed.signed_headers.split(';') {
@@ -48,7 +70,7 @@ fn write_path(out: &mut Vec<u8>, path: &str, is_s3: bool) {
     if is_s3 {
         // Keys are bytes: no normalisation. Decoding first makes a client that sends `$` or `(` raw agree with one that escapes.
         for byte in percent_decode(path.as_bytes()) {
-            if byte == b'/' || byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            if byte == b'/' || is_unreserved(byte) {
                 out.push(byte);
             } else {
                 out.extend_from_slice(percent_encode_byte(byte).as_bytes());
@@ -75,6 +97,11 @@ fn write_path(out: &mut Vec<u8>, path: &str, is_s3: bool) {
     if is_directory || kept.is_empty() {
         out.push(b'/');
     }
+}
+
+/// The bytes that are never percent-encoded.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 fn write_query(out: &mut Vec<u8>, query: &str, is_presigned: bool, plus: Plus) {
@@ -107,7 +134,7 @@ fn encode_again(text: &str, plus: Plus) -> Vec<u8> {
             });
         }
         for byte in percent_decode(run) {
-            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            if is_unreserved(byte) {
                 out.push(byte);
             } else {
                 out.extend_from_slice(percent_encode_byte(byte).as_bytes());

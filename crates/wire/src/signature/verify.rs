@@ -10,7 +10,7 @@ use http::request::Parts;
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
-use super::canonical::{self, Plus};
+use super::canonical;
 use super::payload::{CONTENT_SHA256, sha256_hex};
 use super::{Form, Parsed, Scope, failure};
 use crate::error::{Dialect, WireError};
@@ -66,18 +66,18 @@ impl Verifier {
         let mac = self.mac(secret, &parsed.scope);
         let mut buffer = Vec::with_capacity(1024);
         let mut text = String::with_capacity(160);
-        canonical::write(&mut buffer, parsed, parts, payload_hash, Plus::Literal);
-        if matches(parsed, &mac, &buffer, &mut text) {
-            return Ok(());
-        }
-        if parts.uri.query().is_some_and(|query| query.contains('+')) {
-            let mut spaced = Vec::with_capacity(buffer.len());
-            canonical::write(&mut spaced, parsed, parts, payload_hash, Plus::Space);
-            if matches(parsed, &mac, &spaced, &mut String::new()) {
+        let mut failure = None;
+        for reading in canonical::readings(parsed, parts) {
+            canonical::write(&mut buffer, parsed, parts, payload_hash, reading);
+            if matches(parsed, &mac, &buffer, &mut text) {
                 return Ok(());
             }
+            // What is shown is the usual reading.
+            failure.get_or_insert_with(|| {
+                failure::mismatch(parsed.dialect(), &parsed.scope.access_key, &parsed.signature, &text, &buffer)
+            });
         }
-        Err(failure::mismatch(parsed.dialect(), &parsed.scope.access_key, &parsed.signature, &text, &buffer))
+        Err(failure.unwrap_or_else(|| WireError::internal(parsed.dialect())))
     }
 
     fn mac(&self, secret: &str, scope: &Scope<'_>) -> HmacSha256 {
