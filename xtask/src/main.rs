@@ -5,6 +5,10 @@
 mod generate;
 mod generate_model;
 mod generate_render;
+mod shell;
+mod test;
+mod tidy;
+mod tidy_source;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,11 +23,15 @@ struct Command {
 }
 
 /// Every command, alphabetically.
-const COMMANDS: &[Command] = &[Command {
-    name: "generate",
-    usage: "generate [--check]   write crates/wire/src/generated from models/",
-    run: generate::run,
-}];
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "generate",
+        usage: "generate [--check]   write crates/wire/src/generated from models/",
+        run: generate::run,
+    },
+    Command { name: "test", usage: "test [ARGS...]       set everything up, then run every test", run: test::run },
+    Command { name: "tidy", usage: "tidy                 check the house rules of the source tree", run: tidy::run },
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
