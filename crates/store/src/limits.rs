@@ -15,9 +15,14 @@ pub const WRITE_QUEUE_MAX: usize = 4_096;
 pub const GROUP_MAX: usize = 512;
 /// Read-only connections, and with them reads that run at the same time.
 pub const READERS_MAX: usize = 4;
-/// Pages in the write-ahead log after which the background checkpoint is nudged, and again at each multiple.
-pub const WAL_NUDGE_PAGES: u32 = 1_000;
+/// Pages of 4 KiB in the write-ahead log after which the background checkpoint is nudged, and again at each multiple.
+/// The more pages, the more of them were written twice and are moved once.
+pub const WAL_NUDGE_PAGES: u32 = 4_000;
 /// Pages in the write-ahead log after which the writer itself checkpoints, so that the log starts over.
-pub const WAL_RESET_PAGES: u32 = 8_000;
+pub const WAL_RESET_PAGES: u32 = 16_000;
 /// Prepared statements each connection keeps.
 pub const STATEMENTS_MAX: usize = 128;
+/// Rows kept as values, most recently used.
+pub const CACHED_GATES_MAX: usize = 4_096;
+pub const CACHED_EXECUTIONS_MAX: usize = 2_048;
+pub const CACHED_DEFINITIONS_MAX: usize = 512;

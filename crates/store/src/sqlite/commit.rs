@@ -57,6 +57,11 @@ impl Prepared {
         })
     }
 
+    /// Once written, its rows can be taken out of it.
+    pub(super) fn commit_mut(&mut self) -> &mut Commit {
+        &mut self.commit
+    }
+
     pub(super) fn history_len(&self) -> u64 {
         self.history.len() as u64
     }

@@ -70,6 +70,9 @@ fn read_page(
 impl Executions for SqliteStore {
     async fn load(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> Result<Loaded, StoreError> {
         bounded("executions in one read", executions.len(), PAGE_MAX)?;
+        if let Some(loaded) = self.writer.cache().load(pipeline, executions) {
+            return Ok(loaded);
+        }
         let (pipeline, executions) = (pipeline.clone(), executions.to_vec());
         self.readers
             .run(move |connection| {
@@ -83,6 +86,9 @@ impl Executions for SqliteStore {
     }
 
     async fn execution(&self, id: &ExecutionId) -> Result<Option<Versioned<Execution>>, StoreError> {
+        if let Some(found) = self.writer.cache().execution(id) {
+            return Ok(Some(Versioned::clone(&found)));
+        }
         let id = id.clone();
         self.readers.run(move |connection| execution(connection, &id)).await
     }

@@ -2,6 +2,7 @@
 //! few read-only connections. One process per data directory.
 
 mod actions;
+mod cache;
 mod commit;
 mod documents;
 mod errors;
@@ -43,6 +44,8 @@ const FILE: &str = "state.db";
 pub struct SqliteOptions {
     /// The database refuses to grow past this many pages of 4 KiB, as if the disk were full. None: no limit.
     pub pages_max: Option<u32>,
+    /// Answer every read from the database, none from the rows kept in memory.
+    pub uncached: bool,
 }
 
 /// Durable state in `DIR/state.db`. Dropping it finishes what is queued, closes the file and frees the directory.
@@ -73,7 +76,7 @@ impl SqliteStore {
             info!(path = %path.display(), from, to, "store schema brought up to date");
         }
         let readers = Arc::new(Readers::new(path.clone()));
-        let writer = Writer::start(connection, &path)?;
+        let writer = Writer::start(connection, &path, !options.uncached)?;
         Ok(Self { writer, readers, directory: directory.to_owned(), _lock: lock })
     }
 

@@ -42,13 +42,23 @@ fn definition(connection: &Connection, pipeline: &PipelineId, version: u32) -> R
 #[async_trait]
 impl Pipelines for SqliteStore {
     async fn gate(&self, pipeline: &PipelineId) -> Result<Option<Versioned<Gate>>, StoreError> {
+        let ticket = match self.writer.cache().gate(pipeline) {
+            Ok(found) => return Ok(Some(Versioned::clone(&found))),
+            Err(ticket) => ticket,
+        };
         let pipeline = pipeline.clone();
-        self.readers.run(move |connection| gate(connection, &pipeline)).await
+        let found = self.readers.run(move |connection| gate(connection, &pipeline)).await?;
+        Ok(found.inspect(|gate| self.writer.cache().keep_gate(ticket, gate)))
     }
 
     async fn gate_by_name(&self, scope: &Scope, name: &str) -> Result<Option<Versioned<Gate>>, StoreError> {
+        let ticket = match self.writer.cache().gate_by_name(scope, name) {
+            Ok(found) => return Ok(Some(Versioned::clone(&found))),
+            Err(ticket) => ticket,
+        };
         let (scope, name) = (scope.clone(), name.to_owned());
-        self.readers
+        let found = self
+            .readers
             .run(move |connection| {
                 let row = connection
                     .prepare_cached("SELECT version, body FROM gates WHERE account = ?1 AND region = ?2 AND name = ?3")?
@@ -56,7 +66,8 @@ impl Pipelines for SqliteStore {
                     .optional()?;
                 Ok(row.map(decode_gate).transpose()?)
             })
-            .await
+            .await?;
+        Ok(found.inspect(|gate| self.writer.cache().keep_gate(ticket, gate)))
     }
 
     async fn gates(
@@ -93,8 +104,12 @@ impl Pipelines for SqliteStore {
     }
 
     async fn definition(&self, pipeline: &PipelineId, version: u32) -> Result<Option<Definition>, StoreError> {
+        if let Some(found) = self.writer.cache().definition(pipeline, version) {
+            return Ok(Some(Definition::clone(&found)));
+        }
         let pipeline = pipeline.clone();
-        self.readers.run(move |connection| definition(connection, &pipeline, version)).await
+        let found = self.readers.run(move |connection| definition(connection, &pipeline, version)).await?;
+        Ok(found.inspect(|definition| self.writer.cache().keep_definition(definition)))
     }
 
     async fn definitions(&self, wanted: &[(PipelineId, u32)]) -> Result<Vec<Option<Definition>>, StoreError> {

@@ -7,7 +7,7 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use towpath_model::state::ExecutionStatus;
 use towpath_model::time::Timestamp;
 
-use super::SqliteStore;
+use super::{SqliteOptions, SqliteStore};
 use crate::contract::fixtures::{execution, gate, scope};
 use crate::documents::{Documents, Expect, Key, Scan, Write};
 use crate::{
@@ -68,7 +68,8 @@ async fn every_read(store: &SqliteStore) {
 #[tokio::test]
 async fn every_read_is_served_by_an_index() {
     let directory = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(directory.path()).unwrap();
+    let options = SqliteOptions { uncached: true, ..SqliteOptions::default() };
+    let store = SqliteStore::open_with(directory.path(), &options).unwrap();
     store
         .commit(Commit {
             gate: Some((gate("p", "app"), None)),

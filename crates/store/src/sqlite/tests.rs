@@ -18,6 +18,19 @@ async fn with_store<F: AsyncFnOnce(&SqliteStore)>(test: F) {
 
 crate::contract::tests!(with_store);
 
+/// The contract again with every read from the database.
+mod uncached {
+    use super::{SqliteOptions, SqliteStore};
+
+    async fn with_store<F: AsyncFnOnce(&SqliteStore)>(test: F) {
+        let directory = tempfile::tempdir().unwrap();
+        let options = SqliteOptions { uncached: true, ..SqliteOptions::default() };
+        test(&SqliteStore::open_with(directory.path(), &options).unwrap()).await;
+    }
+
+    crate::contract::tests!(with_store);
+}
+
 fn put(key: &str, bytes: usize) -> Write {
     Write::Put { key: Key::new("c", "p", key), body: vec![b'x'; bytes], expect: Expect::Any }
 }
@@ -153,7 +166,7 @@ fn a_data_directory_that_cannot_be_made_is_named() {
 #[tokio::test]
 async fn a_full_disk_is_named_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let options = SqliteOptions { pages_max: Some(64) };
+    let options = SqliteOptions { pages_max: Some(64), ..SqliteOptions::default() };
     let store = SqliteStore::open_with(directory.path(), &options).unwrap();
     store.write(vec![put("small", 100)]).await.unwrap();
     let error = store.write(vec![put("also", 1), put("large", 1_000_000)]).await.unwrap_err();
@@ -207,7 +220,9 @@ async fn a_cancelled_caller_takes_nobody_with_it() {
 #[tokio::test]
 async fn a_command_too_large_for_the_disk_spares_its_neighbours() {
     let directory = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open_with(directory.path(), &SqliteOptions { pages_max: Some(64) }).unwrap();
+    let store =
+        SqliteStore::open_with(directory.path(), &SqliteOptions { pages_max: Some(64), ..SqliteOptions::default() })
+            .unwrap();
     let (before, large, after) = tokio::join!(
         store.write(vec![put("a", 1)]),
         store.write(vec![put("b", 1_000_000)]),
@@ -223,11 +238,11 @@ async fn a_command_too_large_for_the_disk_spares_its_neighbours() {
 async fn the_log_is_moved_into_the_database_as_it_grows() {
     let directory = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(directory.path()).unwrap();
-    for n in 0..400 {
+    for n in 0..800 {
         store.write(vec![put(&format!("k{n}"), 150_000)]).await.unwrap();
     }
     let wal = std::fs::metadata(directory.path().join("state.db-wal")).unwrap().len();
-    // 60 MB were written; the log starts over past 8,000 pages of 4 KiB (with one command's overshoot).
-    assert!(wal < 45_000_000, "{wal}");
-    assert_eq!(store.scan("c", "p", Scan::all().limit(1_000)).await.unwrap().len(), 400);
+    // 120 MB were written; the log starts over past 16,000 pages of 4 KiB (with one command's overshoot).
+    assert!(wal < 80_000_000, "{wal}");
+    assert_eq!(store.scan("c", "p", Scan::all().limit(1_000)).await.unwrap().len(), 800);
 }

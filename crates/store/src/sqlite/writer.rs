@@ -18,6 +18,7 @@ use rusqlite::hooks::Wal;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, warn};
 
+use super::cache::Cache;
 use super::commit::{self, Prepared};
 use super::documents;
 use super::errors::{Failed, to_i64, to_u64};
@@ -60,7 +61,14 @@ pub(super) enum Work {
 #[derive(Debug)]
 struct Command {
     work: Work,
-    reply: oneshot::Sender<Result<Numbers, StoreError>>,
+    reply: oneshot::Sender<Answer>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    result: Result<Numbers, StoreError>,
+    /// Given back so that the caller's thread frees it, not the writer's.
+    _work: Work,
 }
 
 #[derive(Debug)]
@@ -69,25 +77,32 @@ pub(super) struct Writer {
     queue: Option<mpsc::Sender<Command>>,
     thread: Option<JoinHandle<()>>,
     counted: Arc<Counted>,
+    cache: Arc<Cache>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn start(connection: Connection, path: &Path, cached: bool) -> Result<Self, StoreError> {
         let (queue, commands) = mpsc::channel(WRITE_QUEUE_MAX);
         let counted = Arc::new(Counted::default());
-        let worker = Worker::new(connection, path, Arc::clone(&counted))?;
+        let worker = Worker::new(connection, path, Arc::clone(&counted), cached)?;
+        let cache = Arc::clone(&worker.cache);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || worker.run(commands))
             .map_err(|error| StoreError::io("start the store's writer thread", error))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), counted })
+        Ok(Self { queue: Some(queue), thread: Some(thread), counted, cache })
     }
 
     pub(super) async fn submit(&self, work: Work) -> Result<Numbers, StoreError> {
         let (reply, answer) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
         queue.send(Command { work, reply }).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        answer.await.map_err(|_| StoreError::Closed)?.result
+    }
+
+    /// What the writer keeps up to date with its commits.
+    pub(super) fn cache(&self) -> &Arc<Cache> {
+        &self.cache
     }
 
     pub(super) fn counters(&self) -> WriteCounters {
@@ -133,11 +148,12 @@ struct Worker {
     failed: Failed,
     last: Last,
     counted: Arc<Counted>,
+    cache: Arc<Cache>,
     checkpointer: Checkpointer,
 }
 
 impl Worker {
-    fn new(connection: Connection, path: &Path, counted: Arc<Counted>) -> Result<Self, StoreError> {
+    fn new(connection: Connection, path: &Path, counted: Arc<Counted>, cached: bool) -> Result<Self, StoreError> {
         let failed = Failed::to("write to", path);
         let last = connection
             .query_row("SELECT version, history FROM counters WHERE id = 0", (), |row| {
@@ -147,7 +163,8 @@ impl Worker {
         // This takes the place of SQLite's own checkpoint, which runs inside the commit it delays.
         connection.wal_hook(Some(count_wal_pages));
         let checkpointer = Checkpointer::start(path)?;
-        Ok(Self { connection, failed, last, counted, checkpointer })
+        let cache = Arc::new(Cache::new(last.version, cached));
+        Ok(Self { connection, failed, last, counted, cache, checkpointer })
     }
 
     fn run(mut self, mut commands: mpsc::Receiver<Command>) {
@@ -165,10 +182,15 @@ impl Worker {
     }
 
     /// Runs the commands in one transaction, or one by one if that fails, and answers each of them.
-    fn commit(&mut self, group: Vec<Command>) {
+    fn commit(&mut self, mut group: Vec<Command>) {
         match self.transaction(&group) {
             Ok(results) => {
                 self.counted.transactions.fetch_add(1, Ordering::Relaxed);
+                let commits = group.iter_mut().zip(&results).filter_map(|(command, result)| {
+                    let Work::Commit(prepared) = &mut command.work else { return None };
+                    Some((prepared.commit_mut(), result.as_ref().ok()?.version))
+                });
+                self.cache.put(commits);
                 for (command, result) in group.into_iter().zip(results) {
                     self.answer(command, result);
                 }
@@ -197,7 +219,7 @@ impl Worker {
             counter.fetch_add(1, Ordering::Relaxed);
         }
         // Nobody listening means the caller was cancelled; what is written stays written.
-        let _ = command.reply.send(result);
+        let _ = command.reply.send(Answer { result, _work: command.work });
     }
 
     /// One transaction around the group. The outer error means that nothing of it was committed.
