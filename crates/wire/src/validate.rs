@@ -86,7 +86,8 @@ impl Checker {
             }
             if !valid {
                 let constraints = all_constraints(member, items.iter().any(Value::is_null));
-                self.report(schema, Some(value), &format!("Member must satisfy constraint: [{constraints}]"));
+                let quotable = if member.sensitive { member } else { schema };
+                self.report(quotable, Some(value), &format!("Member must satisfy constraint: [{constraints}]"));
             }
         } else {
             for (index, item) in items.iter_mut().enumerate() {
