@@ -15,6 +15,7 @@ pub const DATA_DIR: &str = "TOWPATH_DATA_DIR";
 pub const LISTEN: &str = "TOWPATH_LISTEN";
 pub const LOG: &str = "TOWPATH_LOG";
 pub const PUBLIC_URL: &str = "TOWPATH_PUBLIC_URL";
+pub const REDACT: &str = "TOWPATH_REDACT";
 pub const NO_COLOR: &str = "NO_COLOR";
 pub const TERM: &str = "TERM";
 
@@ -32,4 +33,9 @@ pub const VARIABLES: &[Variable] = &[
         since: "0.1.0",
     },
     Variable { name: PUBLIC_URL, meaning: "the URL that others reach `serve` under (--public-url)", since: "0.1.0" },
+    Variable {
+        name: REDACT,
+        meaning: "set to anything: `run` shows placeholders for times and ids, for documentation and tests",
+        since: "0.1.0",
+    },
 ];

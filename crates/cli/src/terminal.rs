@@ -17,6 +17,8 @@ pub struct Terminal {
     pub colour_err: bool,
     /// Where the current size is read from; tests fix it.
     pub size: Size,
+    /// Times and ids are shown as placeholders (`TOWPATH_REDACT`).
+    pub redacted: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +51,7 @@ impl Terminal {
             colour_out: out_tty && !plain,
             colour_err: err_tty && !plain,
             size: Size::OfStdout,
+            redacted: set(env::REDACT),
             out: Box::new(out),
             err: Box::new(err),
         }

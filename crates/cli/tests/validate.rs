@@ -53,6 +53,7 @@ fn terminal(out: &Captured) -> Terminal {
         colour_out: false,
         colour_err: false,
         size: Size::Fixed { width: 100, height: 40 },
+        redacted: false,
     }
 }
 

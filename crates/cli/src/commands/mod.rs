@@ -1,3 +1,5 @@
 //! One file per command. A command reads its files, speaks to a `Host`, and answers with an exit code.
 
+pub mod approve;
+pub mod run;
 pub mod validate;

@@ -1,0 +1,178 @@
+//! `towpath run`: the whole pipeline, now, on this machine, in front of the user.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use towpath_model::declaration::PipelineDeclaration;
+
+use super::validate::{Checked, Format, check};
+use crate::display::model::State;
+use crate::display::{Display, End};
+use crate::errors::{ExpectedError, exit};
+use crate::flow::follow::{Approve, Follow, Outcome};
+use crate::flow::prepare::{Preparation, check_arguments};
+use crate::flow::summary::{Summary, deployed};
+use crate::flow::{OpenOptions, Surroundings, data_directory};
+use crate::host::Host;
+use crate::terminal::Terminal;
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub path: PathBuf,
+    pub approve: Option<Approve>,
+    pub variables: BTreeMap<String, String>,
+    pub sources: BTreeMap<String, PathBuf>,
+    pub format: Format,
+    pub data_dir: Option<PathBuf>,
+    pub config: Option<PathBuf>,
+}
+
+pub async fn run(
+    options: &Options,
+    mut surroundings: Surroundings<'_>,
+    mut terminal: Terminal,
+) -> Result<u8, ExpectedError> {
+    let checked = check(&options.path, options.config.as_deref(), surroundings.validate)?;
+    warn(&checked, &mut terminal);
+    check_arguments(&checked.file.declaration, &options.sources, &options.variables)?;
+    let approve = approve_mode(options.approve, &terminal)?;
+    let data = data_directory(options.data_dir.as_deref(), &checked.location.directory)?;
+    let host = surroundings.opener.open(&open_options(&checked, &data)).await?;
+    let preparation = Preparation {
+        host: &*host,
+        checked: &checked,
+        data: &data,
+        sources: &options.sources,
+        variables: &options.variables,
+    };
+    let prepared = preparation.run().await?;
+    let json = options.format == Format::Json;
+    if !json && !terminal.redacted {
+        prepared.notes.iter().for_each(|note| terminal.result(note));
+    }
+    let declaration = &checked.file.declaration;
+    let display = Display::new(declaration, &prepared.execution, json, terminal);
+    let command = approve_command(&options.path, options.data_dir.as_deref());
+    let follow = Follow::new(
+        &*host,
+        declaration.name.as_str(),
+        display,
+        approve,
+        surroundings.asker,
+        &mut surroundings.interrupts,
+        command,
+    );
+    let code = conclude(follow, declaration, &data, &checked.region).await;
+    host.shutdown().await;
+    code
+}
+
+/// Follows to the end and tells what came of it.
+pub async fn conclude(
+    mut follow: Follow<'_>,
+    declaration: &PipelineDeclaration,
+    data: &Path,
+    region: &str,
+) -> Result<u8, ExpectedError> {
+    let outcome = follow.run().await?;
+    let now = follow.host.now();
+    let (state, message, code) = match &outcome {
+        Outcome::Ended(State::Succeeded) => ("SUCCEEDED", None, exit::SUCCEEDED),
+        Outcome::Ended(State::Failed) => ("FAILED", failure(&follow), exit::FAILED),
+        Outcome::Ended(State::Superseded) => ("SUPERSEDED", follow.display.model.summary.clone(), exit::WAITING),
+        Outcome::Ended(State::Cancelled) => ("CANCELED", follow.display.model.summary.clone(), exit::WAITING),
+        Outcome::Ended(_) => ("STOPPED", follow.display.model.summary.clone(), exit::WAITING),
+        Outcome::Waiting(why) => {
+            ("WAITING", Some(format!("{}; to approve: {}", why.trim_end(), follow.approve_command)), exit::WAITING)
+        }
+        Outcome::Interrupted => ("STOPPED", Some("interrupted".to_owned()), exit::INTERRUPTED),
+    };
+    follow.display.end(End { time: now, state, message: message.as_deref() });
+    let text = match &outcome {
+        Outcome::Waiting(why) => format!("\nWaiting: {why}To approve and go on:\n  {}\n", follow.approve_command),
+        Outcome::Ended(_) | Outcome::Interrupted => {
+            // The deployments are asked for only where there can be any.
+            let deploys = super::validate::actions(declaration)
+                .any(|a| a.action_type_id.category.as_str() == "Deploy" && a.action_type_id.provider == "S3");
+            let records = if deploys { follow.records().await.unwrap_or_default() } else { Vec::new() };
+            let deployed = deployed(&records);
+            let model = &follow.display.model;
+            Summary { model, now, deployed: &deployed, logs: &follow.finished, data, region }.text()
+        }
+    };
+    if !follow.display.is_json() {
+        follow.display.terminal.result(&text);
+    }
+    Ok(code)
+}
+
+fn failure(follow: &Follow<'_>) -> Option<String> {
+    let (stage, action) = follow.display.model.failure()?;
+    let reason = action.reason.as_deref().unwrap_or("no reason given");
+    Some(format!("{}/{}: {reason}", stage.name, action.name))
+}
+
+/// Warnings do not stop a run; they are told once, before it.
+pub fn warn(checked: &Checked, terminal: &mut Terminal) {
+    let drawing = terminal.drawing_err();
+    for report in &checked.reports {
+        terminal.note(&report.draw(drawing));
+    }
+}
+
+pub fn approve_mode(asked: Option<Approve>, terminal: &Terminal) -> Result<Approve, ExpectedError> {
+    match asked {
+        Some(Approve::Ask) if !terminal.can_ask => Err(ExpectedError::AskWithoutTerminal),
+        Some(mode) => Ok(mode),
+        None if terminal.can_ask => Ok(Approve::Ask),
+        None => Ok(Approve::None),
+    }
+}
+
+pub fn open_options(checked: &Checked, data: &Path) -> OpenOptions {
+    OpenOptions {
+        data_dir: data.to_owned(),
+        account: checked.account.clone(),
+        region: checked.region.clone(),
+        config: checked.config.config.clone(),
+    }
+}
+
+/// The command that answers the approval that a run was left at.
+pub fn approve_command(path: &Path, data_dir: Option<&Path>) -> String {
+    let data = data_dir.map(|d| format!(" --data-dir {}", quoted(d))).unwrap_or_default();
+    format!("towpath approve {}{data}", quoted(path))
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// The declaration that the stored pipeline has now.
+pub async fn stored_declaration(host: &dyn Host, name: &str) -> Result<PipelineDeclaration, ExpectedError> {
+    let answer = host.call("codepipeline", "GetPipeline", json!({"name": name})).await;
+    let answer = answer.map_err(ExpectedError::api(format!("find the pipeline `{name}`")))?;
+    serde_json::from_value(answer["pipeline"].clone()).map_err(|e| ExpectedError::System {
+        message: format!("the stored pipeline `{name}` cannot be read: {e}"),
+        hint: None,
+        usage: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_approves_can_be_pasted() {
+        assert_eq!(approve_command(Path::new("examples/a"), None), "towpath approve examples/a");
+        assert_eq!(
+            approve_command(Path::new("my pipe's"), Some(Path::new("/tmp/d"))),
+            r"towpath approve 'my pipe'\''s' --data-dir /tmp/d"
+        );
+    }
+}

@@ -1,0 +1,132 @@
+//! Follows the logs of running builds through CloudWatch Logs' own API, as any tailer does.
+
+use serde_json::{Value as Json, json};
+use towpath_model::time::Timestamp;
+
+use crate::host::Host;
+use crate::limits;
+
+/// One build whose log is followed.
+#[derive(Debug, Clone)]
+pub struct Tail {
+    pub stage: String,
+    pub action: String,
+    pub action_execution: String,
+    pub build: Option<String>,
+    /// Log group and stream, once they exist.
+    pub stream: Option<(String, String)>,
+    token: Option<String>,
+}
+
+/// A line with the time it was logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub time: Timestamp,
+    pub text: String,
+}
+
+impl Tail {
+    pub fn new(stage: &str, action: &str, action_execution: &str) -> Self {
+        Self {
+            stage: stage.to_owned(),
+            action: action.to_owned(),
+            action_execution: action_execution.to_owned(),
+            build: None,
+            stream: None,
+            token: None,
+        }
+    }
+
+    /// Takes what history or ListActionExecutions tells of the build.
+    pub fn learn(&mut self, build: Option<&str>, log_stream_arn: Option<&str>) {
+        if self.build.is_none() {
+            self.build = build.map(str::to_owned);
+        }
+        if self.stream.is_none() {
+            self.stream = log_stream_arn.and_then(parse_stream_arn);
+        }
+    }
+
+    /// Asks CodeBuild where the log is.
+    pub async fn find_stream(&mut self, host: &dyn Host) {
+        let (None, Some(build)) = (&self.stream, &self.build) else { return };
+        let Ok(answer) = host.call("codebuild", "BatchGetBuilds", json!({"ids": [build]})).await else { return };
+        let logs = &answer["builds"][0]["logs"];
+        if let (Some(group), Some(stream)) = (logs["groupName"].as_str(), logs["streamName"].as_str()) {
+            self.stream = Some((group.to_owned(), stream.to_owned()));
+        }
+    }
+
+    /// The lines logged since the last call: one page while the build runs, all when it is over. A log that is not there
+    /// (yet) has no lines.
+    pub async fn read(&mut self, host: &dyn Host, all: bool) -> Vec<Line> {
+        let Some((group, stream)) = self.stream.clone() else { return Vec::new() };
+        let mut lines = Vec::new();
+        for _ in 0..if all { limits::LOG_DRAIN_PAGES_MAX } else { 1 } {
+            let mut input = json!({
+                "logGroupName": group,
+                "logStreamName": stream,
+                "startFromHead": true,
+                "limit": limits::LOG_PAGE_EVENTS,
+            });
+            if let Some(token) = &self.token {
+                input["nextToken"] = json!(token);
+            }
+            let Ok(answer) = host.call("logs", "GetLogEvents", input).await else { break };
+            let next = answer["nextForwardToken"].as_str().map(str::to_owned);
+            for event in answer["events"].as_array().into_iter().flatten() {
+                lines.extend(split(event));
+            }
+            // The same token again: that was the end, for now.
+            let end = next.is_none() || next == self.token;
+            self.token = next.or_else(|| self.token.take());
+            if end {
+                break;
+            }
+        }
+        lines
+    }
+
+    /// Whether the build is over, as CodeBuild says.
+    pub async fn has_stopped(&self, host: &dyn Host) -> bool {
+        let Some(build) = &self.build else { return true };
+        match host.call("codebuild", "BatchGetBuilds", json!({"ids": [build]})).await {
+            Ok(answer) => answer["builds"][0]["buildStatus"] != "IN_PROGRESS",
+            Err(_) => true,
+        }
+    }
+}
+
+/// An event may hold several lines.
+fn split(event: &Json) -> Vec<Line> {
+    let time = Timestamp::from_millis(event["timestamp"].as_i64().unwrap_or_default());
+    let message = event["message"].as_str().unwrap_or_default();
+    message.trim_end_matches('\n').split('\n').map(|text| Line { time, text: text.to_owned() }).collect()
+}
+
+/// `arn:aws:logs:R:A:log-group:GROUP:log-stream:STREAM`.
+fn parse_stream_arn(arn: &str) -> Option<(String, String)> {
+    let (_, rest) = arn.split_once(":log-group:")?;
+    let (group, stream) = rest.split_once(":log-stream:")?;
+    // Before the stream exists, CodeBuild writes `null` for both.
+    (group != "null" && stream != "null").then(|| (group.to_owned(), stream.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stream_arns_are_read() {
+        let arn = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/codebuild/demo:log-stream:ab-1";
+        assert_eq!(parse_stream_arn(arn), Some(("/aws/codebuild/demo".into(), "ab-1".into())));
+        assert_eq!(parse_stream_arn("arn:aws:logs:r:a:log-group:null:log-stream:null"), None);
+    }
+
+    #[test]
+    fn events_split_into_lines() {
+        let event = json!({"timestamp": 5, "message": "one\ntwo\n"});
+        let texts: Vec<String> = split(&event).into_iter().map(|l| l.text).collect();
+        assert_eq!(texts, ["one", "two"]);
+    }
+}
