@@ -26,3 +26,5 @@ pub const STATEMENTS_MAX: usize = 128;
 pub const CACHED_GATES_MAX: usize = 4_096;
 pub const CACHED_EXECUTIONS_MAX: usize = 2_048;
 pub const CACHED_DEFINITIONS_MAX: usize = 512;
+/// Numbers of pipelines and executions the writer remembers.
+pub const CACHED_IDS_MAX: usize = 16_384;

@@ -127,7 +127,11 @@ pub enum ActionFilter {
 
 #[async_trait]
 pub trait Actions: Send + Sync {
-    async fn action(&self, action: &ActionExecutionId) -> Result<Option<ActionRecord>, StoreError>;
+    async fn action(
+        &self,
+        execution: &ExecutionId,
+        action: &ActionExecutionId,
+    ) -> Result<Option<ActionRecord>, StoreError>;
 
     /// Newest start time first, among equals the latest recorded first; `after` is the `next` of the page before.
     async fn action_page(

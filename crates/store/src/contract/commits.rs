@@ -49,8 +49,8 @@ async fn dump(store: &dyn Store) -> String {
             store.load(&pipeline, &["e1".into(), "e2".into()]).await.unwrap(),
             store.gates(&scope(), None, 10).await.unwrap(),
             store.definitions(&[(pipeline.clone(), 1), (pipeline.clone(), 2)]).await.unwrap(),
-            store.action(&"a1".into()).await.unwrap(),
-            store.action(&"a2".into()).await.unwrap(),
+            store.action(&"e1".into(), &"a1".into()).await.unwrap(),
+            store.action(&"e2".into(), &"a2".into()).await.unwrap(),
             store.history(&HistoryFilter::All, 0, 100).await.unwrap(),
             store.history_end().await.unwrap(),
             store.tasks(None, 100).await.unwrap(),
@@ -73,7 +73,8 @@ pub async fn a_commit_is_read_back_whole(store: &dyn Store) {
     assert_eq!(loaded.executions[1], None);
     assert_eq!(store.execution(&"e1".into()).await.unwrap(), Some(stored_execution));
     assert_eq!(store.definition(&"p".into(), 1).await.unwrap(), commit.definition);
-    assert_eq!(store.action(&"a1".into()).await.unwrap().as_ref(), commit.actions.first());
+    assert_eq!(store.action(&"e1".into(), &"a1".into()).await.unwrap().as_ref(), commit.actions.first());
+    assert_eq!(store.action(&"e2".into(), &"a1".into()).await.unwrap(), None);
     assert_eq!(store.task(&"a1".into()).await.unwrap().as_ref(), commit.tasks_put.first());
     assert_eq!(store.execution_of_token(&"p".into(), "once").await.unwrap(), Some("e1".into()));
     assert_eq!(store.get("tags", "p", "k").await.unwrap().unwrap().version, committed.version);
@@ -90,7 +91,7 @@ pub async fn absent_rows_are_none(store: &dyn Store) {
     assert_eq!(store.definition(&"p".into(), 1).await.unwrap(), None);
     assert_eq!(store.execution(&"e1".into()).await.unwrap(), None);
     assert_eq!(store.execution_of_token(&"p".into(), "once").await.unwrap(), None);
-    assert_eq!(store.action(&"a1".into()).await.unwrap(), None);
+    assert_eq!(store.action(&"e1".into(), &"a1".into()).await.unwrap(), None);
     assert_eq!(store.task(&"a1".into()).await.unwrap(), None);
     assert_eq!(store.next_due().await.unwrap(), None);
     assert_eq!(store.history_end().await.unwrap(), 0);

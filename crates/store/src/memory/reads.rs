@@ -128,8 +128,14 @@ fn is_latest(rows: &PipelineRows, started: Started, record: &ActionRecord) -> bo
 
 #[async_trait]
 impl Actions for MemoryStore {
-    async fn action(&self, action: &ActionExecutionId) -> Result<Option<ActionRecord>, StoreError> {
-        Ok(self.state().pipelines.actions.get(action).map(|(_, record)| record.clone()))
+    async fn action(
+        &self,
+        execution: &ExecutionId,
+        action: &ActionExecutionId,
+    ) -> Result<Option<ActionRecord>, StoreError> {
+        let rows = &self.state().pipelines;
+        let found = rows.actions.get(action).map(|(_, record)| record);
+        Ok(found.filter(|record| record.execution == *execution).cloned())
     }
 
     async fn action_page(

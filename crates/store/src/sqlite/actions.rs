@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row};
 use towpath_model::history::ActionRecord;
-use towpath_model::ids::ActionExecutionId;
+use towpath_model::ids::{ActionExecutionId, ExecutionId};
 
 use super::SqliteStore;
 use super::errors::{to_i64, to_u64};
@@ -17,15 +17,15 @@ fn decode(body: &[u8]) -> Result<ActionRecord, StoreError> {
 }
 
 const OF_PIPELINE: &str = "SELECT started, id, body FROM actions \
-     WHERE pipeline = ?1 AND started <= ?2 AND (started < ?2 OR id < ?3) \
+     WHERE pipeline = (SELECT id FROM ids WHERE text = ?1) AND started <= ?2 AND (started < ?2 OR id < ?3) \
      ORDER BY started DESC, id DESC LIMIT ?4";
 
 const OF_EXECUTION: &str = "SELECT started, id, body FROM actions \
-     WHERE execution = ?1 AND started <= ?2 AND (started < ?2 OR id < ?3) \
+     WHERE execution = (SELECT id FROM ids WHERE text = ?1) AND started <= ?2 AND (started < ?2 OR id < ?3) \
      ORDER BY started DESC, id DESC LIMIT ?4";
 
 const LATEST_OF_EXECUTION: &str = "SELECT started, id, body FROM actions AS candidate \
-     WHERE execution = ?1 AND started <= ?2 AND (started < ?2 OR id < ?3) \
+     WHERE execution = (SELECT id FROM ids WHERE text = ?1) AND started <= ?2 AND (started < ?2 OR id < ?3) \
      AND NOT EXISTS ( \
        SELECT 1 FROM actions AS newer \
        WHERE newer.execution = candidate.execution AND newer.started >= candidate.started \
@@ -39,13 +39,17 @@ fn page_row(row: &Row<'_>) -> rusqlite::Result<(Cursor, Vec<u8>)> {
 
 #[async_trait]
 impl Actions for SqliteStore {
-    async fn action(&self, action: &ActionExecutionId) -> Result<Option<ActionRecord>, StoreError> {
-        let action = action.clone();
+    async fn action(
+        &self,
+        execution: &ExecutionId,
+        action: &ActionExecutionId,
+    ) -> Result<Option<ActionRecord>, StoreError> {
+        let (execution, action) = (execution.clone(), action.clone());
         self.readers
             .run(move |connection| {
                 let body: Option<Vec<u8>> = connection
-                    .prepare_cached("SELECT body FROM actions WHERE action = ?1")?
-                    .query_row((action.as_str(),), |row| row.get(0))
+                    .prepare_cached("SELECT body FROM actions WHERE execution = (SELECT id FROM ids WHERE text = ?1) AND action = ?2")?
+                    .query_row((execution.as_str(), action.as_str()), |row| row.get(0))
                     .optional()?;
                 Ok(body.as_deref().map(decode).transpose()?)
             })

@@ -132,7 +132,7 @@ async fn whole(store: &SqliteStore, history_end_before: u64) -> Result<u64, Stor
     for (id, count) in &entries {
         assert_eq!(*count, 2, "{id}");
         assert!(store.execution(&id.as_str().into()).await?.is_some(), "{id}");
-        assert!(store.action(&id.as_str().into()).await?.is_some(), "{id}");
+        assert!(store.action(&id.as_str().into(), &id.as_str().into()).await?.is_some(), "{id}");
         assert!(store.task(&id.as_str().into()).await?.is_some(), "{id}");
     }
     assert_eq!(store.task_count().await?, entries.len());

@@ -20,7 +20,7 @@ fn decode((version, body): (u64, Vec<u8>)) -> Result<Versioned<Execution>, Store
 
 fn execution(connection: &Connection, id: &ExecutionId) -> Result<Option<Versioned<Execution>>, ReadError> {
     let row = connection
-        .prepare_cached("SELECT version, body FROM executions WHERE execution = ?1")?
+        .prepare_cached("SELECT version, body FROM executions WHERE execution = (SELECT id FROM ids WHERE text = ?1)")?
         .query_row((id.as_str(),), version_and_body)
         .optional()?;
     Ok(row.map(decode).transpose()?)
@@ -46,12 +46,12 @@ fn read_page(
     let pipeline = pipeline.as_str();
     match filter {
         ExecutionFilter::All => query(
-            "SELECT sequence, version, body FROM executions WHERE pipeline = ?1 AND sequence < ?2 \
+            "SELECT sequence, version, body FROM executions WHERE pipeline = (SELECT id FROM ids WHERE text = ?1) AND sequence < ?2 \
              ORDER BY sequence DESC LIMIT ?3",
             &[&pipeline, &before, &limit],
         ),
         ExecutionFilter::Status(status) => query(
-            "SELECT sequence, version, body FROM executions WHERE pipeline = ?1 AND sequence < ?2 AND status = ?4 \
+            "SELECT sequence, version, body FROM executions WHERE pipeline = (SELECT id FROM ids WHERE text = ?1) AND sequence < ?2 AND status = ?4 \
              ORDER BY sequence DESC LIMIT ?3",
             &[&pipeline, &before, &limit, &status.as_str()],
         ),
@@ -59,7 +59,7 @@ fn read_page(
         ExecutionFilter::SucceededInStage { stage, pipeline_version } => query(
             "SELECT e.sequence, e.version, e.body FROM stage_successes s \
              CROSS JOIN executions e ON e.pipeline = s.pipeline AND e.sequence = s.sequence \
-             WHERE s.pipeline = ?1 AND s.stage = ?4 AND s.number = ?5 AND s.sequence < ?2 \
+             WHERE s.pipeline = (SELECT id FROM ids WHERE text = ?1) AND s.stage = ?4 AND s.number = ?5 AND s.sequence < ?2 \
              ORDER BY s.sequence DESC LIMIT ?3",
             &[&pipeline, &before, &limit, &stage.as_str(), pipeline_version],
         ),
@@ -117,7 +117,7 @@ impl Executions for SqliteStore {
         self.readers
             .run(move |connection| {
                 let id: Option<String> = connection
-                    .prepare_cached("SELECT execution FROM request_tokens WHERE pipeline = ?1 AND token = ?2")?
+                    .prepare_cached("SELECT execution FROM request_tokens WHERE pipeline = (SELECT id FROM ids WHERE text = ?1) AND token = ?2")?
                     .query_row((pipeline.as_str(), token), |row| row.get(0))
                     .optional()?;
                 Ok(id.map(ExecutionId::new))

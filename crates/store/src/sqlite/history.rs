@@ -31,11 +31,11 @@ impl History for SqliteStore {
                 None,
             ),
             HistoryFilter::Pipeline(pipeline) => (
-                "SELECT sequence, body FROM history WHERE pipeline = ?3 AND sequence > ?1 ORDER BY sequence LIMIT ?2",
+                "SELECT sequence, body FROM history WHERE pipeline = (SELECT id FROM ids WHERE text = ?3) AND sequence > ?1 ORDER BY sequence LIMIT ?2",
                 Some(pipeline.to_string()),
             ),
             HistoryFilter::Execution(execution) => (
-                "SELECT sequence, body FROM history WHERE execution = ?3 AND sequence > ?1 ORDER BY sequence LIMIT ?2",
+                "SELECT sequence, body FROM history WHERE execution = (SELECT id FROM ids WHERE text = ?3) AND sequence > ?1 ORDER BY sequence LIMIT ?2",
                 Some(execution.to_string()),
             ),
         };

@@ -8,6 +8,7 @@ mod documents;
 mod errors;
 mod executions;
 mod history;
+mod ids;
 mod lock;
 mod pipelines;
 mod readers;

@@ -25,7 +25,7 @@ fn decode_gate((version, body): (u64, Vec<u8>)) -> Result<Versioned<Gate>, Store
 
 pub(super) fn gate(connection: &Connection, pipeline: &PipelineId) -> Result<Option<Versioned<Gate>>, ReadError> {
     let row = connection
-        .prepare_cached("SELECT version, body FROM gates WHERE pipeline = ?1")?
+        .prepare_cached("SELECT version, body FROM gates WHERE pipeline = (SELECT id FROM ids WHERE text = ?1)")?
         .query_row((pipeline.as_str(),), version_and_body)
         .optional()?;
     Ok(row.map(decode_gate).transpose()?)
@@ -33,7 +33,9 @@ pub(super) fn gate(connection: &Connection, pipeline: &PipelineId) -> Result<Opt
 
 fn definition(connection: &Connection, pipeline: &PipelineId, version: u32) -> Result<Option<Definition>, ReadError> {
     let body: Option<Vec<u8>> = connection
-        .prepare_cached("SELECT body FROM definitions WHERE pipeline = ?1 AND number = ?2")?
+        .prepare_cached(
+            "SELECT body FROM definitions WHERE pipeline = (SELECT id FROM ids WHERE text = ?1) AND number = ?2",
+        )?
         .query_row((pipeline.as_str(), version), |row| row.get(0))
         .optional()?;
     Ok(body.map(|body| stored::decode("definition", &body)).transpose()?)

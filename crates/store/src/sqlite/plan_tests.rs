@@ -47,7 +47,7 @@ async fn every_read(store: &SqliteStore) {
         store.execution_page(&pipeline, &filter, after, 10).await.unwrap();
     }
     store.execution_of_token(&pipeline, "t").await.unwrap();
-    store.action(&"a1".into()).await.unwrap();
+    store.action(&"e1".into(), &"a1".into()).await.unwrap();
     for filter in [
         ActionFilter::Pipeline(pipeline.clone()),
         ActionFilter::Execution("e1".into()),

@@ -19,9 +19,10 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, warn};
 
 use super::cache::Cache;
-use super::commit::{self, Prepared};
+use super::commit::{Prepared, Writing};
 use super::documents;
 use super::errors::{Failed, to_i64, to_u64};
+use super::ids::Ids;
 use crate::StoreError;
 use crate::documents::Write;
 use crate::limits::{GROUP_MAX, STATEMENTS_MAX, WAL_NUDGE_PAGES, WAL_RESET_PAGES, WRITE_QUEUE_MAX};
@@ -147,6 +148,7 @@ struct Worker {
     connection: Connection,
     failed: Failed,
     last: Last,
+    ids: Ids,
     counted: Arc<Counted>,
     cache: Arc<Cache>,
     checkpointer: Checkpointer,
@@ -164,7 +166,7 @@ impl Worker {
         connection.wal_hook(Some(count_wal_pages));
         let checkpointer = Checkpointer::start(path)?;
         let cache = Arc::new(Cache::new(last.version, cached));
-        Ok(Self { connection, failed, last, counted, cache, checkpointer })
+        Ok(Self { connection, failed, last, ids: Ids::new(), counted, cache, checkpointer })
     }
 
     fn run(mut self, mut commands: mpsc::Receiver<Command>) {
@@ -228,6 +230,7 @@ impl Worker {
         let results = self.transaction_steps(group);
         if results.is_err() {
             self.last = before;
+            self.ids.forget();
             // After some errors SQLite has rolled back by itself.
             if !self.connection.is_autocommit()
                 && let Err(error) = self.connection.execute_batch("ROLLBACK")
@@ -263,11 +266,12 @@ impl Worker {
                 0
             }
             Work::Commit(prepared) => {
-                let checked = match commit::check(&self.connection, prepared)? {
+                let mut writing = Writing { connection: &self.connection, ids: &mut self.ids, prepared };
+                let checked = match writing.check()? {
                     Ok(checked) => checked,
                     Err(conflict) => return Ok(Err(conflict)),
                 };
-                commit::apply(&self.connection, prepared, &checked, numbers)?;
+                writing.apply(&checked, numbers)?;
                 prepared.history_len()
             }
         };
