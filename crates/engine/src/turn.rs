@@ -182,12 +182,14 @@ impl<'a> Turn<'a> {
         Ok(self.execution(id)?.mode == ExecutionMode::Parallel)
     }
 
-    /// Lets go of a stage that the execution holds; one that it does not hold stays as it is.
-    pub fn release(&mut self, stage: &str, id: &ExecutionId) {
-        if let Some(gate) = self.stage_gate_mut(stage)
-            && gate.lock.as_ref() == Some(id)
-        {
-            gate.lock = None;
+    /// Lets go of a stage that the execution holds, and says whether it did hold it: a PARALLEL one never does.
+    pub fn release(&mut self, stage: &str, id: &ExecutionId) -> bool {
+        match self.stage_gate_mut(stage) {
+            Some(gate) if gate.lock.as_ref() == Some(id) => {
+                gate.lock = None;
+                true
+            }
+            _ => false,
         }
     }
 

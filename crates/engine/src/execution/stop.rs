@@ -76,8 +76,7 @@ pub(crate) fn apply(turn: &mut Turn, id: &ExecutionId, request: StopRequest) -> 
         Position::After(index) => {
             turn.set_execution(id, ExecutionStatus::Stopped, EventState::Stopped, reason)?;
             let stage = turn.stage_name(id, index)?;
-            turn.release(&stage, id);
-            door::open(turn, &stage)
+            door::let_go(turn, &stage, id)
         }
     }
 }

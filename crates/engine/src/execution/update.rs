@@ -23,7 +23,7 @@ pub(crate) fn update(turn: &mut Turn, declaration: &PipelineDeclaration) -> Resu
 
     // Nobody may enter while the doors are being moved.
     let waiting_in_parallel = empty_the_lines(turn)?;
-    rebuild_gates(turn, &declaration);
+    rebuild_gates(turn, &declaration)?;
     turn.definition = Some(declaration);
 
     for id in turn.gate.active.clone() {
@@ -54,6 +54,14 @@ pub(crate) fn update(turn: &mut Turn, declaration: &PipelineDeclaration) -> Resu
     for (id, index) in waiting_in_parallel {
         door::arrive(turn, &id, index)?;
     }
+    // Whom the exit of a stage held goes on when that stage is gone.
+    for id in turn.gate.parallel.clone() {
+        if let Position::After(index) = turn.execution(&id)?.position
+            && turn.stage_gate(&turn.stage_name(&id, index)?).is_none()
+        {
+            progress::leave(turn, &id, index)?;
+        }
+    }
     Ok(Reply::Nothing)
 }
 
@@ -73,8 +81,9 @@ fn empty_the_lines(turn: &mut Turn) -> Result<Vec<(towpath_model::ids::Execution
     Ok(parallel)
 }
 
-/// A stage keeps its lock, its transitions and its state by its name; a renamed one starts anew.
-fn rebuild_gates(turn: &mut Turn, declaration: &PipelineDeclaration) {
+/// A stage keeps its lock, its transitions and its state by its name; a renamed one starts anew. One that comes back
+/// while an execution of an older version is still in it is locked by that one again.
+fn rebuild_gates(turn: &mut Turn, declaration: &PipelineDeclaration) -> Result {
     let mut old = std::mem::take(&mut turn.gate.stages);
     turn.gate.stages = declaration
         .stages
@@ -84,4 +93,12 @@ fn rebuild_gates(turn: &mut Turn, declaration: &PipelineDeclaration) {
             None => StageGate::new(stage.name.clone()),
         })
         .collect();
+    for id in turn.gate.active.clone() {
+        let (Position::In(index) | Position::After(index)) = turn.execution(&id)?.position else { continue };
+        let stage = turn.stage_name(&id, index)?;
+        if let Some(gate) = turn.stage_gate_mut(&stage) {
+            gate.lock = Some(id);
+        }
+    }
+    Ok(())
 }

@@ -95,6 +95,11 @@ pub(crate) fn open(turn: &mut Turn, stage: &StageName) -> Result {
     }
 }
 
+/// The execution gives up the stage it holds, and the next one may enter. One that holds nothing frees nothing.
+pub(crate) fn let_go(turn: &mut Turn, stage: &StageName, id: &ExecutionId) -> Result {
+    if turn.release(stage, id) { open(turn, stage) } else { Ok(()) }
+}
+
 /// Takes the entering execution out of the waiting line, and with it the stopped ones in front of it.
 fn forget_ended(turn: &mut Turn, stage: &StageName, entering: &ExecutionId) -> Result {
     let mut kept = Vec::new();

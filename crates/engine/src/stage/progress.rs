@@ -97,21 +97,20 @@ fn is_last_stage(turn: &Turn, id: &ExecutionId, index: usize) -> Result<bool> {
 /// Out of a stage that succeeded: to the next one, or to the end of the pipeline.
 pub(crate) fn leave(turn: &mut Turn, id: &ExecutionId, index: usize) -> Result {
     let stage = turn.stage_name(id, index)?;
-    turn.release(&stage, id);
+    let released = turn.release(&stage, id);
     if is_last_stage(turn, id, index)? {
         turn.execution_mut(id)?.position = Position::Done;
         turn.set_execution(id, ExecutionStatus::Succeeded, EventState::Succeeded, None)?;
     } else {
         door::arrive(turn, id, index + 1)?;
     }
-    door::open(turn, &stage)
+    if released { door::open(turn, &stage) } else { Ok(()) }
 }
 
 fn fail(turn: &mut Turn, id: &ExecutionId, stage: &StageName) -> Result {
     turn.set_stage(id, stage, StageStatus::Failed, EventState::Failed)?;
     turn.set_execution(id, ExecutionStatus::Failed, EventState::Failed, None)?;
-    turn.release(stage, id);
-    door::open(turn, stage)
+    door::let_go(turn, stage, id)
 }
 
 /// Nothing runs any more in an execution that was told to stop, or whose definition changed. A stop wins.
@@ -124,6 +123,5 @@ fn end_early(turn: &mut Turn, id: &ExecutionId, stage: &StageName) -> Result {
         turn.set_stage(id, stage, StageStatus::Cancelled, EventState::Canceled)?;
         turn.set_execution(id, ExecutionStatus::Cancelled, EventState::Canceled, None)?;
     }
-    turn.release(stage, id);
-    door::open(turn, stage)
+    door::let_go(turn, stage, id)
 }
