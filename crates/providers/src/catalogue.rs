@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes, Category};
+use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
 
+use crate::codebuild::CodeBuild;
 use crate::manual_approval::ManualApproval;
 use crate::provider::Provider;
 use crate::rehearsal::Rehearsal;
+use crate::s3_deploy::S3Deploy;
+use crate::s3_source::S3Source;
 
 /// Which providers the catalogue holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,10 +24,14 @@ pub struct Catalogue {
 
 impl Catalogue {
     pub fn new(settings: Settings) -> Self {
-        let mut list: Vec<Box<dyn Provider>> = vec![Box::new(ManualApproval::new())];
+        let mut list: Vec<Box<dyn Provider>> = Vec::new();
+        list.extend(CodeBuild::CATEGORIES.map(|c| Box::new(CodeBuild::new(c)) as Box<dyn Provider>));
+        list.push(Box::new(ManualApproval::new()));
         if settings.rehearsal {
-            list.extend(Rehearsal::CATEGORIES.map(|c: Category| Box::new(Rehearsal::new(c)) as Box<dyn Provider>));
+            list.extend(Rehearsal::CATEGORIES.map(|c| Box::new(Rehearsal::new(c)) as Box<dyn Provider>));
         }
+        list.push(Box::new(S3Deploy::new()));
+        list.push(Box::new(S3Source::new()));
         Self { providers: list.into_iter().map(|p| (p.entry().id.clone(), p)).collect() }
     }
 

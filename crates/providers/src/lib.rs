@@ -6,13 +6,18 @@
 //! [`Outcome`](towpath_model::action::Outcome).
 
 pub mod catalogue;
+pub mod codebuild;
 pub mod docs;
 pub mod limits;
+pub mod links;
 pub mod manual_approval;
+pub mod objects;
 pub mod problem;
 pub mod provider;
 pub mod realm;
 pub mod rehearsal;
+pub mod s3_deploy;
+pub mod s3_source;
 pub mod session;
 
 pub use catalogue::{Catalogue, Settings};

@@ -98,6 +98,19 @@ impl Problem {
         }
     }
 
+    /// The exchange itself broke: an answer that stops early or lacks what it must have.
+    pub fn broken(service: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Transient,
+            service,
+            code: "ClientError".to_owned(),
+            message: message.into(),
+            status: 0,
+            request_id: None,
+            assuming: None,
+        }
+    }
+
     #[must_use]
     pub(crate) fn assuming(self, who: &str, role: &str) -> Self {
         Self { assuming: Some(format!("{who} is not authorized to perform AssumeRole on role {role}")), ..self }

@@ -268,15 +268,7 @@ impl Realm {
         let answer = client.assume_role().role_arn(role).role_session_name(session).send().await;
         let given = answer.map_err(|error| Problem::of(SERVICE, &error).assuming(who, role))?.credentials;
         let Some(given) = given else {
-            let problem = Problem {
-                kind: Kind::Transient,
-                service: SERVICE,
-                code: "ClientError".to_owned(),
-                message: format!("AssumeRole on {role} answered without credentials"),
-                status: 200,
-                request_id: None,
-                assuming: None,
-            };
+            let problem = Problem::broken(SERVICE, format!("AssumeRole on {role} answered without credentials"));
             return Err(problem);
         };
         let expires = Timestamp::from_millis(given.expiration().secs().saturating_mul(1000));

@@ -1,0 +1,385 @@
+//! Build / AWS / CodeBuild and Test / AWS / CodeBuild: StartBuild with S3 source and artifact overrides, so that any
+//! CodeBuild can be driven, then BatchGetBuilds until the build is over.
+//!
+//! AWS's own CodePipeline hands CodeBuild sources of type CODEPIPELINE, which nobody else may. The overrides say the same
+//! in the public API: the inputs are S3 objects, every output is a zip at exactly its reserved bucket and key. No
+//! `sourceVersion` is sent: for an S3 source it is a version id, and artifact keys are written once. An embedded
+//! CodeBuild recognises a pipeline by the session name (`session.rs`) and shows such a build as type CODEPIPELINE.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use aws_sdk_codebuild::types::{
+    ArtifactNamespace, ArtifactPackaging, ArtifactsType, Build, EnvironmentVariable, EnvironmentVariableType,
+    ProjectArtifacts, ProjectSource, SourceType, StatusType,
+};
+use serde::Deserialize;
+use towpath_model::action::{ActionInvocation, ArtifactLocation, ErrorDetails, Outcome, Progress, error_code};
+use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Owner, Property, Repeat};
+use towpath_model::limits::{ERROR_MESSAGE_CHARS_MAX, TIMEOUT_BUILD_MINUTES, TIMEOUT_TEST_MINUTES};
+
+use crate::limits::IDEMPOTENCY_TOKEN_CHARS_MAX;
+use crate::links;
+use crate::problem::{Kind, Problem};
+use crate::provider::{Call, Provider};
+
+const SERVICE: &str = "AWSCodeBuild";
+
+pub struct CodeBuild {
+    entry: ActionTypeEntry,
+}
+
+impl CodeBuild {
+    pub const CATEGORIES: [Category; 2] = [Category::Build, Category::Test];
+
+    pub fn new(category: Category) -> Self {
+        Self { entry: entry(category) }
+    }
+}
+
+fn entry(category: Category) -> ActionTypeEntry {
+    let batches = "batch builds are not supported yet. Remove it, or run one CodeBuild action for each build.";
+    ActionTypeEntry {
+        id: ActionTypeId::new(category, Owner::Aws, "CodeBuild", "1"),
+        description: "Runs a build of an AWS CodeBuild project.".to_owned(),
+        properties: vec![
+            Property::required("ProjectName", "CodeBuild project to run."),
+            Property::optional(
+                "PrimarySource",
+                "With several inputs: the one that holds the buildspec and becomes CODEBUILD_SRC_DIR.",
+            ),
+            Property::optional("BatchEnabled", "Run a batch build.").boolean().refused(&format!("BatchEnabled: {batches}")),
+            Property::optional("BuildspecOverride", "Buildspec, path in the source or S3 ARN to use instead of the project's."),
+            Property::optional("CombineArtifacts", "Batch builds: merge the artifacts into one output.")
+                .boolean()
+                .refused(&format!("CombineArtifacts: {batches}")),
+            Property::optional(
+                "EnvironmentVariables",
+                "Further variables of the build: a JSON array of `{\"name\", \"value\", \"type\"}`; `type` is `PLAINTEXT` \
+                 when absent, `PARAMETER_STORE` or `SECRETS_MANAGER`.",
+            )
+            .json(),
+        ],
+        inputs: Bounds::new(1, 5),
+        outputs: Bounds::new(0, 5),
+        output_variables: Vec::new(),
+        default_timeout_minutes: if category == Category::Test { TIMEOUT_TEST_MINUTES } else { TIMEOUT_BUILD_MINUTES },
+        timeout_configurable: false,
+        v2_only: false,
+        repeat: Repeat::Token,
+        entity_url_template: Some(
+            "https://console.aws.amazon.com/codebuild/home?#/projects/{Config:ProjectName}/view".to_owned(),
+        ),
+        execution_url_template: Some(
+            "https://console.aws.amazon.com/codebuild/home?#/builds/{ExternalExecutionId}/view/new".to_owned(),
+        ),
+        revision_url_template: None,
+        approval: false,
+        artifact_suffix: None,
+        documentation: "https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference-CodeBuild.html"
+            .to_owned(),
+    }
+}
+
+/// One element of the `EnvironmentVariables` key.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Variable {
+    name: String,
+    value: String,
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+}
+
+/// Reads the `EnvironmentVariables` key. No message repeats a value: it may be a secret that a variable resolved to.
+pub fn environment_variables(text: &str) -> Result<Vec<EnvironmentVariable>, String> {
+    let wrong = |why: String| format!("The value of EnvironmentVariables is not valid: {why}");
+    let items: Vec<serde_json::Value> = serde_json::from_str(text).map_err(|e| {
+        wrong(format!(
+            "it must be a JSON array of {{\"name\", \"value\", \"type\"}} (line {}, column {})",
+            e.line(),
+            e.column()
+        ))
+    })?;
+    let read = |(index, item): (usize, serde_json::Value)| {
+        let place = index + 1;
+        let item: Variable = serde_json::from_value(item).map_err(|_| {
+            wrong(format!("item {place} must be an object with the strings name, value and, if any, type"))
+        })?;
+        if item.name.is_empty() {
+            return Err(wrong(format!("item {place} has an empty name")));
+        }
+        let kind = match item.kind.as_deref() {
+            None | Some("PLAINTEXT") => EnvironmentVariableType::Plaintext,
+            Some("PARAMETER_STORE") => EnvironmentVariableType::ParameterStore,
+            Some("SECRETS_MANAGER") => EnvironmentVariableType::SecretsManager,
+            Some(other) => {
+                return Err(wrong(format!(
+                    "the type of {} is {other:?}; it must be PLAINTEXT, PARAMETER_STORE or SECRETS_MANAGER",
+                    item.name
+                )));
+            }
+        };
+        EnvironmentVariable::builder()
+            .name(item.name)
+            .value(item.value)
+            .r#type(kind)
+            .build()
+            .map_err(|e| wrong(e.to_string()))
+    };
+    items.into_iter().enumerate().map(read).collect()
+}
+
+/// The input that holds the buildspec, and the others.
+fn inputs(action: &ActionInvocation) -> Result<(&ArtifactLocation, Vec<&ArtifactLocation>), String> {
+    let all = &action.input_artifacts;
+    let primary = match (action.config("PrimarySource"), all.as_slice()) {
+        (_, []) => return Err(format!("Action {} has no input artifact.", action.action_name)),
+        (Some(name), _) => all.iter().find(|a| a.name == *name).ok_or_else(|| {
+            format!(
+                "PrimarySource of action {} is '{name}', which is not one of its input artifacts.",
+                action.action_name
+            )
+        })?,
+        (None, [only]) => only,
+        (None, _) => {
+            return Err(format!(
+                "Action {} has several input artifacts. Set PrimarySource to the one that holds the buildspec.",
+                action.action_name
+            ));
+        }
+    };
+    Ok((primary, all.iter().filter(|a| a.name != primary.name).collect()))
+}
+
+fn s3_source(artifact: &ArtifactLocation) -> Result<ProjectSource, String> {
+    ProjectSource::builder()
+        .r#type(SourceType::S3)
+        .location(format!("{}/{}", artifact.bucket, artifact.key))
+        .source_identifier(artifact.name.as_str())
+        .build()
+        .map_err(|e| e.to_string())
+}
+
+/// A zip at exactly the reserved key: CodeBuild writes `path/name`, and nothing may change the name.
+fn s3_artifact(artifact: &ArtifactLocation, identifier: Option<&str>) -> Result<ProjectArtifacts, String> {
+    let (path, name) = artifact.key.rsplit_once('/').unwrap_or(("", &artifact.key));
+    ProjectArtifacts::builder()
+        .r#type(ArtifactsType::S3)
+        .location(&artifact.bucket)
+        .path(path)
+        .namespace_type(ArtifactNamespace::None)
+        .name(name)
+        .packaging(ArtifactPackaging::Zip)
+        .override_artifact_name(false)
+        .encryption_disabled(false)
+        .set_artifact_identifier(identifier.map(ToOwned::to_owned))
+        .build()
+        .map_err(|e| e.to_string())
+}
+
+fn no_artifacts() -> Result<ProjectArtifacts, String> {
+    ProjectArtifacts::builder().r#type(ArtifactsType::NoArtifacts).build().map_err(|e| e.to_string())
+}
+
+/// The overrides of one run.
+struct Overrides {
+    source: String,
+    secondary_sources: Vec<ProjectSource>,
+    artifacts: ProjectArtifacts,
+    secondary_artifacts: Vec<ProjectArtifacts>,
+    variables: Vec<EnvironmentVariable>,
+}
+
+impl Overrides {
+    fn of(action: &ActionInvocation) -> Result<Self, String> {
+        let (primary, others) = inputs(action)?;
+        let (artifacts, secondary_artifacts) = match action.output_artifacts.as_slice() {
+            [] => (no_artifacts()?, Vec::new()),
+            [only] => (s3_artifact(only, None)?, Vec::new()),
+            several => {
+                let secondary = several.iter().map(|a| s3_artifact(a, Some(&a.name))).collect::<Result<_, _>>()?;
+                (no_artifacts()?, secondary)
+            }
+        };
+        Ok(Self {
+            source: format!("{}/{}", primary.bucket, primary.key),
+            secondary_sources: others.into_iter().map(s3_source).collect::<Result<_, _>>()?,
+            artifacts,
+            secondary_artifacts,
+            variables: action
+                .config("EnvironmentVariables")
+                .map(environment_variables)
+                .transpose()?
+                .unwrap_or_default(),
+        })
+    }
+}
+
+fn progress_of(cx: &Call<'_>, action: &ActionInvocation, build: &Build) -> Progress {
+    let id = build.id().unwrap_or_default();
+    let logs = build.logs().and_then(|logs| logs.cloud_watch_logs_arn());
+    Progress {
+        external_id: Some(id.to_owned()),
+        external_url: Some(links::codebuild_build(cx.realm, &action.region, id)),
+        // Before the stream exists CodeBuild names the group and the stream `null`.
+        log_stream_arn: logs.filter(|arn| !arn.contains(":log-group:null:")).map(ToOwned::to_owned),
+        ..Progress::default()
+    }
+}
+
+/// `Build terminated with state: FAILED. Phase: BUILD, Code: COMMAND_EXECUTION_ERROR, Message: ...`; of several failed
+/// phases the first, of one without a context the state alone.
+fn failure_text(build: &Build, state: &str) -> String {
+    let phase = build.phases().iter().find(|phase| {
+        phase.phase_status().is_some_and(|s| !matches!(s, StatusType::Succeeded | StatusType::InProgress))
+            && !phase.contexts().is_empty()
+    });
+    let text = match phase.and_then(|phase| Some((phase.phase_type()?.as_str(), phase.contexts().first()?))) {
+        Some((phase, context)) => format!(
+            "Build terminated with state: {state}. Phase: {phase}, Code: {}, Message: {}",
+            context.status_code().unwrap_or_default(),
+            context.message().unwrap_or_default()
+        ),
+        None => format!("Build terminated with state: {state}"),
+    };
+    text.chars().take(ERROR_MESSAGE_CHARS_MAX).collect()
+}
+
+fn outcome_of(cx: &Call<'_>, action: &ActionInvocation, build: &Build) -> Outcome {
+    let progress = progress_of(cx, action, build);
+    match build.build_status() {
+        None | Some(StatusType::InProgress) => Outcome::Pending { progress },
+        Some(StatusType::Succeeded) => {
+            let exported = build.exported_environment_variables().iter();
+            let variables: BTreeMap<String, String> = exported
+                .filter_map(|v| Some((v.name()?.to_owned(), v.value().unwrap_or_default().to_owned())))
+                .collect();
+            Outcome::Succeeded { progress, variables, revisions: Vec::new() }
+        }
+        Some(state) => {
+            let message = failure_text(build, state.as_str());
+            let progress = Progress { summary: Some(message.clone()), ..progress };
+            Outcome::Failed { progress, error: ErrorDetails::new(error_code::JOB_FAILED, message) }
+        }
+    }
+}
+
+impl CodeBuild {
+    async fn start_build(cx: &Call<'_>, action: &ActionInvocation, overrides: Overrides) -> Result<Build, Problem> {
+        let token: String = action.action_execution_id.chars().take(IDEMPOTENCY_TOKEN_CHARS_MAX).collect();
+        let request = cx
+            .realm
+            .codebuild(action)
+            .await?
+            .start_build()
+            .project_name(action.config("ProjectName").unwrap_or_default())
+            .idempotency_token(token)
+            .source_type_override(SourceType::S3)
+            .source_location_override(overrides.source)
+            .set_secondary_sources_override(Some(overrides.secondary_sources))
+            .artifacts_override(overrides.artifacts)
+            .set_secondary_artifacts_override(Some(overrides.secondary_artifacts))
+            .set_environment_variables_override(Some(overrides.variables).filter(|v| !v.is_empty()))
+            .set_buildspec_override(action.config("BuildspecOverride").filter(|b| !b.is_empty()).map(ToOwned::to_owned))
+            .set_encryption_key_override(action.encryption_key.clone());
+        let answer = request.send().await.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error)))?;
+        answer.build_value.ok_or_else(|| Problem::broken(SERVICE, "StartBuild answered without a build"))
+    }
+
+    async fn find_build(cx: &Call<'_>, action: &ActionInvocation, id: &str) -> Result<Option<Build>, Problem> {
+        let request = cx.realm.codebuild(action).await?.batch_get_builds().ids(id);
+        let answer = request.send().await.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error)))?;
+        Ok(answer.builds.and_then(|builds| builds.into_iter().find(|b| b.id() == Some(id))))
+    }
+}
+
+#[async_trait]
+impl Provider for CodeBuild {
+    fn entry(&self) -> &ActionTypeEntry {
+        &self.entry
+    }
+
+    async fn start(&self, cx: &Call<'_>, action: &ActionInvocation) -> Outcome {
+        for property in &self.entry.properties {
+            if let Some(why) = property.refused.as_deref().filter(|_| action.config_true(&property.name)) {
+                return Outcome::failed(error_code::CONFIGURATION_ERROR, why);
+            }
+        }
+        let overrides = match Overrides::of(action) {
+            Ok(overrides) => overrides,
+            Err(message) => return Outcome::failed(error_code::CONFIGURATION_ERROR, message),
+        };
+        match Self::start_build(cx, action, overrides).await {
+            Ok(build) => outcome_of(cx, action, &build),
+            Err(problem) => {
+                problem.outcome(error_code::JOB_FAILED, format!("Error calling startBuild: {}", problem.detail()))
+            }
+        }
+    }
+
+    async fn poll(&self, cx: &Call<'_>, action: &ActionInvocation, progress: &Progress) -> Outcome {
+        let Some(id) = progress.external_id.as_deref() else {
+            // Nothing is known of the start; the token makes starting again the same build.
+            return self.start(cx, action).await;
+        };
+        match Self::find_build(cx, action, id).await {
+            Ok(Some(build)) => outcome_of(cx, action, &build),
+            Ok(None) => {
+                let message = format!("Build {id} does not exist");
+                let progress = Progress { summary: Some(message.clone()), ..progress.clone() };
+                Outcome::Failed { progress, error: ErrorDetails::new(error_code::JOB_FAILED, message) }
+            }
+            Err(problem) => problem.outcome_with(
+                progress.clone(),
+                error_code::JOB_FAILED,
+                format!("Error calling batchGetBuilds: {}", problem.detail()),
+            ),
+        }
+    }
+
+    async fn stop(&self, cx: &Call<'_>, action: &ActionInvocation, progress: &Progress) -> Result<(), String> {
+        let Some(id) = progress.external_id.as_deref() else { return Ok(()) };
+        let client = cx.realm.codebuild(action).await.map_err(|problem| problem.detail())?;
+        let answer = client.stop_build().id(id).send().await;
+        match answer.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error))) {
+            Ok(_) => Ok(()),
+            Err(problem) if problem.kind == Kind::NotFound => Ok(()),
+            Err(problem) => Err(format!("Error calling stopBuild: {}", problem.detail())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn environment_variables_are_read_and_typed() {
+        let read = environment_variables(
+            r#"[{"name":"A","value":"1"},{"name":"B","value":"/p","type":"PARAMETER_STORE"},{"name":"C","value":"s:k","type":"SECRETS_MANAGER"}]"#,
+        )
+        .unwrap();
+        let kinds: Vec<_> = read.iter().map(|v| (v.name(), v.value(), v.r#type().unwrap().as_str())).collect();
+        assert_eq!(kinds, [("A", "1", "PLAINTEXT"), ("B", "/p", "PARAMETER_STORE"), ("C", "s:k", "SECRETS_MANAGER")]);
+        assert!(environment_variables("[]").unwrap().is_empty());
+    }
+
+    #[test]
+    fn refusals_name_the_item_and_never_a_value() {
+        for (text, why) in [
+            ("hunter2", "it must be a JSON array of {\"name\", \"value\", \"type\"} (line 1, column 1)"),
+            (r#"{"name":"hunter2"}"#, "it must be a JSON array of {\"name\", \"value\", \"type\"} (line 1, column 0)"),
+            (r#"[{"name":"A"}]"#, "item 1 must be an object with the strings name, value and, if any, type"),
+            (r#"[{"name":"A","value":5}]"#, "item 1 must be an object with the strings name, value and, if any, type"),
+            (r#"[{"name":"","value":"hunter2"}]"#, "item 1 has an empty name"),
+            (
+                r#"[{"name":"A","value":"hunter2","type":"SECRET"}]"#,
+                "the type of A is \"SECRET\"; it must be PLAINTEXT, PARAMETER_STORE or SECRETS_MANAGER",
+            ),
+        ] {
+            let message = environment_variables(text).unwrap_err();
+            assert_eq!(message, format!("The value of EnvironmentVariables is not valid: {why}"), "{text}");
+        }
+    }
+}
