@@ -29,13 +29,13 @@ pub const VARIABLES: &[Variable] = &[
     Variable { name: LISTEN, meaning: "the address and port that `serve` listens on (--listen)", since: "0.1.0" },
     Variable {
         name: LOG,
-        meaning: "what is logged to stderr: a level, or directives such as `towpath_engine=debug,info`",
+        meaning: "logs on stderr: a level, or directives like `towpath_engine=debug`",
         since: "0.1.0",
     },
     Variable { name: PUBLIC_URL, meaning: "the URL that others reach `serve` under (--public-url)", since: "0.1.0" },
     Variable {
         name: REDACT,
-        meaning: "set to anything: `run` shows placeholders for times and ids, for documentation and tests",
+        meaning: "set to anything: placeholders for times and ids (documentation, tests)",
         since: "0.1.0",
     },
 ];

@@ -1,6 +1,8 @@
 //! The `towpath` command. `assemble` is the one place that wires a running system together; everything else here
 //! reads what a person wrote, speaks to the system through `host`, and shows what happens.
 
+pub mod app;
+pub mod args;
 pub mod buildspec;
 pub mod commands;
 pub mod config;

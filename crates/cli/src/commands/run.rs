@@ -48,8 +48,9 @@ pub async fn run(
     };
     let prepared = preparation.run().await?;
     let json = options.format == Format::Json;
-    if !json && !terminal.redacted {
-        prepared.notes.iter().for_each(|note| terminal.result(note));
+    if !json {
+        let redacted = terminal.redacted;
+        prepared.sources.iter().for_each(|note| terminal.result(&note.text(redacted)));
     }
     let declaration = &checked.file.declaration;
     let display = Display::new(declaration, &prepared.execution, json, terminal);

@@ -85,13 +85,11 @@ fn row(
 ) -> Line {
     let (glyph, glyph_style) = glyph(progress.state, frame);
     let pad = (widest + 2).saturating_sub(measure_text_width(name) + indent.len());
-    let line = Line::new()
-        .with(glyph_style, format!("{indent}{glyph} "))
-        .with(if progress.state == State::Pending { Style::Dim } else { style }, name.to_owned())
-        .with(Style::Plain, " ".repeat(pad.max(2)));
+    let line = Line::new().with(glyph_style, format!("{indent}{glyph} "));
     if progress.state == State::Pending {
-        return line;
+        return line.with(Style::Dim, name.to_owned());
     }
+    let line = line.with(style, name.to_owned()).with(Style::Plain, " ".repeat(pad.max(2)));
     let elapsed = progress.span(now).map(|(from, to)| model.elapsed(from, to)).unwrap_or_default();
     line.with(glyph_style, format!("{:<14}", progress.state.word())).with(Style::Dim, format!("{elapsed:>8}"))
 }

@@ -36,7 +36,32 @@ pub struct Preparation<'a> {
 #[derive(Debug)]
 pub struct Prepared {
     pub execution: String,
-    pub notes: Vec<String>,
+    pub sources: Vec<SourceNote>,
+}
+
+/// Where the source of an action came from and what it became.
+#[derive(Debug)]
+pub struct SourceNote {
+    action: String,
+    from: PathBuf,
+    /// Number of files and size of the zip; none where the source was a file already.
+    packed: Option<(usize, u64)>,
+    to: String,
+    version: String,
+}
+
+impl SourceNote {
+    /// `source Fetch: app (3 files, 1.2 kB) -> s3://demo-source/app.zip, version 3sL4kqtJ`.
+    pub fn text(&self, redacted: bool) -> String {
+        let from = self.from.display();
+        if redacted {
+            return format!("source {}: {from} -> {}\n", self.action, self.to);
+        }
+        let packed = self.packed.map_or_else(String::new, |(files, bytes)| {
+            format!(" ({}, {})", crate::diagnostics::plural(files, "file"), source::human_bytes(bytes))
+        });
+        format!("source {}: {from}{packed} -> {}, version {}\n", self.action, self.to, self.version)
+    }
 }
 
 /// What can be said against the arguments before anything is opened.
@@ -65,9 +90,9 @@ impl Preparation<'_> {
         self.roles().await?;
         self.buckets().await?;
         self.projects().await?;
-        let notes = self.put_sources().await?;
+        let sources = self.put_sources().await?;
         let execution = self.start().await?;
-        Ok(Prepared { execution, notes })
+        Ok(Prepared { execution, sources })
     }
 
     fn declaration(&self) -> &PipelineDeclaration {
@@ -191,7 +216,7 @@ impl Preparation<'_> {
 
     // --- sources ---
 
-    async fn put_sources(&self) -> Result<Vec<String>, ExpectedError> {
+    async fn put_sources(&self) -> Result<Vec<SourceNote>, ExpectedError> {
         let mut notes = Vec::new();
         for action in actions(self.declaration()).filter(|a| is_s3_source(a)) {
             notes.push(self.put_source(action).await?);
@@ -199,7 +224,7 @@ impl Preparation<'_> {
         Ok(notes)
     }
 
-    async fn put_source(&self, action: &ActionDeclaration) -> Result<String, ExpectedError> {
+    async fn put_source(&self, action: &ActionDeclaration) -> Result<SourceNote, ExpectedError> {
         let name = action.name.to_string();
         let bucket = action.config("S3Bucket").unwrap_or_default();
         let key = action.config("S3ObjectKey").unwrap_or_default();
@@ -214,11 +239,11 @@ impl Preparation<'_> {
             let put = self.host.put_file(bucket, key, file).await;
             put.map_err(ExpectedError::api(format!("store the source of action `{name}` as s3://{bucket}/{key}")))
         };
-        let shown = path.display();
+        let to = format!("s3://{bucket}/{key}");
         // A file is the object itself: a zip made elsewhere.
         if path.is_file() {
             let version = put(&path).await?;
-            return Ok(format!("source {name}: {shown} is s3://{bucket}/{key} version {version}\n"));
+            return Ok(SourceNote { action: name, from: path, packed: None, to, version });
         }
         let (directory, data) = (path.clone(), self.data.to_owned());
         let packed = tokio::task::spawn_blocking(move || source::pack(&directory, &data)).await;
@@ -227,11 +252,8 @@ impl Preparation<'_> {
             .and_then(|p| p.map_err(|e| e.to_string()))
             .map_err(|reason| ExpectedError::SourcePack { action: name.clone(), reason })?;
         let version = put(packed.file.path()).await?;
-        Ok(format!(
-            "source {name}: {} of {shown} ({}) are s3://{bucket}/{key} version {version}\n",
-            crate::diagnostics::plural(packed.files, "file"),
-            source::human_bytes(packed.bytes),
-        ))
+        let packed = Some((packed.files, packed.bytes));
+        Ok(SourceNote { action: name, from: path, packed, to, version })
     }
 
     // --- the pipeline ---

@@ -1,0 +1,96 @@
+//! The way from the process's arguments to an exit code. What a running system is, is passed in: `main` brings the real
+//! one.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::mpsc;
+
+use crate::args::Command;
+use crate::commands::validate::{self, Validate};
+use crate::commands::{approve, run};
+use crate::display::live::restore_cursor;
+use crate::env;
+use crate::errors::{ExpectedError, exit};
+use crate::flow::ask::TerminalAsker;
+use crate::flow::{Opener, Surroundings};
+use crate::terminal::Terminal;
+
+/// Runs the commands that a person watches. `serve` and the build runner have their own way.
+pub async fn watched(command: &Command, validate: Validate<'_>, opener: &dyn Opener) -> Result<u8, ExpectedError> {
+    let mut terminal = Terminal::process();
+    match command {
+        Command::Validate(args) => {
+            validate::run(&args.path, args.config.as_deref(), args.format, validate, &mut terminal)
+        }
+        Command::Run(args) => run::run(&args.options(), surroundings(validate, opener)?, terminal).await,
+        Command::Approve(args) => approve::run(&args.options(), surroundings(validate, opener)?, terminal).await,
+        Command::Serve(_) | Command::BuildRunner { .. } => Err(ExpectedError::System {
+            message: "this command is not one to watch".to_owned(),
+            hint: None,
+            usage: true,
+        }),
+    }
+}
+
+fn surroundings<'a>(validate: Validate<'a>, opener: &'a dyn Opener) -> Result<Surroundings<'a>, ExpectedError> {
+    Ok(Surroundings { validate, opener, asker: &TerminalAsker, interrupts: interrupts()? })
+}
+
+/// The first Ctrl-C (or SIGTERM) becomes a message; the second leaves at once, whatever the process is busy with.
+fn interrupts() -> Result<mpsc::Receiver<()>, ExpectedError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |e: std::io::Error| ExpectedError::System {
+        message: format!("cannot listen for Ctrl-C: {e}"),
+        hint: None,
+        usage: false,
+    };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let (send, receive) = mpsc::channel(1);
+    tokio::spawn(async move {
+        static SEEN: AtomicBool = AtomicBool::new(false);
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if SEEN.swap(true, Ordering::SeqCst) {
+                restore_cursor();
+                std::process::exit(i32::from(exit::INTERRUPTED));
+            }
+            let _ = send.send(()).await;
+        }
+    });
+    Ok(receive)
+}
+
+/// Logs to stderr, as TOWPATH_LOG says, else from the given level up.
+pub fn start_logging(default: tracing::Level) {
+    use tracing_subscriber::filter::EnvFilter;
+    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(true);
+    match std::env::var(env::LOG) {
+        Ok(directives) => builder.with_env_filter(EnvFilter::new(directives)).init(),
+        // Without directives there is nothing to parse: a run of a few milliseconds notices.
+        Err(_) => builder.with_max_level(default).init(),
+    }
+}
+
+/// A panic in the middle of a frame must not leave the terminal without its cursor.
+pub fn restore_terminal_on_panic() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        restore_cursor();
+        before(info);
+    }));
+}
+
+/// Tells an expected error on stderr and answers its exit code.
+pub fn tell(error: &ExpectedError) -> u8 {
+    let mut terminal = Terminal::process();
+    let drawing = terminal.drawing_err();
+    for report in error.reports() {
+        terminal.note(&report.draw(drawing));
+    }
+    terminal.note(&error.render());
+    error.exit_code()
+}

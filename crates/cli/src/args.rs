@@ -1,0 +1,264 @@
+//! The command line: names, help and parsing. What a command does is in `commands`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::validate::Format;
+use crate::env;
+use crate::flow::follow::Approve;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    the execution succeeded; the files are valid
+  1    the execution failed, or this machine did
+  2    bad usage, definition or configuration
+  3    the execution waits for somebody, or somebody else stopped it
+  130  Ctrl-C";
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "towpath",
+    version,
+    about = "AWS CodePipeline on your own machine: the same pipelines, the same API, no account",
+    after_help = EXIT_CODES,
+    after_long_help = long_after_help(),
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+fn long_after_help() -> String {
+    let variables: Vec<String> = env::VARIABLES.iter().map(|v| format!("  {:<19}{}", v.name, v.meaning)).collect();
+    format!("{EXIT_CODES}\n\nEnvironment:\n{}", variables.join("\n"))
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Run(RunArgs),
+    Validate(ValidateArgs),
+    Approve(ApproveArgs),
+    Serve(ServeArgs),
+    /// Runs one build, detached. Started by the system itself.
+    #[command(hide = true)]
+    BuildRunner {
+        /// The build's directory.
+        directory: PathBuf,
+    },
+}
+
+/// Run a pipeline now, on this machine, and show it
+///
+/// Makes what the pipeline needs (roles, buckets, CodeBuild projects), packs the directory as its S3 source, starts one
+/// execution and follows it to the end. State stays in DIR/.towpath, so the next run goes on from there.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  towpath run .                                  the pipeline in this directory
+  towpath run examples/static-site --approve all
+  towpath run pipeline.yaml --var Target=staging --source Fetch=../app
+  towpath run . --format json | jq -r 'select(.type == \"log\").message'")]
+pub struct RunArgs {
+    /// A pipeline file (JSON or YAML), or a directory with pipeline.json or pipeline.yaml
+    pub path: PathBuf,
+    /// How approvals are answered; on a terminal the default is to ask, else `none`: stop there and exit 3
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub approve: Option<Approve>,
+    /// A value for a variable of the pipeline; may be repeated
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = pair)]
+    pub variables: Vec<(String, String)>,
+    /// The directory (or file) that an S3 source action takes; may be repeated
+    #[arg(long = "source", value_name = "ACTION=DIR", value_parser = pair)]
+    pub sources: Vec<(String, String)>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Check a pipeline file and everything it names, without running it
+///
+/// Shows every violation at once, with line, column and a hint: in the pipeline file, in the towpath.toml beside it, and
+/// as warnings in the buildspecs. Exits 0 or 2.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  towpath validate pipeline.json
+  towpath validate . --format json")]
+pub struct ValidateArgs {
+    /// A pipeline file (JSON or YAML), or a directory with pipeline.json or pipeline.yaml
+    pub path: PathBuf,
+    /// How violations are shown
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// The configuration; the default is the towpath.toml beside the pipeline
+    #[arg(long, value_name = "FILE", env = env::CONFIG, hide_env_values = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// Answer the approval that a run was left at, and follow the execution on
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  towpath approve . --summary \"looks good\"
+  towpath approve . --reject --summary \"broken on mobile\"
+  towpath approve . --action Gate/Review          where several approvals wait")]
+pub struct ApproveArgs {
+    /// The same path that was given to `towpath run`
+    pub path: PathBuf,
+    /// Reject instead: the action, its stage and the execution fail
+    #[arg(long)]
+    pub reject: bool,
+    /// What the history remembers as the reason, at most 512 characters
+    #[arg(long, value_name = "TEXT", value_parser = summary)]
+    pub summary: Option<String>,
+    /// Which approval, as ACTION or STAGE/ACTION
+    #[arg(long, value_name = "NAME")]
+    pub action: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Options of every command that opens the data of a pipeline.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// How events are shown: a live tree or plain lines, or one JSON object a line
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where state, artifacts and logs are kept; the default is .towpath beside the pipeline
+    #[arg(long, value_name = "DIR", env = env::DATA_DIR, hide_env_values = true)]
+    pub data_dir: Option<PathBuf>,
+    /// The configuration; the default is the towpath.toml beside the pipeline
+    #[arg(long, value_name = "FILE", env = env::CONFIG, hide_env_values = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// Serve the AWS APIs: CodePipeline, CodeBuild, S3, IAM, STS and CloudWatch Logs
+///
+/// Prints one line on stdout when it is ready; logs go to stderr. The first start writes the root user's key to
+/// DIR/credentials, in the form of an AWS shared-credentials file. SIGTERM stops it; running builds go on and are
+/// adopted again by the next start.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  towpath serve --data-dir /var/lib/towpath
+  AWS_ENDPOINT_URL=http://127.0.0.1:7400 AWS_SHARED_CREDENTIALS_FILE=/var/lib/towpath/credentials \\
+    AWS_REGION=us-east-1 aws codepipeline list-pipelines")]
+pub struct ServeArgs {
+    /// Address and port; port 0 asks the system for a free one
+    #[arg(long, value_name = "ADDRESS:PORT", env = env::LISTEN, default_value = "127.0.0.1:7400", hide_env_values = true)]
+    pub listen: SocketAddr,
+    /// Where state, artifacts and logs are kept
+    #[arg(long, value_name = "DIR", env = env::DATA_DIR, default_value = ".towpath", hide_env_values = true)]
+    pub data_dir: PathBuf,
+    /// The configuration, in the form of towpath.toml
+    #[arg(long, value_name = "FILE", env = env::CONFIG, hide_env_values = true)]
+    pub config: Option<PathBuf>,
+    /// The AWS account id to play
+    #[arg(long, value_name = "ID", env = env::ACCOUNT_ID, default_value = "123456789012", value_parser = account, hide_env_values = true)]
+    pub account_id: String,
+    /// The URL that others reach this server under; the default is the listening address
+    #[arg(long, value_name = "URL", env = env::PUBLIC_URL, hide_env_values = true)]
+    pub public_url: Option<String>,
+}
+
+/// `NAME=VALUE`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".to_owned()),
+    }
+}
+
+fn summary(text: &str) -> Result<String, String> {
+    if text.chars().count() > crate::limits::APPROVAL_SUMMARY_CHARS_MAX {
+        return Err("a summary has at most 512 characters".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn account(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("an AWS account id is twelve digits".to_owned())
+    }
+}
+
+impl RunArgs {
+    pub fn options(&self) -> crate::commands::run::Options {
+        crate::commands::run::Options {
+            path: self.path.clone(),
+            approve: self.approve,
+            variables: self.variables.iter().cloned().collect(),
+            sources: self.sources.iter().map(|(k, v)| (k.clone(), PathBuf::from(v))).collect::<BTreeMap<_, _>>(),
+            format: self.common.format,
+            data_dir: self.common.data_dir.clone(),
+            config: self.common.config.clone(),
+        }
+    }
+}
+
+impl ApproveArgs {
+    pub fn options(&self) -> crate::commands::approve::Options {
+        crate::commands::approve::Options {
+            path: self.path.clone(),
+            reject: self.reject,
+            summary: self.summary.clone(),
+            action: self.action.clone(),
+            format: self.common.format,
+            data_dir: self.common.data_dir.clone(),
+            config: self.common.config.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_variable_that_an_option_reads_is_in_the_registry() {
+        for command in Cli::command().get_subcommands() {
+            for argument in command.get_arguments() {
+                if let Some(name) = argument.get_env() {
+                    let known = env::VARIABLES.iter().any(|v| *v.name == *name);
+                    assert!(known, "{} reads {}", argument.get_id(), name.to_string_lossy());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn help_is_a_document() {
+        let mut command = Cli::command().term_width(100);
+        insta::assert_snapshot!("help", command.render_long_help().to_string());
+        for name in ["run", "validate", "approve", "serve"] {
+            let command = command.find_subcommand_mut(name).unwrap();
+            insta::assert_snapshot!(format!("help_{name}"), command.clone().term_width(100).render_help().to_string());
+        }
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for arguments in [
+            vec!["run", ".", "--var", "novalue"],
+            vec!["run", ".", "--approve", "maybe"],
+            vec!["serve", "--account-id", "12"],
+            vec!["run"],
+        ] {
+            let error = Cli::try_parse_from(std::iter::once("towpath").chain(arguments)).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+}
