@@ -15,11 +15,11 @@ pub const WRITE_QUEUE_MAX: usize = 4_096;
 pub const GROUP_MAX: usize = 512;
 /// Read-only connections, and with them reads that run at the same time.
 pub const READERS_MAX: usize = 4;
-/// Pages of 4 KiB in the write-ahead log after which the background checkpoint is nudged, and again at each multiple.
+/// Pages of 8 KiB in the write-ahead log after which the background checkpoint is nudged, and again at each multiple.
 /// The more pages, the more of them were written twice and are moved once.
-pub const WAL_NUDGE_PAGES: u32 = 4_000;
+pub const WAL_NUDGE_PAGES: u32 = 2_000;
 /// Pages in the write-ahead log after which the writer itself checkpoints, so that the log starts over.
-pub const WAL_RESET_PAGES: u32 = 16_000;
+pub const WAL_RESET_PAGES: u32 = 8_000;
 /// Prepared statements each connection keeps.
 pub const STATEMENTS_MAX: usize = 128;
 /// Rows kept as values, most recently used.

@@ -83,6 +83,19 @@ async fn pipeline_state_is_there_after_reopening_and_history_goes_on() {
 }
 
 #[tokio::test]
+async fn closing_leaves_one_file_without_a_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path()).unwrap();
+    store.write(vec![put("a", 10)]).await.unwrap();
+    store.scan("c", "p", Scan::all()).await.unwrap();
+    drop(store);
+    let mut files: Vec<_> =
+        std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    files.sort();
+    assert_eq!(files, ["lock", FILE]);
+}
+
+#[tokio::test]
 async fn a_body_of_a_later_format_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(directory.path()).unwrap();
@@ -242,7 +255,7 @@ async fn the_log_is_moved_into_the_database_as_it_grows() {
         store.write(vec![put(&format!("k{n}"), 150_000)]).await.unwrap();
     }
     let wal = std::fs::metadata(directory.path().join("state.db-wal")).unwrap().len();
-    // 120 MB were written; the log starts over past 16,000 pages of 4 KiB (with one command's overshoot).
+    // 120 MB were written; the log starts over past 8,000 pages of 8 KiB (with one command's overshoot).
     assert!(wal < 80_000_000, "{wal}");
     assert_eq!(store.scan("c", "p", Scan::all().limit(1_000)).await.unwrap().len(), 800);
 }
