@@ -70,28 +70,23 @@ impl BuildDir {
     }
 }
 
-/// Replaces a file in one step, readable by this user only. `durable` also survives a power failure.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
+/// Replaces a file in one step, readable by this user only. It survives the death of any process but not a power
+/// failure: that ends the runner too, and a build without an outcome is a FAULT.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
-    if durable {
-        file.sync_all()?;
-    }
-    fs::rename(&temporary, path)?;
-    if durable && let Some(parent) = path.parent() {
-        sync_dir(parent)?;
-    }
-    Ok(())
+    fs::rename(&temporary, path)
 }
 
+/// Makes the existence of a file durable.
 pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T, durable: bool) -> io::Result<()> {
-    write_atomically(path, &serde_json::to_vec(value)?, durable)
+pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    write_atomically(path, &serde_json::to_vec(value)?)
 }
 
 /// None where there is no such file.

@@ -116,7 +116,7 @@ pub fn spawn(request: &BuildRequest, runner_command: &[String]) -> Result<Handle
     if dir.started().exists() {
         return Err(BuildsError::AlreadyStarted { dir: dir.root });
     }
-    write_json(&dir.request(), request, false).map_err(BuildsError::io("write", &dir.request()))?;
+    write_json(&dir.request(), request).map_err(BuildsError::io("write", &dir.request()))?;
     let output = || {
         let path = dir.runner_output();
         OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(BuildsError::io("open", &path))

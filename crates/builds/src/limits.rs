@@ -46,6 +46,8 @@ pub const RETRIES_DEFAULT: u32 = 3;
 pub const RETRIES_MAX: u32 = 100;
 /// Compiled size of a `RETRY-regex`.
 pub const RETRY_REGEX_BYTES_MAX: usize = 256 * 1024;
+/// What a driver without further commands needs to end; looking through all processes costs more.
+pub const DISMISSED_GRACE: Duration = Duration::from_millis(50);
 /// What a command in flight may do after SIGTERM before it gets SIGKILL.
 pub const TERMINATE_GRACE: Duration = Duration::from_secs(2);
 /// How long killed processes may take to disappear.

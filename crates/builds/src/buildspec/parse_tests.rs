@@ -242,3 +242,34 @@ fn every_other_refusal_names_its_line() {
         assert_eq!((at, got.as_str()), (Some(line), message), "{text}");
     }
 }
+
+/// Whatever bytes come, the answer is a buildspec or an error: the parser underneath is not ours.
+#[test]
+fn mangled_text_is_refused_and_never_a_panic() {
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = move |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed % below as u64).unwrap()
+    };
+    let pieces = [
+        "{", "}", "[", "]", ":", "- ", "*a", "&a ", "!!str ", "|", ">", "\"", "'", "\n", "\t", "---\n", "%TAG", "?",
+        "#", "\u{feff}", "é", "<<: ",
+    ];
+    let mut refused = 0;
+    for _ in 0..2_000 {
+        let mut text: Vec<char> = FULL.chars().collect();
+        for _ in 0..=random(8) {
+            let at = random(text.len());
+            if random(2) == 0 {
+                text.drain(at..(at + random(20)).min(text.len()));
+            } else {
+                text.splice(at..at, pieces[random(pieces.len())].chars());
+            }
+        }
+        let text: String = text.into_iter().collect();
+        refused += usize::from(parse(&text).is_err());
+    }
+    assert!(refused > 500, "{refused} of 2000 were refused");
+}

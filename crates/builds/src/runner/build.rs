@@ -1,9 +1,9 @@
 //! One build from beginning to end: the phases in order, what a failure means for the next, what is collected at the
 //! end. Must not know how a sandbox works or how files are found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::environment::{environment, unavailable};
 use super::log::{BuildLog, Clock};
@@ -12,23 +12,22 @@ use super::script::Scripts;
 use super::session::{Interrupt, Interrupts, Session};
 use super::spec;
 use crate::buildspec::{Buildspec, OnFailure, Phase, PhaseKind, Version};
-use crate::collect::{Expanded, artifacts, cache, needs_shell, reports, say};
+use crate::collect::{cache, say};
 use crate::files::{BuildDir, write_atomically, write_json};
-use crate::limits::{EXPANDED_BYTES_MAX, EXPORTED_VARIABLES_MAX};
 use crate::request::BuildRequest;
-use crate::sandbox::{self, NO_SANDBOX, Sandbox, StartError, quote};
-use crate::status::{Collected, Context, Outcome, PhaseRecord, PhaseStatus, PhaseType, Status};
+use crate::sandbox::{self, Ending, NO_SANDBOX, Sandbox, StartError};
+use crate::status::{Context, Outcome, PhaseRecord, PhaseStatus, PhaseType, Status};
 
 pub(super) struct Build<'a> {
-    request: &'a BuildRequest,
-    dir: &'a BuildDir,
-    log: BuildLog,
-    status: Status,
-    interrupts: Interrupts,
+    pub(super) request: &'a BuildRequest,
+    pub(super) dir: &'a BuildDir,
+    pub(super) log: BuildLog,
+    pub(super) status: Status,
+    pub(super) interrupts: Interrupts,
 }
 
 /// Why a build is over before its phases are.
-enum End {
+pub(super) enum End {
     Interrupted(Interrupt),
     /// The phase under way fails with this, and no other follows.
     Failed(Context),
@@ -57,18 +56,11 @@ impl From<StartError> for End {
 }
 
 /// A build whose sandbox is up.
-struct Running {
-    sandbox: Box<dyn Sandbox>,
-    session: Session,
+pub(super) struct Running {
+    pub sandbox: Box<dyn Sandbox>,
+    pub session: Session,
     /// Of the image, where there is one.
-    base: BTreeMap<String, String>,
-}
-
-/// What the shell says once all phases are over.
-#[derive(Default)]
-struct Last {
-    expanded: Expanded,
-    copies: BTreeMap<String, PathBuf>,
+    pub base: BTreeMap<String, String>,
 }
 
 impl<'a> Build<'a> {
@@ -87,29 +79,28 @@ impl<'a> Build<'a> {
         let spec = text.clone().and_then(|text| spec::read(&text));
         let mut running = None;
         let ended = self.work(text.ok().as_deref(), &spec, &mut running);
-        let polite = matches!(ended, Err(End::Interrupted(_)));
         let outcome = match ended {
             Ok(outcome) => outcome,
             Err(End::Io(error)) => return Err(error),
             Err(End::Closed) => Outcome::Failed,
             Err(End::Failed(context)) => {
-                self.finish(PhaseStatus::Failed, vec![context])?;
+                self.finish(PhaseStatus::Failed, vec![context]);
                 Outcome::Failed
             }
             Err(End::Interrupted(interrupt)) => {
                 if let Some(running) = &mut running {
-                    running.sandbox.end(polite);
+                    running.sandbox.end(Ending::Interrupted);
                     running.session.drain(&mut self.log);
                 }
-                self.interrupted(interrupt)?
+                self.interrupted(interrupt)
             }
         };
         if let Some(running) = &mut running {
-            running.sandbox.end(false);
+            running.session.dismiss();
+            running.sandbox.end(Ending::Done);
         }
         self.status.outcome = Some(outcome);
-        self.status.version += 1;
-        write_json(&self.dir.status(), &self.status, true)
+        self.write()
     }
 
     /// Where the log and errors say the source is, before there is a sandbox to ask.
@@ -130,11 +121,11 @@ impl<'a> Build<'a> {
         slot: &mut Option<Running>,
     ) -> Result<Outcome, End> {
         let running = slot.insert(self.provision(text, spec)?);
-        self.finish(PhaseStatus::Succeeded, vec![Context::default()])?;
+        self.finish(PhaseStatus::Succeeded, vec![Context::default()]);
         self.begin(PhaseType::DownloadSource)?;
         let spec = self.download_source(spec, running)?;
         let (mut scripts, variables) = self.prepare(&spec, running)?;
-        self.finish(PhaseStatus::Succeeded, vec![Context::default()])?;
+        self.finish(PhaseStatus::Succeeded, vec![Context::default()]);
         let phases = self.command_phases(&spec, running, &mut scripts);
         let outcome = match phases {
             Ok(outcome) => {
@@ -157,7 +148,7 @@ impl<'a> Build<'a> {
         let mut sandbox = sandbox::prepare(self.request, self.dir, &mounts)?;
         if let Some(text) = text {
             std::fs::create_dir_all(self.dir.readonly())?;
-            write_atomically(&self.dir.readonly().join("buildspec.yml"), text.as_bytes(), false)?;
+            write_atomically(&self.dir.readonly().join("buildspec.yml"), text.as_bytes())?;
         }
         let pipes = sandbox.start()?;
         let mut session = Session::new(pipes)?;
@@ -171,13 +162,13 @@ impl<'a> Build<'a> {
                 );
             }
             Err(interrupt) => {
-                sandbox.end(true);
+                sandbox.end(Ending::Interrupted);
                 return Err(interrupt.into());
             }
         };
         if let Some(failure) = greeting.strip_prefix("failed ") {
             let (code, message) = failure.split_once(' ').unwrap_or((NO_SANDBOX, failure));
-            sandbox.end(false);
+            sandbox.end(Ending::Abandoned);
             return Err(End::Failed(Context::new(code, message)));
         }
         if let Some(json) = greeting.strip_prefix("ready ") {
@@ -215,15 +206,15 @@ impl<'a> Build<'a> {
                 format!("env.shell {shell} needs a Windows build environment"),
             )));
         }
-        if spec.uses_run_as()
-            && let Some(problem) = running.sandbox.run_as_problem()
-        {
-            return Err(End::Failed(Context::new("CLIENT_ERROR", problem)));
-        }
         for user in spec.run_as.iter().chain(spec.phases.iter().filter_map(|phase| phase.run_as.as_ref())) {
             if !is_user_name(user) {
                 return Err(End::Failed(Context::new("YAML_FILE_ERROR", format!("Invalid run-as user name: {user}"))));
             }
+        }
+        if spec.uses_run_as()
+            && let Some(problem) = running.sandbox.run_as_problem()
+        {
+            return Err(End::Failed(Context::new("CLIENT_ERROR", problem)));
         }
         let wants_runtime = spec.phase(PhaseKind::Install).is_some_and(|phase| !phase.runtime_versions.is_empty());
         self.log.line(if wants_runtime {
@@ -263,11 +254,11 @@ impl<'a> Build<'a> {
             self.log.line(&format!("Entering phase {}", phase_type(kind).as_str()));
             let phase = spec.phase(kind);
             let Some(context) = self.attempts(spec, phase, running, scripts, succeeding)? else {
-                self.finish(PhaseStatus::Succeeded, vec![Context::default()])?;
+                self.finish(PhaseStatus::Succeeded, vec![Context::default()]);
                 continue;
             };
             succeeding = false;
-            self.finish(PhaseStatus::Failed, vec![context])?;
+            self.finish(PhaseStatus::Failed, vec![context]);
             match (phase.and_then(|phase| phase.on_failure.as_ref()), kind) {
                 (Some(OnFailure::Continue), _)
                 | (None | Some(OnFailure::Retry(_)), PhaseKind::Build | PhaseKind::PostBuild) => {}
@@ -336,94 +327,7 @@ impl<'a> Build<'a> {
         Ok(failed)
     }
 
-    /// Everything after the last command: values, then the end of the sandbox, then files.
-    fn collect(
-        &mut self,
-        spec: &Buildspec,
-        running: &mut Running,
-        scripts: &Scripts,
-        variables: &BTreeMap<String, String>,
-        outcome: Outcome,
-    ) -> Result<Outcome, End> {
-        let last = self.last_words(spec, running, scripts, outcome == Outcome::Succeeded)?;
-        // Nothing of the build may be alive while its files are looked at.
-        running.sandbox.end(false);
-        running.session.drain(&mut self.log);
-        let layout = running.sandbox.layout();
-        let source = artifacts::Source { layout, expanded: &last.expanded, copies: &last.copies };
-        let found =
-            artifacts::collect(spec.artifacts.as_ref(), &self.request.artifacts, &source, &mut say(&mut self.log));
-        let setting = |name: &str| variables.get(name).map(String::as_str);
-        let discover = (setting("CODEBUILD_CONFIG_AUTO_DISCOVER") != Some("false"))
-            .then(|| setting("CODEBUILD_CONFIG_AUTO_DISCOVER_DIR").unwrap_or("."));
-        let reports = reports::collect(&spec.reports, &source, discover, &mut say(&mut self.log));
-        let cache_dir = self.request.local_cache.as_deref();
-        cache::save(spec.cache.as_ref(), cache_dir, layout, &last.expanded, &mut say(&mut self.log));
-        let (artifacts, outcome, failed) = match found {
-            Ok(artifacts) => (artifacts, outcome, None),
-            Err(error) => (Vec::new(), Outcome::Failed, Some(Context::new("CLIENT_ERROR", error.to_string()))),
-        };
-        write_json(&self.dir.collected(), &Collected { artifacts, reports }, false)?;
-        self.status.upload_artifacts = true;
-        match failed {
-            None => self.close(PhaseStatus::Succeeded, vec![Context::default()]),
-            Some(context) => self.close(PhaseStatus::Failed, vec![context]),
-        }
-        Ok(outcome)
-    }
-
-    /// Exported variables, texts only the shell can expand, and directories only the sandbox can see.
-    fn last_words(
-        &mut self,
-        spec: &Buildspec,
-        running: &mut Running,
-        scripts: &Scripts,
-        succeeding: bool,
-    ) -> Result<Last, End> {
-        let exported: Vec<String> = spec
-            .env
-            .exported_variables
-            .iter()
-            .filter(|name| !name.starts_with("AWS_"))
-            .take(EXPORTED_VARIABLES_MAX)
-            .cloned()
-            .collect();
-        let texts: Vec<String> = texts(spec).into_iter().filter(|text| needs_shell(text)).map(str::to_owned).collect();
-        let mut last = Last::default();
-        if !exported.is_empty() || !texts.is_empty() {
-            scripts.values(&exported, &texts, succeeding)?;
-            let shell = spec.env.shell.as_deref().unwrap_or("/bin/sh");
-            running.session.command(shell, "-", &mut self.log, &mut self.interrupts)?;
-            for (index, name) in exported.iter().enumerate() {
-                let value = scripts.value("variable", index, EXPANDED_BYTES_MAX);
-                self.status.exported_variables.extend(value.map(|value| (name.clone(), value)));
-            }
-            for (index, text) in texts.into_iter().enumerate() {
-                if let Some(value) = scripts.value("text", index, EXPANDED_BYTES_MAX) {
-                    last.expanded.0.insert(text, value.trim_end_matches('\n').to_owned());
-                }
-            }
-        }
-        for (index, base) in unseen(spec, &last.expanded, running.sandbox.layout()).into_iter().enumerate() {
-            let name = format!("copy.{index}");
-            let inside = running.sandbox.layout().scratch.join(&name);
-            let inside = quote(&inside.to_string_lossy());
-            scripts
-                .internal(&format!("[ ! -d {0} ] || {{ mkdir -p {inside} && cp -a {0}/. {inside}; }}", quote(&base)))?;
-            if running.session.command("/bin/sh", "-", &mut self.log, &mut self.interrupts)? == 0
-                && let Ok(copy) = self.dir.scratch().join(name).canonicalize()
-            {
-                last.copies.insert(base, copy);
-            }
-        }
-        if let Some(farewell) = running.sandbox.farewell() {
-            scripts.internal(&farewell)?;
-            running.session.command("/bin/sh", "-", &mut self.log, &mut self.interrupts)?;
-        }
-        Ok(last)
-    }
-
-    fn interrupted(&mut self, interrupt: Interrupt) -> io::Result<Outcome> {
+    fn interrupted(&mut self, interrupt: Interrupt) -> Outcome {
         let (status, contexts, outcome) = match interrupt {
             Interrupt::Stopped => (PhaseStatus::Stopped, Vec::new(), Outcome::Stopped),
             Interrupt::TimedOut => (
@@ -436,8 +340,8 @@ impl<'a> Build<'a> {
                 (PhaseStatus::Failed, vec![Context::new("BUILD_CONTAINER_FOUND_DEAD", message)], Outcome::Failed)
             }
         };
-        self.finish(status, contexts)?;
-        Ok(outcome)
+        self.finish(status, contexts);
+        outcome
     }
 
     fn begin(&mut self, phase_type: PhaseType) -> io::Result<()> {
@@ -454,9 +358,9 @@ impl<'a> Build<'a> {
         self.write()
     }
 
-    /// Closes the phase under way and says so in the log, as CodeBuild does for all but these two: PROVISIONING has no
+    /// Closes the phase under way, which the next write of the status tells, and says so in the log, as CodeBuild does for all but these two: PROVISIONING has no
     /// lines, and those of UPLOAD_ARTIFACTS are the service's, which still has to upload.
-    fn finish(&mut self, status: PhaseStatus, contexts: Vec<Context>) -> io::Result<()> {
+    fn finish(&mut self, status: PhaseStatus, contexts: Vec<Context>) {
         let phase = self.status.phases.last().map(|phase| phase.phase_type);
         self.close(status, contexts);
         let quiet = phase == Some(PhaseType::Provisioning) && status == PhaseStatus::Succeeded;
@@ -465,10 +369,9 @@ impl<'a> Build<'a> {
             self.log.line(&format!("Phase complete: {} State: {}", phase.phase_type.as_str(), status.as_str()));
             self.log.line(&format!("Phase context status code: {} Message: {}", context.status_code, context.message));
         }
-        self.write()
     }
 
-    fn close(&mut self, status: PhaseStatus, mut contexts: Vec<Context>) {
+    pub(super) fn close(&mut self, status: PhaseStatus, mut contexts: Vec<Context>) {
         let now = self.log.now_ms();
         for context in &mut contexts {
             context.message = self.log.masks.text(&context.message);
@@ -482,8 +385,9 @@ impl<'a> Build<'a> {
     }
 
     fn write(&mut self) -> io::Result<()> {
+        self.log.flush();
         self.status.version += 1;
-        write_json(&self.dir.status(), &self.status, false)
+        write_json(&self.dir.status(), &self.status)
     }
 }
 
@@ -502,41 +406,4 @@ fn is_user_name(name: &str) -> bool {
         && name != "-"
         && !name.starts_with('-')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-}
-
-/// Every value of the buildspec, commands aside, in which variables are expanded.
-fn texts(spec: &Buildspec) -> BTreeSet<&str> {
-    let artifacts = spec
-        .artifacts
-        .iter()
-        .flat_map(|artifacts| artifacts.primary.iter().chain(artifacts.secondary.iter().map(|(_, spec)| spec)));
-    let mut texts = BTreeSet::new();
-    for artifact in artifacts {
-        texts.extend(artifact.files.iter().chain(&artifact.exclude_paths).map(String::as_str));
-        texts.extend(
-            [&artifact.name, &artifact.base_directory, &artifact.s3_prefix].into_iter().flatten().map(String::as_str),
-        );
-    }
-    for report in &spec.reports {
-        texts.insert(&report.group);
-        texts.extend(report.files.iter().chain(&report.base_directory).map(String::as_str));
-    }
-    texts.extend(spec.cache.iter().flat_map(|cache| &cache.paths).map(String::as_str));
-    texts
-}
-
-/// Absolute base directories, without wildcards, that the host does not share.
-fn unseen(spec: &Buildspec, expanded: &Expanded, layout: &crate::sandbox::layout::Layout) -> BTreeSet<String> {
-    let artifacts = spec
-        .artifacts
-        .iter()
-        .flat_map(|artifacts| artifacts.primary.iter().chain(artifacts.secondary.iter().map(|(_, spec)| spec)));
-    artifacts
-        .filter_map(|artifact| artifact.base_directory.as_deref())
-        .chain(spec.reports.iter().filter_map(|report| report.base_directory.as_deref()))
-        .map(|base| expanded.of(base))
-        .filter(|base| base.starts_with('/') && base.len() > 1 && !base.contains(['*', '?', '[', '{']))
-        .filter(|base| layout.to_host(Path::new(base)).is_none())
-        .map(str::to_owned)
-        .collect()
 }

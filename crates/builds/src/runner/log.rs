@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::handle::LogLine;
-use crate::limits::{LOG_LINE_BYTES_MAX, LOG_OUTPUT_BYTES_MAX};
+use crate::limits::{LOG_LINE_BYTES_MAX, LOG_OUTPUT_BYTES_MAX, OUTPUT_CHUNK_BYTES};
 use crate::runner::mask::Masks;
 
 /// The time is an argument: what `SystemTime::now` would answer.
@@ -55,7 +55,6 @@ impl BuildLog {
         let now = (self.now)();
         let message = container_line(now, &self.masks.text(text));
         self.push(epoch_ms(now), message);
-        self.flush();
     }
 
     /// What a command printed, as it came.
@@ -89,7 +88,6 @@ impl BuildLog {
         if !self.partial.is_empty() {
             let now = self.now_ms();
             self.end_line(now);
-            self.flush();
         }
     }
 
@@ -98,7 +96,6 @@ impl BuildLog {
         self.end_output();
         let now = self.now_ms();
         self.push(now, String::new());
-        self.flush();
     }
 
     fn end_line(&mut self, now: u64) {
@@ -130,9 +127,13 @@ impl BuildLog {
             self.batch.extend_from_slice(&json);
             self.batch.push(b'\n');
         }
+        if self.batch.len() > OUTPUT_CHUNK_BYTES {
+            self.flush();
+        }
     }
 
-    fn flush(&mut self) {
+    /// Shows what has gathered: before every wait, and before the status says what the log must show already.
+    pub fn flush(&mut self) {
         if self.batch.is_empty() {
             return;
         }
@@ -169,6 +170,7 @@ mod tests {
         let path = dir.path().join("log");
         let mut log = BuildLog::create(&path, noon).unwrap();
         write(&mut log);
+        log.flush();
         let text = std::fs::read_to_string(path).unwrap();
         text.lines()
             .map(|line| serde_json::from_str::<LogLine>(line).unwrap())

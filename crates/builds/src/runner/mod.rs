@@ -4,13 +4,14 @@
 
 mod build;
 mod environment;
+mod finish;
 pub(crate) mod log;
 mod mask;
 mod script;
 mod session;
 mod spec;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
@@ -95,7 +96,7 @@ fn take(dir: &BuildDir) -> io::Result<bool> {
         Err(error) => return Err(error),
     };
     writeln!(marker, "{}", std::process::id())?;
-    marker.sync_all()?;
+    // Its existence is what must not be forgotten, whatever is in it.
     sync_dir(&dir.root)?;
     Ok(true)
 }
@@ -125,8 +126,5 @@ fn fault(dir: &BuildDir, now: Clock, message: &str) -> io::Result<()> {
     write_json(
         &dir.status(),
         &Status { version, phases: vec![phase], outcome: Some(Outcome::Fault), ..Status::default() },
-        true,
-    )?;
-    // The lock file stays; its lock goes with this process.
-    fs::metadata(dir.status()).map(|_| ())
+    )
 }

@@ -44,8 +44,8 @@ impl Scripts {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "export {name}={}", quote(value));
         }
-        write_atomically(&host.join("env.sh"), text.as_bytes(), false)?;
-        write_atomically(&host.join("cwd"), b"", false)?;
+        write_atomically(&host.join("env.sh"), text.as_bytes())?;
+        write_atomically(&host.join("cwd"), b"")?;
         if shared {
             for (name, mode) in [("env.sh", 0o666), ("cwd", 0o666), ("", 0o755), ("..", 0o711)] {
                 fs::set_permissions(host.join(name), fs::Permissions::from_mode(mode))?;
@@ -105,7 +105,7 @@ impl Scripts {
 
     fn write(&self, text: &str) -> io::Result<()> {
         let path = self.host.join("script.sh");
-        write_atomically(&path, text.as_bytes(), false)?;
+        write_atomically(&path, text.as_bytes())?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o644))
     }
 

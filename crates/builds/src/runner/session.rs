@@ -79,7 +79,8 @@ impl Session {
         interrupts: &mut Interrupts,
     ) -> Result<i32, Interrupt> {
         interrupts.check()?;
-        if writeln!(self.pipes.commands, "{shell} {user}").is_err() {
+        let sent = self.pipes.commands.as_mut().is_some_and(|commands| writeln!(commands, "{shell} {user}").is_ok());
+        if !sent {
             return Err(Interrupt::Died);
         }
         let line = self.next_line(log, interrupts)?;
@@ -101,6 +102,7 @@ impl Session {
                 self.drain(log);
                 return Err(Interrupt::Died);
             }
+            log.flush();
             let patience = interrupts.patience();
             let mut ready = [
                 PollFd::new(self.pipes.control.as_fd(), PollFlags::POLLIN),
@@ -115,6 +117,11 @@ impl Session {
                 self.read_output(log);
             }
         }
+    }
+
+    /// No more commands: the driver ends by itself.
+    pub fn dismiss(&mut self) {
+        self.pipes.commands = None;
     }
 
     /// Everything printed up to now.

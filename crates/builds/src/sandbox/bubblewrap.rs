@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::layout::Layout;
-use super::{NO_SANDBOX, Pipes, STANDARD_PATH, Sandbox, StartError, processes};
+use super::{Ending, NO_SANDBOX, Pipes, STANDARD_PATH, Sandbox, StartError, processes};
 use crate::files::BuildDir;
 use crate::request::{BubblewrapSpec, BuildRequest};
 
@@ -122,7 +122,7 @@ impl Sandbox for Bubblewrap {
         processes::start(self.command(), &self.dir.root)
     }
 
-    fn end(&mut self, polite: bool) {
-        processes::end_family(polite);
+    fn end(&mut self, how: Ending) {
+        processes::end_family(how);
     }
 }

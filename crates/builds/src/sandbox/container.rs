@@ -23,7 +23,9 @@ use futures::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::layout::Layout;
-use super::{NO_IMAGE, NO_SANDBOX, Pipes, STANDARD_PATH, Sandbox, StartError, container_name, engine, processes};
+use super::{
+    Ending, NO_IMAGE, NO_SANDBOX, Pipes, STANDARD_PATH, Sandbox, StartError, container_name, engine, processes,
+};
 use crate::files::BuildDir;
 use crate::limits::KILL_WAIT;
 use crate::request::{BuildRequest, ContainerSpec, SandboxSpec};
@@ -132,7 +134,7 @@ impl Sandbox for Container {
                 }
             })
             .map_err(failed)?;
-        Ok(Pipes { commands, control, output })
+        Ok(Pipes { commands: Some(commands), control, output })
     }
 
     fn farewell(&self) -> Option<String> {
@@ -148,7 +150,7 @@ impl Sandbox for Container {
         }))
     }
 
-    fn end(&mut self, _polite: bool) {
+    fn end(&mut self, _how: Ending) {
         if self.shared.making.compare_exchange(IDLE, CANCELLED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
             return;
         }

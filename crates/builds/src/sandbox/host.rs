@@ -6,7 +6,7 @@ use std::env;
 use std::process::Command;
 
 use super::layout::Layout;
-use super::{Pipes, STANDARD_PATH, Sandbox, StartError, processes};
+use super::{Ending, Pipes, STANDARD_PATH, Sandbox, StartError, processes};
 use crate::buildspec::is_variable_name;
 use crate::files::BuildDir;
 use crate::request::{BuildRequest, HostSpec};
@@ -57,7 +57,7 @@ impl Sandbox for Host {
         processes::start(command, &self.dir.root)
     }
 
-    fn end(&mut self, polite: bool) {
-        processes::end_family(polite);
+    fn end(&mut self, how: Ending) {
+        processes::end_family(how);
     }
 }

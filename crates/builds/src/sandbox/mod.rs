@@ -22,7 +22,7 @@ use layout::Layout;
 /// The runner's ends of the pipes to the driver.
 pub(crate) struct Pipes {
     /// `SHELL USER` lines; the driver runs `script.sh` for each. Closing it ends the driver.
-    pub commands: PipeWriter,
+    pub commands: Option<PipeWriter>,
     /// `ready`, then one exit code a line; end of file once the driver is gone.
     pub control: PipeReader,
     /// Everything commands print.
@@ -47,6 +47,16 @@ impl StartError {
 pub(crate) const NO_SANDBOX: &str = "BUILD_CONTAINER_UNABLE_TO_START";
 pub(crate) const NO_IMAGE: &str = "BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE";
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The driver has been dismissed and is about to end; what commands left in the background is killed.
+    Done,
+    /// In the middle of a command, which is asked to end before it is killed.
+    Interrupted,
+    /// At once.
+    Abandoned,
+}
+
 /// One way to run a build's commands.
 pub(crate) trait Sandbox {
     fn layout(&self) -> &Layout;
@@ -66,8 +76,8 @@ pub(crate) trait Sandbox {
         None
     }
 
-    /// Ends whatever still runs inside. `polite` gives it a moment to end itself.
-    fn end(&mut self, polite: bool);
+    /// Ends whatever still runs inside.
+    fn end(&mut self, how: Ending);
 }
 
 /// Lays out the sandbox a request asks for. `extra_mounts` are absolute directories inside it whose contents must be

@@ -13,9 +13,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid};
 
-use super::{DRIVER, NO_SANDBOX, Pipes, StartError};
+use super::{DRIVER, Ending, NO_SANDBOX, Pipes, StartError};
 use crate::files::write_atomically;
-use crate::limits::{KILL_WAIT, TERMINATE_GRACE};
+use crate::limits::{DISMISSED_GRACE, KILL_WAIT, TERMINATE_GRACE};
 
 /// Tells the processes of a build from all others after its runner is gone.
 pub(crate) const TAG: &str = "TOWPATH_BUILD_DIR";
@@ -23,7 +23,7 @@ pub(crate) const TAG: &str = "TOWPATH_BUILD_DIR";
 /// Puts the driver where the sandbox will see it.
 pub(crate) fn write_driver(scratch: &Path) -> Result<(), StartError> {
     let path = scratch.join("driver.sh");
-    write_atomically(&path, DRIVER.as_bytes(), false)
+    write_atomically(&path, DRIVER.as_bytes())
         .map_err(|error| StartError::new(NO_SANDBOX, format!("cannot write {}: {error}", path.display())))
 }
 
@@ -45,16 +45,21 @@ pub(crate) fn start(mut command: Command, dir: &Path) -> Result<Pipes, StartErro
         .stderr(Stdio::from(output_in))
         .spawn()
         .map_err(failed)?;
-    Ok(Pipes { commands, control, output })
+    Ok(Pipes { commands: Some(commands), control, output })
 }
 
 /// Ends every descendant. Returns once none is left, or once they have had their time.
-pub(crate) fn end_family(polite: bool) {
-    if polite && reap() {
-        signal_family(Signal::SIGTERM);
-        if gone_within(TERMINATE_GRACE) {
-            return;
+pub(crate) fn end_family(how: Ending) {
+    let gone = match how {
+        Ending::Done => gone_within(DISMISSED_GRACE),
+        Ending::Interrupted => {
+            signal_family(Signal::SIGTERM);
+            gone_within(TERMINATE_GRACE)
         }
+        Ending::Abandoned => false,
+    };
+    if gone {
+        return;
     }
     let deadline = Instant::now() + KILL_WAIT;
     while reap() && Instant::now() < deadline {

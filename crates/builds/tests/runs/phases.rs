@@ -251,9 +251,11 @@ No matching auto-discover report paths found
     let mut seen = String::new();
     for line in &done.log {
         assert!(line.message.ends_with('\n'), "{line:?}");
-        match line.message.strip_prefix("[Container] ") {
-            Some(rest) => seen += &rest[27..],
-            None => seen += &format!(">{}", line.message),
+        if let Some(rest) = line.message.strip_prefix("[Container] ") {
+            seen.push_str(&rest[27..]);
+        } else {
+            seen.push('>');
+            seen.push_str(&line.message);
         }
     }
     let timing = seen.rfind("Report auto-discover file discovery took 0.").expect("the last line");

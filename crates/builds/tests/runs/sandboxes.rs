@@ -1,4 +1,6 @@
-//! Each sandbox for what is its own. Tests whose sandbox this machine does not have are shown as ignored.
+//! Each sandbox for what is its own. Tests whose sandbox this machine does not have are shown as ignored. Those of
+//! containers want an engine and an image with a POSIX shell, which they never pull: a static busybox imported as
+//! `localhost/towpath-test:latest` will do, or whatever TOWPATH_TEST_IMAGE names.
 
 use std::fs;
 
@@ -32,6 +34,7 @@ pub fn trials() -> Vec<Trial> {
         on("bubblewrap_artifacts_and_cache", bubblewrap, bubblewrap_artifacts_and_cache),
         on("bubblewrap_runs_as_another_user", bubblewrap && root(), bubblewrap_runs_as_another_user),
         on("container_looks_like_codebuild", engine, container_looks_like_codebuild),
+        on("container_has_its_images_environment", engine, container_has_its_images_environment),
         on("container_artifacts_and_cache", engine, container_artifacts_and_cache),
         on("container_stops_and_is_swept", engine, container_stops_and_is_swept),
         on("container_without_its_image", engine, container_without_its_image),
@@ -303,6 +306,19 @@ fn container_looks_like_codebuild() {
 
 fn container_artifacts_and_cache() {
     artifacts_and_cache(container, "/opt/elsewhere");
+}
+
+fn container_has_its_images_environment() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let inspected = runtime.block_on(async {
+        bollard::Docker::connect_with_host(&detect().engine.detail).unwrap().inspect_image(&image()).await.unwrap()
+    });
+    let declared = inspected.config.unwrap().env.unwrap_or_default();
+    assert!(!declared.is_empty(), "an image that declares PATH at least");
+    let done = container(World::commands(&["env"])).run().succeeded();
+    for entry in declared {
+        assert!(done.output().contains(&entry.as_str()), "{entry} is missing in {:?}", done.output());
+    }
 }
 
 fn container_stops_and_is_swept() {

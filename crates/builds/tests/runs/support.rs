@@ -13,7 +13,7 @@ use towpath_builds::status::{Collected, Context, Outcome, PhaseStatus, Status};
 use towpath_builds::{Handle, Liveness, LogLine, Seen, spawn};
 
 /// Far beyond what any test takes: only a hang reaches it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub fn runner() -> Vec<String> {
     vec![std::env::current_exe().unwrap().to_string_lossy().into_owned(), "build-runner".to_owned()]
