@@ -1,5 +1,5 @@
 //! Kills a process in the middle of its writes and reopens what it leaves: everything it was told is durable is there,
-//! and no commit is there in part. The process is this test binary, run again with one ignored test as its main.
+//! and no commit is there in part. The process is this test binary, run again for this one test, which then writes instead.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write as _};
@@ -14,6 +14,7 @@ use crate::contract::fixtures::{action, entry, execution, task};
 use crate::documents::{Documents, Expect, Key, Scan, Write};
 use crate::{Actions, Commit, Commits, Executions, History, HistoryFilter, StoreError, Tasks};
 
+const TEST: &str = "sqlite::crash_tests::everything_acknowledged_survives_a_kill_and_nothing_is_there_in_part";
 const DIRECTORY: &str = "TOWPATH_STORE_CRASH_TEST_DIRECTORY";
 const ROUND: &str = "TOWPATH_STORE_CRASH_TEST_ROUND";
 /// Writers at a time, so that commits are grouped.
@@ -41,13 +42,10 @@ fn commit(id: &str, sequence: u64) -> Commit {
     }
 }
 
-/// The process that is killed. Run by itself it does nothing.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "run by the crash test, in a process of its own"]
-async fn child() {
-    let (Ok(directory), Ok(round)) = (std::env::var(DIRECTORY), std::env::var(ROUND)) else { return };
+/// The process that is killed: writes and says what was acknowledged, without an end.
+async fn write_until_killed(directory: &str, round: &str) {
     let round: u64 = round.parse().unwrap();
-    let store = Arc::new(SqliteStore::open(Path::new(&directory)).unwrap());
+    let store = Arc::new(SqliteStore::open(Path::new(directory)).unwrap());
     let writers = (0..WRITERS).map(|writer| {
         let store = Arc::clone(&store);
         tokio::spawn(async move {
@@ -69,7 +67,7 @@ async fn child() {
 /// Runs the child until it acknowledged so many commits, kills it, and answers what it acknowledged.
 fn run_and_kill(directory: &Path, round: usize, acknowledgements: usize) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "sqlite::crash_tests::child", "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", TEST, "--nocapture", "--test-threads=1"])
         .env(DIRECTORY, directory)
         .env(ROUND, round.to_string())
         .stdout(Stdio::piped())
@@ -95,8 +93,11 @@ fn run_and_kill(directory: &Path, round: usize, acknowledgements: usize) -> Vec<
     acknowledged
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_acknowledged_survives_a_kill_and_nothing_is_there_in_part() {
+    if let (Ok(directory), Ok(round)) = (std::env::var(DIRECTORY), std::env::var(ROUND)) {
+        return write_until_killed(&directory, &round).await;
+    }
     let directory = tempfile::tempdir().unwrap();
     let mut acknowledged = Vec::new();
     let mut history_end = 0;
