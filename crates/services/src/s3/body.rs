@@ -1,0 +1,105 @@
+//! Bodies between the server and s3s: a request body that can still be emptied after s3s lost interest in it, and the
+//! body type of answers. It must not look at what the bytes mean.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use http_body::{Body as _, Frame};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use s3s::StdError;
+
+/// Any error a body may end with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// The body of an answer; `axum::body::Body::new` takes it as it is.
+pub type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// Bytes of a refused request that are read and thrown away, so that a client that sends first and listens later gets
+/// to hear the refusal.
+const DRAIN_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+pub(super) fn boxed<B>(body: B) -> Body
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    UnsyncBoxBody::new(body.map_err(Into::into))
+}
+
+pub(super) fn full(bytes: impl Into<Bytes>) -> Body {
+    boxed(Full::new(bytes.into()))
+}
+
+/// As a body for s3s.
+pub(super) fn streamed<S>(stream: S) -> s3s::Body
+where
+    S: Stream<Item = Result<Bytes, StdError>> + Send + 'static,
+{
+    s3s::Body::http_body_unsync(StreamBody::new(stream.map(|piece| piece.map(Frame::data))))
+}
+
+struct Source {
+    body: Body,
+    touched: bool,
+    ended: bool,
+}
+
+/// A request body with two holders.
+#[derive(Clone)]
+pub(super) struct Tap(Arc<Mutex<Source>>);
+
+impl Tap {
+    pub(super) fn new<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(Arc::new(Mutex::new(Source { body: boxed(body), touched: false, ended: false })))
+    }
+
+    /// Empties what is left, within limits. A client that waits for a go-ahead and was never given it sends nothing.
+    pub(super) async fn drain(mut self, waits: bool) {
+        {
+            let source = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if source.ended || source.body.is_end_stream() || (waits && !source.touched) {
+                return;
+            }
+        }
+        let mut seen = 0;
+        while let Some(Ok(piece)) = self.next().await {
+            seen += piece.len();
+            if seen > DRAIN_BYTES_MAX {
+                return;
+            }
+        }
+    }
+}
+
+impl Stream for Tap {
+    type Item = Result<Bytes, StdError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut source = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        source.touched = true;
+        loop {
+            if source.ended {
+                return Poll::Ready(None);
+            }
+            match ready!(Pin::new(&mut source.body).poll_frame(cx)) {
+                None => source.ended = true,
+                Some(Err(error)) => {
+                    source.ended = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+            }
+        }
+    }
+}
