@@ -1,1 +1,115 @@
-//! Placeholder header; replaced with the room's purpose.
+//! The only room where engine, store, providers and clock meet: applies events, commits, runs effects.
+//!
+//! `apply` is the only code that changes pipeline state: it loads the rows a command names, lets the engine decide over
+//! the values, and commits state, history and effects in one transaction. `effects` runs what was committed, after the
+//! commit, at least once. Nothing here speaks HTTP or HTML, and nothing here decides.
+
+mod apply;
+mod commands;
+mod effects;
+mod error;
+pub mod limits;
+mod schedule;
+mod slots;
+mod views;
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use tokio::sync::{Semaphore, watch};
+use towpath_model::ids::{IdSource, Scope};
+use towpath_model::time::Clock;
+use towpath_providers::{Catalogue, Realm};
+use towpath_store::Store;
+
+pub use apply::Applied;
+pub use commands::{Created, NewPipeline, StartRequest};
+pub use error::CommandError;
+pub use towpath_engine::Reply;
+pub use towpath_engine::validation::{PathSegment, Violation, ViolationCode};
+pub use views::{ActionPage, ExecutionPage, PipelinePage, PipelineState, PipelineView};
+
+/// Asks whoever owns the roles whether CodePipeline may act as one.
+#[async_trait]
+pub trait Roles: Send + Sync {
+    /// Test-assumes `role` for a pipeline; `Err` carries AWS's words.
+    async fn test_assume(&self, scope: &Scope, pipeline: &str, role: &str, action_roles: &[String]) -> Result<(), String>;
+}
+
+/// What the orchestrator is assembled from.
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub catalogue: Arc<Catalogue>,
+    /// Where the actions' services are.
+    pub realm: Arc<Realm>,
+    pub roles: Arc<dyn Roles>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Box<dyn IdSource + Send>,
+    pub quotas: limits::Quotas,
+    /// A directory for the providers' temporary files.
+    pub scratch: PathBuf,
+}
+
+pub struct Orchestrator {
+    store: Arc<dyn Store>,
+    catalogue: Arc<Catalogue>,
+    realm: Arc<Realm>,
+    roles: Arc<dyn Roles>,
+    clock: Arc<dyn Clock>,
+    ids: Mutex<Box<dyn IdSource + Send>>,
+    quotas: limits::Quotas,
+    scratch: PathBuf,
+    slots: slots::Slots,
+    schedule: schedule::Schedule,
+    calls: Arc<Semaphore>,
+    stopping: AtomicBool,
+    /// Grows with every commit, so that followers know when to read the history again.
+    committed: watch::Sender<u64>,
+}
+
+impl Orchestrator {
+    /// Builds the orchestrator; nothing runs before [`Orchestrator::resume`].
+    pub fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            store: parts.store,
+            catalogue: parts.catalogue,
+            realm: parts.realm,
+            roles: parts.roles,
+            clock: parts.clock,
+            ids: Mutex::new(parts.ids),
+            quotas: parts.quotas,
+            scratch: parts.scratch,
+            slots: slots::Slots::default(),
+            schedule: schedule::Schedule::default(),
+            calls: Arc::new(Semaphore::new(limits::PROVIDER_CALLS_MAX)),
+            stopping: AtomicBool::new(false),
+            committed: watch::Sender::new(0),
+        })
+    }
+
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// Resolves when something was committed after the receiver last looked.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.committed.subscribe()
+    }
+}
+
+/// Locks the shared id source for one step; the guard is an id source itself.
+struct Ids<'a>(std::sync::MutexGuard<'a, Box<dyn IdSource + Send>>);
+
+impl IdSource for Ids<'_> {
+    fn bits(&mut self) -> u128 {
+        self.0.bits()
+    }
+}
+
+impl Orchestrator {
+    fn ids(&self) -> Ids<'_> {
+        Ids(self.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}

@@ -1,1 +1,13 @@
-//! Placeholder header; replaced with the room's purpose.
+//! The front doors: AWS requests (verified, then routed by the service in their credential scope), and the few pages
+//! that need no signature. Each turns a request into a call of the orchestrator or of an embedded service. No SQL here,
+//! and no decisions.
+
+pub mod api;
+mod aws;
+mod front;
+pub mod limits;
+pub mod listen;
+mod metrics;
+mod pages;
+
+pub use front::{Front, Peer, Services};

@@ -1,0 +1,322 @@
+//! The one place that changes pipeline state: load, decide, commit, then act.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use towpath_engine::{Context, Decision, Reply, World};
+use towpath_model::declaration::Definition;
+use towpath_model::effect::{Effect, Task, TaskKind, stop_task_id, task_id};
+use towpath_model::event::Event;
+use towpath_model::ids::{ExecutionId, PipelineId, TaskId};
+use towpath_model::time::Timestamp;
+use towpath_store::{Commit, Committed, RequestToken, Row, StoreError, Versioned, Write};
+
+use crate::error::CommandError;
+use crate::limits::CONFLICT_RETRIES_MAX;
+use crate::slots::{Loaded, Slot, Snapshot};
+use crate::{Ids, Orchestrator};
+
+/// What goes into the commit beside the decision itself.
+#[derive(Default)]
+pub struct Extra {
+    pub tasks_moved: Vec<Task>,
+    pub tasks_done: Vec<TaskId>,
+    pub request_token: Option<String>,
+    pub documents: Vec<Write>,
+}
+
+/// The answer to an applied command.
+pub struct Applied {
+    pub reply: Reply,
+    /// Version of the definition after the command.
+    pub definition_version: u32,
+    /// Whether the event changed anything; a stale answer does not.
+    pub changed: bool,
+}
+
+impl Orchestrator {
+    /// Decides one event and makes the decision durable; effects start after that.
+    pub(crate) async fn apply(
+        self: &Arc<Self>,
+        pipeline: &PipelineId,
+        event: Event,
+        extra: Extra,
+    ) -> Result<Applied, CommandError> {
+        let slot = self.slots.get(pipeline);
+        let mut rows = slot.rows.lock().await;
+        for _ in 0..CONFLICT_RETRIES_MAX {
+            if rows.is_none() {
+                *rows = Some(self.load(pipeline).await?);
+            }
+            let Some(loaded) = rows.as_mut() else { continue };
+            self.fill(loaded, &towpath_engine::executions_needed(&loaded.gate.value, &event)).await?;
+            let now = self.clock.now();
+            let decision = {
+                let mut ids = self.ids();
+                towpath_engine::step(self.world(loaded), &event, &mut Context { now, ids: &mut ids })?
+            };
+            match self.commit(&slot, &mut rows, decision, &event, &extra, now).await {
+                Ok((applied, tasks)) => {
+                    drop(rows);
+                    self.launch(tasks);
+                    return Ok(applied);
+                }
+                // Another call with this token was first; deciding again cannot change that.
+                Err(CommandError::Store(StoreError::Conflict { row: Row::RequestToken, .. })) => {
+                    return Err(CommandError::Contention);
+                }
+                Err(CommandError::Store(StoreError::Conflict { .. })) => *rows = None,
+                Err(error) => {
+                    // What the store holds is unknown now; read it again before the next decision.
+                    *rows = None;
+                    return Err(error);
+                }
+            }
+        }
+        Err(CommandError::Contention)
+    }
+
+    fn world(&self, loaded: &Loaded) -> World<'_> {
+        World {
+            gate: loaded.gate.value.clone(),
+            definitions: loaded.definitions.clone(),
+            executions: loaded.executions.iter().map(|(id, row)| (id.clone(), row.value.clone())).collect(),
+            action_types: &*self.catalogue,
+        }
+    }
+
+    async fn load(&self, pipeline: &PipelineId) -> Result<Loaded, CommandError> {
+        let gate = self.store.gate(pipeline).await?.ok_or_else(|| CommandError::PipelineNotFound {
+            account: String::new(),
+            name: pipeline.to_string(),
+        })?;
+        let version = gate.value.definition_version;
+        let mut loaded = Loaded { gate, executions: std::collections::HashMap::new(), definitions: BTreeMap::new() };
+        self.fill_definition(&mut loaded, version).await?;
+        Ok(loaded)
+    }
+
+    /// Loads the named executions and the definitions they run, unless they are here.
+    async fn fill(&self, loaded: &mut Loaded, needed: &[ExecutionId]) -> Result<(), CommandError> {
+        for id in needed {
+            if !loaded.executions.contains_key(id)
+                && let Some(row) = self.store.execution(id).await?
+                && row.value.pipeline == loaded.gate.value.pipeline
+            {
+                loaded.executions.insert(id.clone(), row);
+            }
+        }
+        let versions: Vec<u32> = loaded.executions.values().map(|e| e.value.pipeline_version).collect();
+        for version in versions {
+            self.fill_definition(loaded, version).await?;
+        }
+        Ok(())
+    }
+
+    async fn fill_definition(&self, loaded: &mut Loaded, version: u32) -> Result<(), CommandError> {
+        if !loaded.definitions.contains_key(&version)
+            && let Some(definition) = self.store.definition(&loaded.gate.value.pipeline, version).await?
+        {
+            loaded.definitions.insert(version, Arc::new(definition.declaration));
+        }
+        Ok(())
+    }
+
+    async fn commit(
+        &self,
+        slot: &Slot,
+        rows: &mut Option<Loaded>,
+        decision: Decision,
+        event: &Event,
+        extra: &Extra,
+        now: Timestamp,
+    ) -> Result<(Applied, Vec<Task>), CommandError> {
+        let Some(loaded) = rows.as_mut() else { return Err(CommandError::Contention) };
+        let deleted = matches!(event, Event::PipelineDeleted);
+        let (tasks, done) = tasks_of(&loaded.gate.value.pipeline, &decision.effects, now);
+        let definition = decision.definition.map(|declaration| Definition {
+            pipeline: loaded.gate.value.pipeline.clone(),
+            version: decision.gate.as_ref().unwrap_or(&loaded.gate.value).definition_version,
+            created: now,
+            declaration,
+        });
+        let reply = decision.reply;
+        let changed = deleted || decision.gate.is_some() || !decision.executions.is_empty() || !tasks.is_empty();
+        // A moved task belongs to the change it came with; a stale answer must not bring a finished task back.
+        let changes_nothing = !changed && extra.tasks_done.is_empty() && extra.documents.is_empty();
+        if changes_nothing {
+            let definition_version = loaded.gate.value.definition_version;
+            return Ok((Applied { reply, definition_version, changed: false }, Vec::new()));
+        }
+        let expected = |id: &ExecutionId| loaded.executions.get(id).map(|row| row.version);
+        let commit = Commit {
+            gate: if deleted { None } else { decision.gate.clone().map(|gate| (gate, Some(loaded.gate.version))) },
+            delete_gate: deleted.then(|| (loaded.gate.value.pipeline.clone(), loaded.gate.version)),
+            definition: definition.clone(),
+            executions: decision.executions.iter().map(|e| (e.clone(), expected(&e.id))).collect(),
+            actions: decision.records,
+            history: decision.history,
+            tasks_put: tasks.clone(),
+            tasks_moved: if changed { extra.tasks_moved.clone() } else { Vec::new() },
+            tasks_done: done.iter().chain(&extra.tasks_done).cloned().collect(),
+            request_token: match (&extra.request_token, &reply) {
+                (Some(token), Reply::Started(execution)) => Some(RequestToken {
+                    pipeline: loaded.gate.value.pipeline.clone(),
+                    token: token.clone(),
+                    execution: execution.clone(),
+                }),
+                _ => None,
+            },
+            documents: extra.documents.clone(),
+        };
+        let committed = self.store.commit(commit).await?;
+        for id in done.iter().chain(&extra.tasks_done) {
+            self.schedule.forget(id);
+        }
+        if deleted {
+            let gate = &loaded.gate.value;
+            self.slots.forget(&gate.scope, &gate.name, &gate.pipeline);
+            slot.publish(None);
+            let applied = Applied { reply, definition_version: gate.definition_version, changed };
+            *rows = None;
+            self.announce(&committed);
+            return Ok((applied, tasks));
+        }
+        adopt(loaded, decision.gate, decision.executions, definition, &committed);
+        publish(slot, loaded);
+        self.announce(&committed);
+        let definition_version = loaded.gate.value.definition_version;
+        Ok((Applied { reply, definition_version, changed }, tasks))
+    }
+
+    /// A new pipeline: its gate, first definition and first execution in one commit.
+    pub(crate) async fn insert(
+        self: &Arc<Self>,
+        gate: towpath_model::state::Gate,
+        definition: Definition,
+        event: &Event,
+        documents: Vec<Write>,
+    ) -> Result<Applied, CommandError> {
+        let now = self.clock.now();
+        let pipeline = gate.pipeline.clone();
+        let slot = self.slots.get(&pipeline);
+        let mut rows = slot.rows.lock().await;
+        let world = World {
+            gate: gate.clone(),
+            definitions: BTreeMap::from([(definition.version, Arc::new(definition.declaration.clone()))]),
+            executions: BTreeMap::new(),
+            action_types: &*self.catalogue,
+        };
+        let decision = {
+            let mut ids: Ids<'_> = self.ids();
+            towpath_engine::step(world, event, &mut Context { now, ids: &mut ids })?
+        };
+        let (tasks, _) = tasks_of(&pipeline, &decision.effects, now);
+        let gate = decision.gate.unwrap_or(gate);
+        let committed = self
+            .store
+            .commit(Commit {
+                gate: Some((gate.clone(), None)),
+                definition: Some(definition.clone()),
+                executions: decision.executions.iter().map(|e| (e.clone(), None)).collect(),
+                actions: decision.records,
+                history: decision.history,
+                tasks_put: tasks.clone(),
+                documents,
+                ..Commit::default()
+            })
+            .await?;
+        let mut loaded = Loaded {
+            gate: Versioned { value: gate, version: committed.version },
+            executions: std::collections::HashMap::new(),
+            definitions: BTreeMap::new(),
+        };
+        let applied = Applied { reply: decision.reply, definition_version: definition.version, changed: true };
+        adopt(&mut loaded, None, decision.executions, Some(definition), &committed);
+        publish(&slot, &loaded);
+        self.slots.remember_name(&loaded.gate.value.scope, &loaded.gate.value.name, &pipeline);
+        *rows = Some(loaded);
+        drop(rows);
+        self.announce(&committed);
+        self.launch(tasks);
+        Ok(applied)
+    }
+
+    fn announce(&self, committed: &Committed) {
+        self.committed.send_modify(|last| *last = (*last).max(committed.version));
+    }
+}
+
+/// Takes the committed values into the cached rows.
+fn adopt(
+    loaded: &mut Loaded,
+    gate: Option<towpath_model::state::Gate>,
+    executions: Vec<towpath_model::state::Execution>,
+    definition: Option<Definition>,
+    committed: &Committed,
+) {
+    if let Some(gate) = gate {
+        loaded.gate = Versioned { value: gate, version: committed.version };
+    }
+    for execution in executions {
+        let id = execution.id.clone();
+        loaded.executions.insert(id, Versioned { value: execution, version: committed.version });
+    }
+    if let Some(definition) = definition {
+        loaded.definitions.insert(definition.version, Arc::new(definition.declaration));
+    }
+    loaded.prune();
+}
+
+fn publish(slot: &Slot, loaded: &Loaded) {
+    let snapshot = loaded.definitions.get(&loaded.gate.value.definition_version).map(|definition| Snapshot {
+        gate: loaded.gate.value.clone(),
+        definition: Arc::clone(definition),
+    });
+    slot.publish(snapshot);
+}
+
+/// The outbox rows that effects put and remove.
+fn tasks_of(pipeline: &PipelineId, effects: &[Effect], now: Timestamp) -> (Vec<Task>, Vec<TaskId>) {
+    let mut put = Vec::new();
+    let mut done = Vec::new();
+    for effect in effects {
+        let task = |kind, id, due, invocation: &towpath_model::action::ActionInvocation, progress| Task {
+            id,
+            pipeline: pipeline.clone(),
+            execution: invocation.execution_id.clone(),
+            kind,
+            due,
+            invocation: invocation.clone(),
+            progress,
+            failures: 0,
+            owner: None,
+            lease_until: None,
+        };
+        match effect {
+            Effect::StartAction { invocation } => put.push(task(
+                TaskKind::Start,
+                task_id(&invocation.action_execution_id),
+                now,
+                invocation,
+                towpath_model::action::Progress::default(),
+            )),
+            Effect::AwaitAction { invocation } => put.push(task(
+                TaskKind::Await,
+                task_id(&invocation.action_execution_id),
+                invocation.deadline,
+                invocation,
+                towpath_model::action::Progress::default(),
+            )),
+            Effect::StopAction { invocation, progress } => put.push(task(
+                TaskKind::Stop,
+                stop_task_id(&invocation.action_execution_id),
+                now,
+                invocation,
+                progress.clone(),
+            )),
+            Effect::ForgetAction { action } => done.push(task_id(action)),
+        }
+    }
+    (put, done)
+}

@@ -1,0 +1,324 @@
+//! Runs what was committed: calls providers, feeds their answers back as events, and watches deadlines. Every call may
+//! happen twice (a crash between call and commit); the provider's entry says why that is safe.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use towpath_model::action::{Outcome, Progress, error_code};
+use towpath_model::effect::{Task, TaskKind};
+use towpath_model::event::Event;
+use towpath_model::time::Timestamp;
+use towpath_providers::{Call, Provider};
+use towpath_store::Commit;
+
+use crate::apply::Extra;
+use crate::error::CommandError;
+use crate::limits::{
+    SCHEDULE_PAUSE_MAX, STOP_TRIES_MAX, STORE_RETRY, TASK_PAGE, UNAVAILABLE_BACKOFF_FIRST, UNAVAILABLE_BACKOFF_MAX, UNAVAILABLE_MAX,
+};
+use crate::Orchestrator;
+
+impl Orchestrator {
+    /// Takes up everything the store holds as not acknowledged, then keeps running what falls due until
+    /// [`Orchestrator::shutdown`].
+    pub async fn resume(self: &Arc<Self>) -> Result<(), CommandError> {
+        let mut after = None;
+        loop {
+            let page = self.store.tasks(after.as_ref(), TASK_PAGE).await?;
+            let full = page.len() == TASK_PAGE;
+            after = page.last().map(|t| t.id.clone());
+            for mut task in page {
+                // A poll's due time was a guess of the last process; ask at once.
+                if task.kind != TaskKind::Await {
+                    task.due = self.clock.now();
+                }
+                self.schedule.put(task);
+            }
+            if !full {
+                break;
+            }
+        }
+        let this = Arc::clone(self);
+        tokio::spawn(async move { this.run_schedule().await });
+        Ok(())
+    }
+
+    /// Stops claiming work. What runs outside goes on and is taken up again by the next start.
+    pub fn shutdown(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.schedule.nudge();
+    }
+
+    /// Something outside changed (a build moved): ask its action now instead of at its next poll.
+    pub fn wake_external(&self, external_id: &str) {
+        self.schedule.wake_external(external_id, self.clock.now());
+    }
+
+    /// Actions that are being run, waited for or stopped.
+    pub fn tasks_pending(&self) -> usize {
+        self.schedule.len()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Starts freshly committed tasks: those due now at once, the others when they are due.
+    pub(crate) fn launch(self: &Arc<Self>, tasks: Vec<Task>) {
+        let now = self.clock.now();
+        for task in tasks {
+            if task.due > now || self.is_stopping() {
+                self.schedule.put(task);
+            } else {
+                self.schedule.put_running(task.clone());
+                self.spawn(task, 0);
+            }
+        }
+    }
+
+    async fn run_schedule(self: Arc<Self>) {
+        while !self.is_stopping() {
+            match self.schedule.take_due(self.clock.now()) {
+                Ok((task, polls)) => self.spawn(task, polls),
+                Err(next) => {
+                    let pause = next.map_or(SCHEDULE_PAUSE_MAX, |due| until(due, self.clock.now()));
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.schedule.changed() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn spawn(self: &Arc<Self>, task: Task, polls: u32) {
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            let Ok(_permit) = Arc::clone(&this.calls).acquire_owned().await else { return };
+            this.run(task, polls).await;
+        });
+    }
+
+    async fn run(self: &Arc<Self>, task: Task, polls: u32) {
+        if self.is_stopping() {
+            return;
+        }
+        let catalogue = Arc::clone(&self.catalogue);
+        let Some(provider) = catalogue.get(&task.invocation.action_type) else {
+            let message = format!(
+                "The action type {:?} is not in this Towpath's catalogue any more. Update the pipeline.",
+                task.invocation.action_type
+            );
+            self.answer(task, Outcome::failed(error_code::CONFIGURATION_ERROR, message), None, polls).await;
+            return;
+        };
+        match task.kind {
+            TaskKind::Stop => self.stop_outside(task, provider).await,
+            TaskKind::Await => self.answer(task, Outcome::AwaitingCallback { progress: Progress::default() }, None, polls).await,
+            TaskKind::Start | TaskKind::Poll => {
+                let now = self.clock.now();
+                if now >= task.invocation.deadline {
+                    self.time_out(task).await;
+                    return;
+                }
+                let limit = until(task.invocation.deadline, now);
+                // A provider's panic must not take the action with it: it runs in a task of its own.
+                let call = tokio::spawn(call(Arc::clone(self), task.clone()));
+                let abort = call.abort_handle();
+                match tokio::time::timeout(limit, call).await {
+                    Ok(Ok(outcome)) => self.answer(task, outcome, Some(provider), polls).await,
+                    Ok(Err(error)) => {
+                        tracing::error!(action = %task.invocation.action_execution_id, %error, "a provider call ended abnormally");
+                        let outcome = Outcome::failed(
+                            error_code::INTERNAL_ERROR,
+                            "Towpath failed while running the action. The server log has the details.",
+                        );
+                        self.answer(task, outcome, Some(provider), polls).await;
+                    }
+                    Err(_) => {
+                        abort.abort();
+                        self.time_out(task).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Turns an answer into an event, or into another look later.
+    async fn answer(self: &Arc<Self>, mut task: Task, outcome: Outcome, provider: Option<&dyn Provider>, polls: u32) {
+        let now = self.clock.now();
+        match outcome {
+            Outcome::Unavailable { message } => {
+                task.failures += 1;
+                tracing::warn!(action = %task.invocation.action_execution_id, failures = task.failures, message, "the peer could not be asked");
+                if task.failures >= UNAVAILABLE_MAX {
+                    let outcome = Outcome::failed(error_code::INTERNAL_ERROR, message);
+                    self.finish(task, outcome).await;
+                    return;
+                }
+                let due = now.plus_millis(millis(backoff(task.failures, &task.invocation.action_execution_id)));
+                self.schedule.again(task, due, now, false);
+            }
+            Outcome::Pending { progress } => {
+                let interval = provider.map_or(Duration::from_secs(1), |p| p.poll_interval(&self.call_context(), &task.invocation, &progress, polls));
+                let due = now.plus_millis(millis(interval)).min(task.invocation.deadline);
+                let moved = task.kind == TaskKind::Start || progress != task.progress;
+                task.kind = TaskKind::Poll;
+                task.failures = 0;
+                task.due = due;
+                task.progress = progress;
+                if moved {
+                    self.progressed(&task, provider).await;
+                }
+                self.schedule.again(task, due, now, true);
+            }
+            Outcome::AwaitingCallback { progress } => {
+                if now >= task.invocation.deadline {
+                    self.time_out(task).await;
+                    return;
+                }
+                let due = task.invocation.deadline;
+                if task.kind == TaskKind::Start {
+                    task.kind = TaskKind::Await;
+                    task.due = due;
+                    task.progress = progress;
+                    self.progressed(&task, provider).await;
+                }
+                self.schedule.again(task, due, now, false);
+            }
+            outcome @ (Outcome::Succeeded { .. } | Outcome::Failed { .. }) => self.finish(task, outcome).await,
+        }
+    }
+
+    /// Makes the acknowledged start (or the progress) durable. An action that was abandoned meanwhile is stopped.
+    async fn progressed(self: &Arc<Self>, task: &Task, provider: Option<&dyn Provider>) {
+        let event = Event::ActionProgressed {
+            execution: task.execution.clone(),
+            action: task.invocation.action_execution_id.clone(),
+            progress: task.progress.clone(),
+        };
+        let extra = || Extra { tasks_moved: vec![task.clone()], ..Extra::default() };
+        if self.apply_surely(task, event, extra).await == Applying::Stale {
+            if let Some(provider) = provider {
+                let stopped = provider.stop(&self.call_context(), &task.invocation, &task.progress).await;
+                if let Err(error) = stopped {
+                    tracing::warn!(action = %task.invocation.action_execution_id, error, "an abandoned action could not be stopped");
+                }
+            }
+            self.drop_task(task).await;
+        }
+    }
+
+    async fn finish(self: &Arc<Self>, task: Task, outcome: Outcome) {
+        let event = Event::ActionFinished {
+            execution: task.execution.clone(),
+            action: task.invocation.action_execution_id.clone(),
+            outcome,
+        };
+        self.settle(&task, event).await;
+    }
+
+    async fn time_out(self: &Arc<Self>, task: Task) {
+        let event =
+            Event::ActionTimedOut { execution: task.execution.clone(), action: task.invocation.action_execution_id.clone() };
+        self.settle(&task, event).await;
+    }
+
+    async fn settle(self: &Arc<Self>, task: &Task, event: Event) {
+        let extra = || Extra { tasks_done: vec![task.id.clone()], ..Extra::default() };
+        if self.apply_surely(task, event, extra).await == Applying::Stale {
+            self.drop_task(task).await;
+        }
+        self.schedule.forget(&task.id);
+    }
+
+    /// Applies an answer however often the store has to be asked.
+    async fn apply_surely(self: &Arc<Self>, task: &Task, event: Event, extra: impl Fn() -> Extra) -> Applying {
+        loop {
+            match self.apply(&task.pipeline, event.clone(), extra()).await {
+                Ok(applied) if applied.changed => return Applying::Done,
+                Ok(_) | Err(CommandError::PipelineNotFound { .. }) => return Applying::Stale,
+                Err(CommandError::Rejected(reason)) => {
+                    tracing::error!(%reason, action = %task.invocation.action_execution_id, "the engine refused an action's answer");
+                    return Applying::Stale;
+                }
+                Err(error) => {
+                    if self.is_stopping() {
+                        // The row is still in the outbox: the next start asks again.
+                        return Applying::Later;
+                    }
+                    tracing::error!(error = &error as &dyn std::error::Error, "an action's answer is not durable yet; trying again");
+                    tokio::time::sleep(STORE_RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// Removes an outbox row that no execution knows any more.
+    async fn drop_task(&self, task: &Task) {
+        let commit = Commit { tasks_done: vec![task.id.clone()], ..Commit::default() };
+        if let Err(error) = self.store.commit(commit).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a finished task stays in the outbox until the next start");
+        }
+        self.schedule.forget(&task.id);
+    }
+
+    async fn stop_outside(self: &Arc<Self>, mut task: Task, provider: &dyn Provider) {
+        match provider.stop(&self.call_context(), &task.invocation, &task.progress).await {
+            Ok(()) => self.drop_task(&task).await,
+            Err(error) => {
+                task.failures += 1;
+                tracing::warn!(action = %task.invocation.action_execution_id, error, tries = task.failures, "the action's work could not be stopped");
+                if task.failures >= STOP_TRIES_MAX {
+                    self.drop_task(&task).await;
+                } else {
+                    let now = self.clock.now();
+                    let due = now.plus_millis(millis(backoff(task.failures, &task.id)));
+                    self.schedule.again(task, due, now, false);
+                }
+            }
+        }
+    }
+
+    fn call_context(&self) -> Call<'_> {
+        Call { realm: &self.realm, artifacts: &self.realm, clock: &*self.clock, scratch: &self.scratch }
+    }
+}
+
+/// What became of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Applying {
+    Done,
+    /// Nobody waits for it any more.
+    Stale,
+    /// Towpath stops; the outbox still holds the task.
+    Later,
+}
+
+async fn call(orchestrator: Arc<Orchestrator>, task: Task) -> Outcome {
+    let context = orchestrator.call_context();
+    let Some(provider) = orchestrator.catalogue.get(&task.invocation.action_type) else {
+        return Outcome::Unavailable { message: "the action type left the catalogue".to_owned() };
+    };
+    if task.kind == TaskKind::Start {
+        provider.start(&context, &task.invocation).await
+    } else {
+        provider.poll(&context, &task.invocation, &task.progress).await
+    }
+}
+
+fn until(due: Timestamp, now: Timestamp) -> Duration {
+    Duration::from_millis(u64::try_from(due.millis() - now.millis()).unwrap_or(0))
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Exponential, bounded, spread by the id so that many actions do not ask in step.
+fn backoff(failures: u32, id: &str) -> Duration {
+    let whole = UNAVAILABLE_BACKOFF_FIRST.saturating_mul(1 << failures.min(10)).min(UNAVAILABLE_BACKOFF_MAX);
+    let spread = id.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 50;
+    whole.mul_f64(f64::from(100 - spread) / 100.0)
+}

@@ -1,0 +1,34 @@
+//! Why a command was not carried out. Maps one to one to AWS error codes at the API; the store's own troubles stay
+//! apart, so that they never reach a caller as their fault.
+
+use towpath_engine::validation::Violation;
+use towpath_model::event::Rejection;
+use towpath_store::StoreError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error("The account with AWS account ID '{account}' does not include a pipeline named '{name}'")]
+    PipelineNotFound { account: String, name: String },
+    #[error("Pipeline version {version} of pipeline '{name}' does not exist")]
+    PipelineVersionNotFound { name: String, version: u32 },
+    #[error("A pipeline with the name '{name}' already exists in account '{account}'")]
+    PipelineNameInUse { account: String, name: String },
+    #[error("Pipeline Execution with id '{execution}' does not exist in pipeline with name '{pipeline}'")]
+    PipelineExecutionNotFound { execution: String, pipeline: String },
+    /// The declaration breaks rules; the first is what AWS reports.
+    #[error("{}", .0.first().map_or("", |v| v.message.as_str()))]
+    Invalid(Vec<Violation>),
+    /// A role cannot be assumed, in AWS's words.
+    #[error("{0}")]
+    Role(String),
+    #[error("{0}")]
+    LimitExceeded(String),
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    #[error("the nextToken is not one this operation gave out")]
+    InvalidNextToken,
+    #[error("other writers kept changing the pipeline; try again")]
+    Contention,
+    #[error("the state could not be read or written")]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,36 @@
+//! Bounds on what the orchestrator does at once, and the quotas that `towpath.toml` may lift.
+
+use std::time::Duration;
+
+/// Provider calls under way at once.
+pub const PROVIDER_CALLS_MAX: usize = 256;
+/// How often a command is decided again because another writer was first.
+pub const CONFLICT_RETRIES_MAX: u32 = 50;
+/// Pipelines whose rows are kept in memory between commands.
+pub const SLOTS_KEPT_MAX: usize = 20_000;
+/// Finished executions a slot keeps beside the running ones.
+pub const FINISHED_KEPT_MAX: usize = 16;
+/// `Unavailable` answers in a row after which an action fails.
+pub const UNAVAILABLE_MAX: u32 = 60;
+pub const UNAVAILABLE_BACKOFF_FIRST: Duration = Duration::from_millis(500);
+pub const UNAVAILABLE_BACKOFF_MAX: Duration = Duration::from_mins(1);
+/// The schedule looks at the clock at least this often.
+pub const SCHEDULE_PAUSE_MAX: Duration = Duration::from_mins(1);
+/// Tries of a best-effort stop.
+pub const STOP_TRIES_MAX: u32 = 5;
+/// Pause before an answer is offered to the store again after the store failed.
+pub const STORE_RETRY: Duration = Duration::from_secs(1);
+/// Rows read at once when all pending tasks are loaded at start-up.
+pub const TASK_PAGE: usize = 1000;
+
+/// Quotas that AWS raises on request and `[quotas]` raises here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quotas {
+    pub pipelines_per_region: usize,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self { pipelines_per_region: towpath_model::limits::PIPELINES_PER_REGION_MAX }
+    }
+}

@@ -1,0 +1,201 @@
+//! What the API reads: values of the model, paged by keys so that a page stays the same page while rows are added.
+
+use std::sync::Arc;
+
+use towpath_model::declaration::PipelineDeclaration;
+use towpath_model::history::{ActionRecord, HistoryEntry};
+use towpath_model::ids::{ExecutionId, PipelineId, PipelineName, Scope};
+use towpath_model::state::{Execution, ExecutionKind, Gate};
+use towpath_model::time::Timestamp;
+use towpath_store::{ActionFilter, Cursor, ExecutionFilter, HistoryFilter};
+
+use crate::Orchestrator;
+use crate::commands::not_found;
+use crate::error::CommandError;
+
+/// One version of a pipeline.
+pub struct PipelineView {
+    pub pipeline: PipelineId,
+    pub declaration: Arc<PipelineDeclaration>,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+}
+
+/// What GetPipelineState is made of.
+pub struct PipelineState {
+    pub gate: Gate,
+    pub declaration: Arc<PipelineDeclaration>,
+    /// Executions that the stages name: latest entrants and waiting ones.
+    pub executions: Vec<Execution>,
+}
+
+pub struct PipelinePage {
+    pub gates: Vec<(Gate, Arc<PipelineDeclaration>)>,
+    pub next_token: Option<String>,
+}
+
+pub struct ExecutionPage {
+    pub executions: Vec<Execution>,
+    pub next_token: Option<String>,
+}
+
+pub struct ActionPage {
+    pub records: Vec<ActionRecord>,
+    pub next_token: Option<String>,
+}
+
+impl Orchestrator {
+    /// A version of a pipeline, the current one unless told otherwise.
+    pub async fn pipeline(&self, scope: &Scope, name: &str, version: Option<u32>) -> Result<PipelineView, CommandError> {
+        let id = self.named(scope, name).await?;
+        if let Some(snapshot) = self.slots.get(&id).snapshot()
+            && version.is_none_or(|v| v == snapshot.gate.definition_version)
+        {
+            return Ok(PipelineView {
+                pipeline: id,
+                declaration: Arc::clone(&snapshot.definition),
+                created: snapshot.gate.created,
+                updated: snapshot.gate.updated,
+            });
+        }
+        let gate = self.gate(&id, scope, name).await?;
+        let wanted = version.unwrap_or(gate.definition_version);
+        let definition = self.store.definition(&id, wanted).await?.ok_or_else(|| {
+            CommandError::PipelineVersionNotFound { name: name.to_owned(), version: wanted }
+        })?;
+        Ok(PipelineView {
+            pipeline: id,
+            declaration: Arc::new(definition.declaration),
+            created: gate.created,
+            updated: gate.updated,
+        })
+    }
+
+    async fn gate(&self, id: &PipelineId, scope: &Scope, name: &str) -> Result<Gate, CommandError> {
+        if let Some(snapshot) = self.slots.get(id).snapshot() {
+            return Ok(snapshot.gate.clone());
+        }
+        Ok(self.store.gate(id).await?.ok_or_else(|| not_found(scope, name))?.value)
+    }
+
+    pub async fn list_pipelines(
+        &self,
+        scope: &Scope,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<PipelinePage, CommandError> {
+        let mut gates = self.store.gates(scope, after.map(PipelineName::from).as_ref(), limit + 1).await?;
+        let next_token = page_end(&mut gates, limit, |gate| gate.value.name.to_string());
+        let mut page = Vec::with_capacity(gates.len());
+        for gate in gates {
+            let view = self.pipeline(scope, &gate.value.name, None).await;
+            match view {
+                Ok(view) => page.push((gate.value, view.declaration)),
+                // Deleted since the page was read.
+                Err(CommandError::PipelineNotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(PipelinePage { gates: page, next_token })
+    }
+
+    pub async fn pipeline_state(&self, scope: &Scope, name: &str) -> Result<PipelineState, CommandError> {
+        let view = self.pipeline(scope, name, None).await?;
+        let gate = self.gate(&view.pipeline, scope, name).await?;
+        let mut wanted: Vec<&ExecutionId> =
+            gate.stages.iter().flat_map(|s| s.latest.iter().chain(&s.waiting)).collect();
+        wanted.sort();
+        wanted.dedup();
+        let mut executions = Vec::with_capacity(wanted.len());
+        for id in wanted {
+            if let Some(row) = self.store.execution(id).await? {
+                executions.push(row.value);
+            }
+        }
+        Ok(PipelineState { gate, declaration: view.declaration, executions })
+    }
+
+    pub async fn execution(&self, scope: &Scope, name: &str, id: &ExecutionId) -> Result<Execution, CommandError> {
+        let pipeline = self.named(scope, name).await?;
+        let row = self.store.execution(id).await?.filter(|row| row.value.pipeline == pipeline);
+        row.map(|row| row.value).ok_or_else(|| CommandError::PipelineExecutionNotFound {
+            execution: id.to_string(),
+            pipeline: name.to_owned(),
+        })
+    }
+
+    /// An execution by its id alone, for followers on the same machine.
+    pub async fn execution_by_id(&self, id: &ExecutionId) -> Result<Option<Execution>, CommandError> {
+        Ok(self.store.execution(id).await?.map(|row| row.value))
+    }
+
+    /// Newest first. `succeeded_in` keeps executions of the current version that succeeded in that stage.
+    pub async fn list_executions(
+        &self,
+        scope: &Scope,
+        name: &str,
+        succeeded_in: Option<&str>,
+        token: Option<&str>,
+        limit: usize,
+    ) -> Result<ExecutionPage, CommandError> {
+        let view = self.pipeline(scope, name, None).await?;
+        let filter = match succeeded_in {
+            None => ExecutionFilter::All,
+            Some(stage) => ExecutionFilter::SucceededInStage {
+                stage: stage.into(),
+                pipeline_version: view.declaration.version.unwrap_or(1),
+            },
+        };
+        let page = self.store.execution_page(&view.pipeline, &filter, cursor(token)?, limit).await?;
+        let mut executions: Vec<Execution> = page.items.into_iter().map(|row| row.value).collect();
+        // Only standard executions are rollback targets.
+        executions.retain(|e| succeeded_in.is_none() || matches!(e.kind, ExecutionKind::Standard));
+        Ok(ExecutionPage { executions, next_token: page.next.map(|c| c.to_string()) })
+    }
+
+    /// Newest start first; of one execution, or of all.
+    pub async fn list_actions(
+        &self,
+        scope: &Scope,
+        name: &str,
+        execution: Option<&ExecutionId>,
+        latest_only: bool,
+        token: Option<&str>,
+        limit: usize,
+    ) -> Result<ActionPage, CommandError> {
+        let pipeline = self.named(scope, name).await?;
+        if let Some(id) = execution {
+            self.execution(scope, name, id).await?;
+        }
+        let filter = match execution {
+            None => ActionFilter::Pipeline(pipeline),
+            Some(id) if latest_only => ActionFilter::LatestInExecution(id.clone()),
+            Some(id) => ActionFilter::Execution(id.clone()),
+        };
+        let page = self.store.action_page(&filter, cursor(token)?, limit).await?;
+        Ok(ActionPage { records: page.items, next_token: page.next.map(|c| c.to_string()) })
+    }
+
+    /// What happened to one execution after a point of its history.
+    pub async fn history(
+        &self,
+        execution: &ExecutionId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<HistoryEntry>, CommandError> {
+        Ok(self.store.history(&HistoryFilter::Execution(execution.clone()), after, limit).await?)
+    }
+}
+
+fn cursor(token: Option<&str>) -> Result<Option<Cursor>, CommandError> {
+    token.map(|text| text.parse().map_err(|_| CommandError::InvalidNextToken)).transpose()
+}
+
+/// Cuts the page to its limit; the token is the key of its last row when more follow.
+fn page_end<T>(rows: &mut Vec<T>, limit: usize, key: impl Fn(&T) -> String) -> Option<String> {
+    if rows.len() <= limit {
+        return None;
+    }
+    rows.truncate(limit);
+    rows.last().map(key)
+}

@@ -1,0 +1,61 @@
+//! AWS's rules for tags, which the model's shapes do not carry (api.md section 5).
+
+use std::collections::BTreeSet;
+
+use towpath_model::limits::TAGS_MAX;
+use towpath_wire::WireError;
+use towpath_wire::codepipeline::{SERVICE, Tag};
+
+/// Refuses tags that AWS refuses.
+pub fn check(tags: &[Tag]) -> Result<(), WireError> {
+    if tags.len() > TAGS_MAX {
+        let message = format!("A resource may have at most {TAGS_MAX} tags; the request has {}.", tags.len());
+        return Err(WireError::modeled(&SERVICE, "TooManyTagsException", message));
+    }
+    let mut seen = BTreeSet::new();
+    for tag in tags {
+        let problem = if tag.key.to_ascii_lowercase().starts_with("aws:") {
+            Some("tag keys that start with 'aws:' are reserved")
+        } else if tag.key.trim().is_empty() || tag.key.ends_with(' ') {
+            Some("a tag key may not be blank or end in a space")
+        } else if !tag.key.chars().chain(tag.value.chars()).all(allowed) {
+            Some("allowed are letters, numbers, spaces and + - = . _ : / @")
+        } else if !seen.insert(tag.key.as_str()) {
+            Some("the key is given more than once")
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            let message = format!("The tag '{}' is not valid: {problem}.", tag.key);
+            return Err(WireError::modeled(&SERVICE, "InvalidTagsException", message));
+        }
+    }
+    Ok(())
+}
+
+fn allowed(c: char) -> bool {
+    c.is_alphanumeric() || c == ' ' || "+-=._:/@".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(pairs: &[(&str, &str)]) -> Option<String> {
+        let tags: Vec<Tag> =
+            pairs.iter().map(|(key, value)| Tag { key: (*key).to_owned(), value: (*value).to_owned() }).collect();
+        check(&tags).err().map(|error| format!("{}: {}", error.code, error.message))
+    }
+
+    #[test]
+    fn tag_rules() {
+        assert_eq!(refused(&[("team", "locks & gates")]).as_deref(), Some("InvalidTagsException: The tag 'team' is not valid: allowed are letters, numbers, spaces and + - = . _ : / @."));
+        assert_eq!(refused(&[("team", "locks"), ("stage", "")]), None);
+        assert!(refused(&[("AWS:x", "1")]).is_some_and(|e| e.contains("reserved")));
+        assert!(refused(&[("a", "1"), ("a", "2")]).is_some_and(|e| e.contains("more than once")));
+        assert!(refused(&[("a ", "1")]).is_some_and(|e| e.contains("end in a space")));
+        let many: Vec<(String, String)> = (0..51).map(|n| (format!("k{n}"), String::new())).collect();
+        let many: Vec<(&str, &str)> = many.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert!(refused(&many).is_some_and(|e| e.starts_with("TooManyTagsException")));
+    }
+}

@@ -1,0 +1,145 @@
+//! AWS requests: who is asking (SigV4), which service (credential scope), then that service. S3 verifies its own
+//! signatures, because its bodies are streams.
+
+use std::time::Instant;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, USER_AGENT};
+use http::request::Parts;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use towpath_model::ids::Scope;
+use towpath_services::identity::LookupError;
+use towpath_services::call::{Call, Origin};
+use towpath_wire::signature::{self, Payload};
+use towpath_wire::{Dialect, WireError, json, query};
+
+use crate::Front;
+use crate::api;
+use crate::front::Peer;
+use crate::limits::BODY_BYTES_MAX;
+
+/// Whether a request speaks AWS: signed in its header or its query, or naming an operation.
+pub fn is_aws(request: &Request<Body>) -> bool {
+    request.headers().contains_key("x-amz-target")
+        || request.headers().get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"AWS4-HMAC-SHA256"))
+        || request.uri().query().is_some_and(|query| query.contains("X-Amz-Signature="))
+}
+
+pub async fn handle(front: &Front, request: Request<Body>, peer: Peer) -> Response<Body> {
+    #[expect(clippy::disallowed_methods, reason = "measures a duration for a metric; decides nothing")]
+    let begun = Instant::now();
+    let request_id = (front.request_ids)();
+    let (service, response) = answer(front, request, peer, &request_id).await;
+    front.metrics.count(&service, response.status().as_u16(), begun.elapsed());
+    response
+}
+
+async fn answer(front: &Front, request: Request<Body>, peer: Peer, request_id: &str) -> (String, Response<Body>) {
+    let (parts, body) = request.into_parts();
+    let service = match signature::parse(&parts) {
+        Ok(Some(parsed)) => parsed.scope.service.clone().into_owned(),
+        Ok(None) => {
+            let error = WireError::missing_authentication(Dialect::Json);
+            return ("other".to_owned(), refuse(Dialect::Json, &error, request_id).map(Body::from));
+        }
+        Err(error) => return ("other".to_owned(), refuse(Dialect::Json, &error, request_id).map(Body::from)),
+    };
+    if service == "s3" {
+        let response = front.services.s3.handle(Request::from_parts(parts, body)).await;
+        return (service, response.map(Body::new));
+    }
+    let response = match verified(front, parts, body, peer, request_id).await {
+        Ok(call) => route(front, &service, call).await,
+        Err(error) => refuse(Dialect::of(&service), &error, request_id),
+    };
+    (service, response.map(Body::from))
+}
+
+fn refuse(dialect: Dialect, error: &WireError, request_id: &str) -> Response<Bytes> {
+    match dialect {
+        Dialect::Query => query::respond_error(None, error, request_id),
+        Dialect::Json | Dialect::S3 => json::respond_error(error, request_id),
+    }
+}
+
+/// Reads the body within its limit, verifies the signature over it, and says who asks for what.
+async fn verified(
+    front: &Front,
+    parts: Parts,
+    body: Body,
+    peer: Peer,
+    request_id: &str,
+) -> Result<Call, WireError> {
+    let parsed = signature::parse(&parts)?.ok_or_else(|| WireError::missing_authentication(Dialect::Json))?;
+    let dialect = parsed.dialect();
+    let body = match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            return Err(WireError::request_too_large(dialect));
+        }
+        Err(_) => return Err(WireError::malformed_http(dialect, "The request body ended before it was complete.")),
+    };
+    let access_key = &parsed.scope.access_key;
+    let signer = front.services.identity.lookup(access_key, parsed.token.as_deref()).map_err(|error| match error {
+        LookupError::UnknownKey => WireError::unknown_access_key(dialect, access_key),
+        LookupError::InvalidToken => WireError::invalid_token(dialect),
+        LookupError::Expired => WireError::expired_token(dialect),
+    })?;
+    let hash = match parsed.payload(&parts)? {
+        Payload::Body => signature::sha256_hex(&body).as_str().to_owned(),
+        Payload::Literal(text) => text.into_owned(),
+    };
+    let now = front.clock.now().millis() / 1000;
+    front.verifier.verify(&parsed, signer.secret.expose(), &parts, &hash, now)?;
+    let operation = operation(&parts, dialect, &body)?;
+    let text = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    Ok(Call {
+        scope: Scope::new(signer.principal.account.clone(), parsed.scope.region.clone()),
+        principal: signer.principal,
+        operation,
+        body,
+        request_id: request_id.to_owned(),
+        origin: Origin {
+            source_ip: peer.ip,
+            secure_transport: peer.tls,
+            user_agent: text(USER_AGENT.as_str()),
+            source_arn: text("x-amz-source-arn"),
+            source_account: text("x-amz-source-account"),
+        },
+    })
+}
+
+fn operation(parts: &Parts, dialect: Dialect, body: &[u8]) -> Result<String, WireError> {
+    if dialect == Dialect::Query {
+        return Ok(query::Form::parse(parts.uri.query(), body)?.action()?.to_owned());
+    }
+    let target = parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok());
+    let (_, operation) = target.and_then(json::split_target).ok_or_else(WireError::unknown_operation)?;
+    Ok(operation.to_owned())
+}
+
+async fn route(front: &Front, service: &str, call: Call) -> Response<Bytes> {
+    match service {
+        "codepipeline" => {
+            let call = api::Call {
+                orchestrator: std::sync::Arc::clone(&front.orchestrator),
+                identity: std::sync::Arc::clone(&front.services.identity),
+                request: call,
+            };
+            call.serve().await
+        }
+        "iam" => front.services.identity.handle_iam(&call).await,
+        "logs" => front.services.logs.handle(&call).await,
+        "sts" => front.services.identity.handle_sts(&call).await,
+        other => {
+            let error = WireError::new(
+                "UnknownOperationException",
+                400,
+                format!("Towpath does not serve the AWS service '{other}'. It serves codebuild, codepipeline, iam, logs, s3 and sts; point AWS_ENDPOINT_URL_{} elsewhere.", other.to_uppercase().replace('-', "_")),
+            );
+            json::respond_error(&error, &call.request_id)
+        }
+    }
+}

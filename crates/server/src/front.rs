@@ -1,0 +1,72 @@
+//! One port for everything. A signed request is an AWS request whatever its path; the rest are pages.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{Request, Response};
+use towpath_model::time::Clock;
+use towpath_orchestrator::Orchestrator;
+use towpath_services::identity::Identity;
+use towpath_services::logs::Logs;
+use towpath_services::s3::S3Service;
+
+use towpath_wire::signature::Verifier;
+
+use crate::metrics::Metrics;
+use crate::{aws, pages};
+
+/// The embedded AWS services.
+pub struct Services {
+    pub identity: Arc<Identity>,
+    pub s3: Arc<S3Service>,
+    pub logs: Arc<Logs>,
+}
+
+/// What every request meets first.
+pub struct Front {
+    pub orchestrator: Arc<Orchestrator>,
+    pub services: Services,
+    pub clock: Arc<dyn Clock>,
+    /// Draws request ids.
+    pub request_ids: Box<dyn Fn() -> String + Send + Sync>,
+    pub(crate) metrics: Metrics,
+    pub(crate) verifier: Verifier,
+}
+
+/// How a request reached the server.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Peer {
+    pub ip: Option<IpAddr>,
+    pub tls: bool,
+}
+
+impl Front {
+    pub fn new(
+        orchestrator: Arc<Orchestrator>,
+        services: Services,
+        clock: Arc<dyn Clock>,
+        request_ids: Box<dyn Fn() -> String + Send + Sync>,
+    ) -> Self {
+        Self {
+            orchestrator,
+            services,
+            clock,
+            request_ids,
+            metrics: Metrics::default(),
+            verifier: Verifier::new(),
+        }
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
+        if aws::is_aws(&request) {
+            return aws::handle(self, request, peer).await;
+        }
+        if let Some(page) = pages::handle(self, &request) {
+            return page;
+        }
+        // Objects that everybody may read are read without a signature; S3 says no to the rest.
+        self.services.s3.handle(request).await.map(Body::new)
+    }
+}
