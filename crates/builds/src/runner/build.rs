@@ -81,7 +81,12 @@ impl<'a> Build<'a> {
         let ended = self.work(text.ok().as_deref(), &spec, &mut running);
         let outcome = match ended {
             Ok(outcome) => outcome,
-            Err(End::Io(error)) => return Err(error),
+            Err(End::Io(error)) => {
+                if let Some(running) = &mut running {
+                    running.sandbox.end(Ending::Abandoned);
+                }
+                return Err(error);
+            }
             Err(End::Closed) => Outcome::Failed,
             Err(End::Failed(context)) => {
                 self.finish(PhaseStatus::Failed, vec![context]);

@@ -25,6 +25,21 @@ pub struct World {
     _dir: tempfile::TempDir,
 }
 
+/// A test that fails half-way leaves no build running.
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Ok(handle) = Handle::adopt(&self.request.dir)
+            && handle.stop().is_ok()
+        {
+            let begun = Instant::now();
+            while handle.is_alive().unwrap_or(false) && begun.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
+}
+
 impl World {
     pub fn new(buildspec: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
