@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use http_body::{Body as _, Frame};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use s3s::StdError;
@@ -33,7 +33,7 @@ pub(super) fn full(bytes: impl Into<Bytes>) -> Body {
     boxed(Full::new(bytes.into()))
 }
 
-/// As a body for s3s.
+/// A stream as a body for s3s.
 pub(super) fn streamed<S>(stream: S) -> s3s::Body
 where
     S: Stream<Item = Result<Bytes, StdError>> + Send + 'static,
@@ -78,22 +78,39 @@ impl Tap {
     }
 }
 
+impl http_body::Body for Tap {
+    type Data = Bytes;
+    type Error = StdError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        let mut source = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        source.touched = true;
+        if source.ended {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(Pin::new(&mut source.body).poll_frame(cx));
+        source.ended = !matches!(frame, Some(Ok(_)));
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let source = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        source.ended || source.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).body.size_hint()
+    }
+}
+
 impl Stream for Tap {
     type Item = Result<Bytes, StdError>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut source = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        source.touched = true;
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if source.ended {
-                return Poll::Ready(None);
-            }
-            match ready!(Pin::new(&mut source.body).poll_frame(cx)) {
-                None => source.ended = true,
-                Some(Err(error)) => {
-                    source.ended = true;
-                    return Poll::Ready(Some(Err(error)));
-                }
+            match ready!(self.as_mut().poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         return Poll::Ready(Some(Ok(data)));

@@ -181,7 +181,7 @@ impl S3Service {
             return Ok(streamed(Rechunked::new(tap, !streaming.starts_with("UNSIGNED-"))));
         }
         if !preflight::has_document(parts, key, &preflight::query(parts)) {
-            return Ok(streamed(tap));
+            return Ok(s3s::Body::http_body_unsync(tap));
         }
         let bytes = document(tap).await?;
         check_document(parts, &payload, &bytes)?;

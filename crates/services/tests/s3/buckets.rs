@@ -58,7 +58,7 @@ async fn buckets_are_made_found_listed_and_removed() {
 async fn names_and_regions_follow_the_rules() {
     let server = Server::start().await;
     let client = server.client();
-    for name in ["Upper-Case", "ab", "under_score", "sthree-abc", "abc--x-s3"] {
+    for name in ["Upper-Case", "ab", "under_score", "sthree-abc", "abc-s3alias"] {
         assert_eq!(code(client.create_bucket().bucket(name).send().await), "InvalidBucketName 400", "{name}");
     }
     let home = CreateBucketConfiguration::builder().location_constraint("us-east-1".into()).build();

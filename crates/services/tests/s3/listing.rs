@@ -6,7 +6,7 @@ use crate::support::*;
 
 #[tokio::test]
 async fn two_and_a_half_thousand_keys_come_in_pages() {
-    let server = Server::start().await;
+    let server = Server::quick().await;
     let client = server.bucket("many").await;
     // Put past the wire: the listing is what is tested here.
     let file = server.dir.path().join("content");
@@ -55,6 +55,8 @@ async fn two_and_a_half_thousand_keys_come_in_pages() {
             break;
         }
     }
+    // Within a page keys and prefixes come apart.
+    told.sort();
     assert_eq!(told, ["a/", "b/", "c/", "d/", "e/", "top", "übersee"]);
 
     let part =

@@ -118,8 +118,18 @@ impl Server {
         Self::with(clock(), random()).await
     }
 
+    /// With its files in memory where the system has such a place, for tests that write thousands of them.
+    pub async fn quick() -> Self {
+        let memory = Path::new("/dev/shm");
+        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        Self::at(dir.unwrap(), clock(), random()).await
+    }
+
     pub async fn with(clock: Clock, random: Random) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::at(tempfile::tempdir().unwrap(), clock, random).await
+    }
+
+    async fn at(dir: TempDir, clock: Clock, random: Random) -> Self {
         let documents: Arc<dyn Documents> = Arc::new(MemoryStore::new());
         let rules = Arc::new(Rules::default());
         let service = open(dir.path(), Arc::clone(&documents), Arc::clone(&rules), clock, random).await;
@@ -149,7 +159,7 @@ impl Server {
     ) -> Client {
         let credentials = ClientCredentials::new(key, secret, token.map(str::to_owned), None, "test");
         let config = Config::builder()
-            .behavior_version(BehaviorVersion::v2025_08_07())
+            .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new("us-east-1"))
             .credentials_provider(credentials)
             .endpoint_url(self.url())

@@ -27,7 +27,9 @@ pub(super) fn promise(
     sum: Option<(Algorithm, String)>,
 ) -> S3Result<Promise> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let len = length.ok_or_else(errors::missing_length)?;
+    // A chunked body tells its own length beside, and need not tell that of the chunks.
+    let decoded = text("x-amz-decoded-content-length").and_then(|length| length.parse().ok());
+    let len = decoded.or(length).ok_or_else(errors::missing_length)?;
     let len = u64::try_from(len).map_err(|_| errors::invalid_argument("Content-Length must not be negative"))?;
     let mut trailer = None;
     for name in text("x-amz-trailer").unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty()) {
