@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod args;
+pub mod assemble;
 pub mod buildspec;
 pub mod commands;
 pub mod config;
