@@ -125,8 +125,7 @@ fn configuration(rules: &mut Rules, path: &Path, action: &ActionDeclaration, ent
             continue;
         };
         if let Some(why) = &property.refused {
-            let message = format!("Action configuration for action '{}' cannot use '{key}': {why}", action.name);
-            refuse(rules, path, message, Some(format!("Remove '{key}'.")));
+            refuse(rules, path, why.clone(), Some(format!("Remove '{key}' from action '{}'.", action.name)));
             continue;
         }
         // A value with references is checked once they are resolved.

@@ -19,7 +19,8 @@ mod suggest;
 use towpath_model::catalogue::ActionTypes;
 use towpath_model::declaration::{ExecutionMode, PipelineDeclaration};
 
-pub use path::{Path, PathSegment};
+pub(crate) use path::Path;
+pub use path::{PathSegment, spell};
 pub use secrets::{is_mask, merge_masked};
 pub(crate) use stores::region_enum;
 
@@ -27,7 +28,7 @@ pub(crate) use stores::region_enum;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// From the declaration itself: `stages`, 0, `actions`, 1, `runOrder`.
-    pub path: Path,
+    pub path: Vec<PathSegment>,
     pub code: ViolationCode,
     /// AWS's words where they are known.
     pub message: String,
@@ -106,6 +107,6 @@ pub(crate) struct Rules<'d> {
 
 impl Rules<'_> {
     pub fn add(&mut self, path: Path, code: ViolationCode, message: impl Into<String>, hint: Option<String>) {
-        self.found.push(Violation { path, code, message: message.into(), hint });
+        self.found.push(Violation { path: path.0, code, message: message.into(), hint });
     }
 }

@@ -9,9 +9,28 @@ pub enum PathSegment {
     Index(usize),
 }
 
-/// From the declaration inwards. `Display` spells it as AWS does: `pipeline.stages.1.member.name`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Path(pub Vec<PathSegment>);
+/// AWS's spelling of a path: `pipeline.stages.1.member.name`.
+pub fn spell(path: &[PathSegment]) -> String {
+    let mut text = String::from("pipeline");
+    for segment in path {
+        match segment {
+            PathSegment::Key(key) => {
+                text.push('.');
+                text.push_str(key);
+            }
+            PathSegment::Index(index) => {
+                text.push('.');
+                text.push_str(&(index + 1).to_string());
+                text.push_str(".member");
+            }
+        }
+    }
+    text
+}
+
+/// A path while the rules walk inwards.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Path(pub Vec<PathSegment>);
 
 impl Path {
     pub fn root() -> Self {
@@ -39,21 +58,10 @@ impl Path {
     pub fn action(stage: usize, action: usize) -> Self {
         Self::stage(stage).key("actions").index(action)
     }
-
-    pub fn segments(&self) -> &[PathSegment] {
-        &self.0
-    }
 }
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("pipeline")?;
-        for segment in &self.0 {
-            match segment {
-                PathSegment::Key(key) => write!(f, ".{key}")?,
-                PathSegment::Index(index) => write!(f, ".{}.member", index + 1)?,
-            }
-        }
-        Ok(())
+        f.write_str(&spell(&self.0))
     }
 }

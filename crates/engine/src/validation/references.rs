@@ -117,7 +117,7 @@ fn check_one(rules: &mut Rules, namespaces: &BTreeMap<&str, Place>, site: &Site,
     );
     let mut refuse = |code: ViolationCode, message: String, hint: Option<String>| {
         rules.found.push(super::Violation {
-            path: site.path.clone(),
+            path: site.path.0.clone(),
             code,
             message: format!("{message}\n{tail}"),
             hint,

@@ -18,20 +18,23 @@ pub(crate) fn did_you_mean<'n>(written: &str, known: impl IntoIterator<Item = &'
     nearest(written, known).map(|name| format!("Did you mean '{name}'?"))
 }
 
-/// Number of insertions, deletions and replacements between two texts.
+/// Number of insertions, deletions, replacements and swaps of neighbours between two texts.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let replaced = above[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            row[j] = replaced.min(above[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(before[j - 2] + 1);
+            }
         }
+        before = std::mem::replace(&mut above, row);
     }
-    row[b.len()]
+    above[b.len()]
 }
 
 #[cfg(test)]
@@ -44,6 +47,7 @@ mod tests {
         assert_eq!(nearest("projectname", known), Some("ProjectName"));
         assert_eq!(nearest("ProjetName", known), Some("ProjectName"));
         assert_eq!(nearest("EnvironmentVariable", known), Some("EnvironmentVariables"));
+        assert_eq!(nearest("PrimarySoruce", known), Some("PrimarySource"));
         assert_eq!(nearest("Bucket", known), None);
         assert_eq!(nearest("S", ["S3", "ECR"]), Some("S3"));
     }
@@ -53,5 +57,6 @@ mod tests {
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(distance("abc", "abc"), 0);
+        assert_eq!(distance("src", "scr"), 1);
     }
 }

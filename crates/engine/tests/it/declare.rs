@@ -74,6 +74,11 @@ impl Action {
         self
     }
 
+    pub fn without_outputs(mut self) -> Self {
+        self.0.output_artifacts.clear();
+        self
+    }
+
     pub fn namespace(mut self, namespace: &str) -> Self {
         self.0.namespace = Some(namespace.into());
         self

@@ -72,7 +72,7 @@ pub fn types() -> Types {
             Property::optional("EnvironmentVariables", "").json(),
             Property::optional("BatchEnabled", "")
                 .boolean()
-                .refused("batch builds are not in this version of Towpath yet"),
+                .refused("BatchEnabled: batch builds are not in this version of Towpath yet"),
         ],
         default_timeout_minutes: 36 * 60,
         ..entry(Category::Build, Owner::Aws, "CodeBuild", (1, 5), (0, 5))
