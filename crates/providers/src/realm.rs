@@ -78,6 +78,11 @@ impl Acting {
             session: session_name(&action.pipeline_name),
         }
     }
+
+    /// Who assumes the action's role.
+    fn pipeline_alone(&self) -> Self {
+        Self { action_role: None, ..self.clone() }
+    }
 }
 
 #[derive(Clone)]
@@ -91,6 +96,12 @@ struct Clients {
     session: Session,
     s3: Option<aws_sdk_s3::Client>,
     codebuild: Option<aws_sdk_codebuild::Client>,
+}
+
+impl Clients {
+    fn new(session: Session) -> Self {
+        Self { session, s3: None, codebuild: None }
+    }
 }
 
 pub struct Realm {
@@ -188,7 +199,8 @@ impl Realm {
     /// Forgets the role sessions of `action` after a service refused them, so that the next call opens new ones.
     pub fn forget(&self, action: &ActionInvocation) {
         let acting = Acting::of(action);
-        self.lock().retain(|(held, _), _| *held != acting);
+        let chained_from = acting.pipeline_alone();
+        self.lock().retain(|(held, _), _| *held != acting && *held != chained_from);
     }
 
     /// Reports `problem`, and drops the role session if that is what was wrong.
@@ -215,13 +227,8 @@ impl Realm {
             .with_max_backoff(limits::BACKOFF_MAX)
     }
 
-    fn client<C: Clone>(
-        &self,
-        key: (Acting, String),
-        session: Session,
-        slot: impl Fn(&mut Clients) -> &mut Option<C>,
-        build: impl FnOnce(&Credentials) -> C,
-    ) -> C {
+    /// Remembers a session, with no client of it built yet.
+    fn remember(&self, key: (Acting, String), session: Session) {
         let mut map = self.lock();
         if map.len() >= limits::SESSIONS_MAX && !map.contains_key(&key) {
             let now = self.settings.clock.now();
@@ -230,28 +237,49 @@ impl Realm {
                 map.clear();
             }
         }
-        let clients = map.entry(key).or_insert_with(|| Clients { session: session.clone(), s3: None, codebuild: None });
-        if clients.session.credentials != session.credentials {
-            *clients = Clients { session, s3: None, codebuild: None };
-        }
+        map.insert(key, Clients::new(session));
+    }
+
+    fn client<C: Clone>(
+        &self,
+        key: (Acting, String),
+        session: Session,
+        slot: impl Fn(&mut Clients) -> &mut Option<C>,
+        build: impl FnOnce(&Credentials) -> C,
+    ) -> C {
+        let mut map = self.lock();
+        // Another call may have renewed or forgotten the session meanwhile; either one will do.
+        let clients = map.entry(key).or_insert_with(|| Clients::new(session));
         let credentials = clients.session.credentials.clone();
         slot(clients).get_or_insert_with(|| build(&credentials)).clone()
+    }
+
+    fn remembered(&self, key: &(Acting, String)) -> Option<Session> {
+        let now = self.settings.clock.now();
+        self.lock().get(key).map(|clients| clients.session.clone()).filter(|session| session.fresh(now))
     }
 
     /// The remembered session, or a new one: the pipeline's role assumed by the realm's own credentials, then the
     /// action's role assumed by the pipeline's.
     async fn session(&self, key: &(Acting, String)) -> Result<Session, Problem> {
-        let now = self.settings.clock.now();
-        if let Some(session) = self.lock().get(key).map(|c| c.session.clone()).filter(|s| s.fresh(now)) {
+        if let Some(session) = self.remembered(key) {
             return Ok(session);
         }
         let (acting, region) = key;
-        let base = &self.settings.credentials;
-        let session = self.assume(base, "CodePipeline", &acting.pipeline_role, &acting.session, region).await?;
-        match &acting.action_role {
-            None => Ok(session),
-            Some(role) => self.assume(&session.credentials, &acting.pipeline_role, role, &acting.session, region).await,
-        }
+        let pipeline_key = (acting.pipeline_alone(), region.clone());
+        let pipeline = match self.remembered(&pipeline_key) {
+            Some(session) => session,
+            None => {
+                let base = &self.settings.credentials;
+                let session = self.assume(base, "CodePipeline", &acting.pipeline_role, &acting.session, region).await?;
+                self.remember(pipeline_key, session.clone());
+                session
+            }
+        };
+        let Some(role) = &acting.action_role else { return Ok(pipeline) };
+        let session = self.assume(&pipeline.credentials, &acting.pipeline_role, role, &acting.session, region).await?;
+        self.remember(key.clone(), session.clone());
+        Ok(session)
     }
 
     async fn assume(

@@ -1,9 +1,10 @@
 //! The one convention by which an embedded service recognises that a pipeline is the caller.
 //!
-//! Every role session a provider opens is named `codepipeline@<pipeline name>`, cut to STS's 64 characters. `@` cannot
-//! be the start of anything AWS itself would name a session of CodePipeline, and is harmless there. An embedded CodeBuild
-//! that is called by the principal `arn:aws:sts::<account>:assumed-role/<role>/codepipeline@<pipeline>` sets the build's
-//! initiator to `codepipeline/<pipeline>` and reports source and artifacts as type CODEPIPELINE.
+//! Every role session a provider opens is named `codepipeline@<pipeline name>`, cut to STS's 64 characters; on AWS that
+//! is a session name like any other. An embedded CodeBuild that is called by the principal
+//! `arn:aws:sts::<account>:assumed-role/<role>/codepipeline@<pipeline>` sets the build's initiator to
+//! `codepipeline/<pipeline>` and reports source and artifacts as type CODEPIPELINE. Of a pipeline's name longer than 51
+//! characters it knows the first 51.
 //!
 //! The revision travels with the object, not with the call: see [`REVISION_METADATA`].
 

@@ -1,0 +1,89 @@
+//! CodeBuild as far as providers use it: builds that go on until a test ends them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::world::{Request, Response};
+
+#[derive(Debug, Default)]
+pub struct CodeBuild {
+    pub projects: Vec<String>,
+    /// By id, as BatchGetBuilds shows them.
+    pub builds: BTreeMap<String, Value>,
+    /// Who asked for a build: the name of the session.
+    pub initiators: BTreeMap<String, String>,
+    /// The request of every build that was really started.
+    pub started: Vec<Value>,
+    tokens: BTreeMap<String, String>,
+    pub stopped: Vec<String>,
+}
+
+pub fn operation(request: &Request) -> String {
+    request.headers["x-amz-target"].rsplit('.').next().unwrap().to_owned()
+}
+
+pub fn error(code: &str, text: &str) -> Response {
+    Response::status(400, json!({"__type": code, "message": text}).to_string()).header("x-amzn-requestid", "R-1")
+}
+
+impl CodeBuild {
+    pub fn finish(&mut self, status: &str, more: &Value) {
+        for build in self.builds.values_mut() {
+            build["buildStatus"] = json!(status);
+            build["buildComplete"] = json!(true);
+            for (name, value) in more.as_object().unwrap() {
+                build[name] = value.clone();
+            }
+        }
+    }
+
+    pub fn answer(&mut self, request: &Request, session: &str) -> Response {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        match operation(request).as_str() {
+            "StartBuild" => self.start(&body, session),
+            "BatchGetBuilds" => {
+                let ids = body["ids"].as_array().unwrap();
+                let (found, missing): (Vec<&Value>, Vec<&Value>) =
+                    ids.iter().partition(|id| self.builds.contains_key(id.as_str().unwrap()));
+                let found: Vec<&Value> = found.into_iter().map(|id| &self.builds[id.as_str().unwrap()]).collect();
+                Response::ok(json!({"builds": found, "buildsNotFound": missing}).to_string())
+            }
+            "StopBuild" => {
+                let id = body["id"].as_str().unwrap().to_owned();
+                match self.builds.get_mut(&id) {
+                    None => error("ResourceNotFoundException", &format!("Build {id} does not exist")),
+                    Some(build) => {
+                        if build["buildComplete"] == json!(false) {
+                            build["buildStatus"] = json!("STOPPED");
+                            build["buildComplete"] = json!(true);
+                            self.stopped.push(id.clone());
+                        }
+                        Response::ok(json!({"build": self.builds[&id]}).to_string())
+                    }
+                }
+            }
+            other => panic!("the fake CodeBuild has no {other}"),
+        }
+    }
+
+    fn start(&mut self, body: &Value, session: &str) -> Response {
+        let project = body["projectName"].as_str().unwrap();
+        if !self.projects.iter().any(|p| p == project) {
+            let arn = format!("arn:aws:codebuild:eu-west-1:111122223333:project/{project}");
+            return error("ResourceNotFoundException", &format!("Project cannot be found: {arn}"));
+        }
+        let token = body["idempotencyToken"].as_str().unwrap().to_owned();
+        let id =
+            self.tokens.entry(token).or_insert_with(|| format!("{project}:build-{}", self.started.len() + 1)).clone();
+        if !self.builds.contains_key(&id) {
+            self.started.push(body.clone());
+            self.initiators.insert(id.clone(), session.to_owned());
+            let arn = "arn:aws:logs:eu-west-1:111122223333:log-group:null:log-stream:null";
+            let build = json!({"id": id, "buildStatus": "IN_PROGRESS", "buildComplete": false, "currentPhase": "QUEUED",
+                "logs": {"cloudWatchLogsArn": arn}});
+            self.builds.insert(id.clone(), build);
+        }
+        Response::ok(json!({"build": self.builds[&id]}).to_string())
+    }
+}

@@ -1,0 +1,310 @@
+//! What every provider of the catalogue keeps, whatever it does: a repeated start has the declared effect, nothing but
+//! what was stored is needed after a crash, stop works at each point, throttling is repeated, a missing permission is the
+//! user's failure in AWS's words, and no outcome shows a secret. A provider that is not listed in `cases` fails a test.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
+use towpath_model::catalogue::{ActionTypes, Category, Owner, Repeat};
+use towpath_providers::{Catalogue, RealmKind, Settings};
+
+use crate::stage::{Stage, build, invocation, s3_deploy, s3_source, zip_of};
+use crate::world::SECRET;
+
+/// A value in the configuration of every action that no outcome may repeat.
+const CONFIGURED_SECRET: &str = "hunter2-in-the-configuration";
+
+struct Case {
+    name: &'static str,
+    action: ActionInvocation,
+    /// Makes what the action needs.
+    prepare: fn(&Stage),
+    /// Lets work outside come to a good end.
+    finish: fn(&Stage),
+}
+
+fn nothing(_: &Stage) {}
+
+fn cases() -> Vec<Case> {
+    let mut list = vec![
+        Case {
+            name: "S3 source",
+            action: s3_source(),
+            prepare: |stage| {
+                stage.aws.world().s3.put("sources", "web/app.zip", b"zip", [].into());
+            },
+            finish: nothing,
+        },
+        Case {
+            name: "S3 deploy, extracted",
+            action: s3_deploy(&[("Extract", "true")]),
+            prepare: bundle,
+            finish: nothing,
+        },
+        Case {
+            name: "S3 deploy, whole",
+            action: s3_deploy(&[("Extract", "false"), ("ObjectKey", "{datetime}/{uuid}.zip")]),
+            prepare: bundle,
+            finish: nothing,
+        },
+        Case {
+            name: "manual approval",
+            action: invocation(Category::Approval, Owner::Aws, "Manual", &[("CustomData", CONFIGURED_SECRET)]),
+            prepare: nothing,
+            finish: nothing,
+        },
+    ];
+    for category in [Category::Build, Category::Test] {
+        let mut action = build();
+        action.action_type.category = category;
+        let variables = json!([{"name": "TOKEN", "value": CONFIGURED_SECRET}]).to_string();
+        action.configuration.insert("EnvironmentVariables".to_owned(), variables);
+        let finish = |stage: &Stage| stage.aws.world().codebuild.finish("SUCCEEDED", &json!({}));
+        list.push(Case { name: "CodeBuild", action, prepare: nothing, finish });
+    }
+    for category in [Category::Source, Category::Build, Category::Deploy, Category::Test, Category::Invoke] {
+        let variables = json!({"TOKEN": "x"}).to_string();
+        let configuration = [("Variables", variables.as_str()), ("Seconds", "5")];
+        let action = invocation(category, Owner::Custom, "Rehearsal", &configuration);
+        let finish = |stage: &Stage| stage.clock.advance_minutes(1);
+        list.push(Case { name: "Rehearsal", action, prepare: nothing, finish });
+    }
+    list
+}
+
+fn bundle(stage: &Stage) {
+    let zip = zip_of(&[("index.html", b"<p>"), ("js/app.js", b"1")]);
+    stage.aws.world().s3.put("artifacts", "ferry/bundle/a1B2c3D", &zip, [].into());
+}
+
+fn prepared(case: &Case) -> Stage {
+    let stage = Stage::new();
+    (case.prepare)(&stage);
+    stage
+}
+
+/// A new process over the same world, at the same time.
+fn restarted(stage: &Stage) -> Stage {
+    let next = Stage::over(&stage.aws, RealmKind::Embedded);
+    next.clock.set(towpath_model::time::Clock::now(stage.clock.as_ref()));
+    next
+}
+
+/// What is left of progress once it has been stored.
+fn stored(progress: &Progress) -> Progress {
+    serde_json::from_str(&serde_json::to_string(progress).unwrap()).unwrap()
+}
+
+/// Starts, lets the work end and polls until there is an answer.
+async fn run(stage: &Stage, case: &Case) -> Outcome {
+    let mut outcome = stage.start(&case.action).await;
+    for _ in 0..3 {
+        let Outcome::Pending { progress } = &outcome else { return outcome };
+        let progress = stored(progress);
+        (case.finish)(stage);
+        outcome = stage.poll(&case.action, &progress).await;
+    }
+    outcome
+}
+
+fn is_good_end(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Succeeded { .. } | Outcome::AwaitingCallback { .. })
+}
+
+fn assert_no_secret(case: &Case, outcome: &Outcome) {
+    let text = format!("{outcome:?}");
+    assert!(!text.contains(SECRET), "{}: {text}", case.name);
+    assert!(!text.contains(CONFIGURED_SECRET), "{}: {text}", case.name);
+}
+
+#[test]
+fn every_provider_of_the_catalogue_is_held_to_this() {
+    let catalogue = Catalogue::new(Settings { rehearsal: true });
+    let listed: BTreeSet<_> = catalogue.all().into_iter().map(|entry| entry.id.clone()).collect();
+    let tried: BTreeSet<_> = cases().into_iter().map(|case| case.action.action_type).collect();
+    assert_eq!(listed, tried);
+}
+
+#[test]
+fn rehearsal_is_in_the_catalogue_only_when_it_is_switched_on() {
+    let catalogue = Catalogue::new(Settings::default());
+    assert!(catalogue.all().iter().all(|entry| entry.id.owner == Owner::Aws));
+    assert_eq!(catalogue.all().len(), 5);
+}
+
+#[tokio::test]
+async fn a_repeated_start_has_the_declared_effect() {
+    for case in cases() {
+        let stage = prepared(&case);
+        let first = stage.start(&case.action).await;
+        let (objects, builds) = {
+            let world = stage.aws.world();
+            (world.s3.contents(), world.codebuild.started.len())
+        };
+        let next = restarted(&stage);
+        let second = next.start(&case.action).await;
+        let world = stage.aws.world();
+        match next.provider(&case.action).entry().repeat {
+            Repeat::SameWrite => assert_eq!(world.s3.contents(), objects, "{}", case.name),
+            Repeat::Token | Repeat::Name | Repeat::Lookup => {
+                assert_eq!((world.codebuild.started.len(), builds), (1, 1), "{}", case.name);
+            }
+            Repeat::Internal => assert!(world.requests.is_empty(), "{}", case.name),
+            Repeat::AtLeastOnce => {}
+        }
+        assert_eq!(first, second, "{}", case.name);
+    }
+}
+
+#[tokio::test]
+async fn nothing_but_what_was_stored_is_needed_after_a_crash() {
+    for case in cases() {
+        let stage = prepared(&case);
+        let outcome = stage.start(&case.action).await;
+        let Outcome::Pending { progress } = outcome else {
+            assert!(is_good_end(&outcome), "{}: {outcome:?}", case.name);
+            continue;
+        };
+        (case.finish)(&stage);
+        let ended = restarted(&stage).poll(&case.action, &stored(&progress)).await;
+        assert!(is_good_end(&ended), "{}: {ended:?}", case.name);
+        // The crash may have come before the progress was stored.
+        let ended = restarted(&stage).poll(&case.action, &Progress::default()).await;
+        assert!(is_good_end(&ended), "{}: {ended:?}", case.name);
+        assert!(stage.aws.world().codebuild.started.len() <= 1, "{}", case.name);
+    }
+}
+
+#[tokio::test]
+async fn stop_works_at_each_point() {
+    for case in cases() {
+        let stage = prepared(&case);
+        assert_eq!(stage.stop(&case.action, &Progress::default()).await, Ok(()), "{} before its start", case.name);
+        let progress = match stage.start(&case.action).await {
+            Outcome::Pending { progress }
+            | Outcome::AwaitingCallback { progress }
+            | Outcome::Succeeded { progress, .. } => progress,
+            other => panic!("{}: {other:?}", case.name),
+        };
+        for point in ["while it runs", "again", "after its end"] {
+            let next = restarted(&stage);
+            assert_eq!(next.stop(&case.action, &stored(&progress)).await, Ok(()), "{} {point}", case.name);
+        }
+        let world = stage.aws.world();
+        assert_eq!(world.codebuild.stopped.len(), world.codebuild.started.len(), "{}", case.name);
+    }
+}
+
+#[tokio::test]
+async fn throttling_and_broken_connections_are_repeated() {
+    for case in cases() {
+        let stage = prepared(&case);
+        run(&stage, &case).await;
+        for operation in stage.aws.operations() {
+            let stage = prepared(&case);
+            stage.aws.world().throttled.insert(operation.clone(), 2);
+            stage.aws.world().unreachable.insert(operation.clone(), 1);
+            let outcome = run(&stage, &case).await;
+            assert!(is_good_end(&outcome), "{} with {operation} throttled: {outcome:?}", case.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn throttling_without_end_is_nobodys_failure() {
+    for case in cases() {
+        let stage = prepared(&case);
+        run(&stage, &case).await;
+        for operation in stage.aws.operations() {
+            let stage = prepared(&case);
+            stage.aws.world().throttled.insert(operation.clone(), u32::MAX);
+            let outcome = run(&stage, &case).await;
+            assert!(matches!(outcome, Outcome::Unavailable { .. }), "{} without {operation}: {outcome:?}", case.name);
+            assert_no_secret(&case, &outcome);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_missing_permission_is_reported_in_awss_words() {
+    for case in cases() {
+        let stage = prepared(&case);
+        run(&stage, &case).await;
+        for operation in stage.aws.operations() {
+            let stage = prepared(&case);
+            stage.aws.world().denied.insert(operation.clone());
+            if operation == "s3:HeadObject" {
+                // One permission covers both.
+                stage.aws.world().denied.insert("s3:GetObject".to_owned());
+            }
+            let outcome = run(&stage, &case).await;
+            assert_no_secret(&case, &outcome);
+            let Outcome::Failed { error, .. } = outcome else {
+                panic!("{} without {operation}: {outcome:?}", case.name);
+            };
+            let expected =
+                if operation.starts_with("codebuild:") { error_code::JOB_FAILED } else { error_code::PERMISSION_ERROR };
+            assert_eq!(error.code, expected, "{} without {operation}: {}", case.name, error.message);
+            assert!(
+                error.message.contains("is not authorized to perform"),
+                "{} {operation}: {}",
+                case.name,
+                error.message
+            );
+            assert!(error.message.contains("Request ID: R-1"), "{} {operation}: {}", case.name, error.message);
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_outcome_shows_a_secret() {
+    for case in cases() {
+        let stage = prepared(&case);
+        let outcome = run(&stage, &case).await;
+        assert!(is_good_end(&outcome), "{}: {outcome:?}", case.name);
+        assert_no_secret(&case, &outcome);
+        let realm = format!("{:?}", stage.realm);
+        assert!(!realm.contains(SECRET), "{realm}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_not_accepted_any_more_is_opened_again() {
+    for case in cases() {
+        let stage = prepared(&case);
+        let first = run(&stage, &case).await;
+        assert!(is_good_end(&first));
+        {
+            let mut world = stage.aws.world();
+            let held: Vec<String> = world.sessions.keys().cloned().collect();
+            world.revoked.extend(held);
+        }
+        let refused = stage.start(&case.action).await;
+        if stage.aws.world().requests.is_empty() {
+            continue;
+        }
+        assert!(matches!(refused, Outcome::Unavailable { .. }), "{}: {refused:?}", case.name);
+        let outcome = run(&stage, &case).await;
+        assert!(is_good_end(&outcome), "{}: {outcome:?}", case.name);
+    }
+}
+
+#[test]
+fn every_entry_writes_its_page() {
+    let catalogue = Catalogue::new(Settings { rehearsal: true });
+    for entry in catalogue.all() {
+        let page = towpath_providers::docs::docs_page(entry);
+        for property in &entry.properties {
+            assert!(page.contains(&format!("| `{}` |", property.name)), "{page}");
+        }
+    }
+    let id = s3_source().action_type;
+    let page = towpath_providers::docs::docs_page(catalogue.find(&id).unwrap());
+    assert!(page.starts_with("# Source / AWS / S3 (version 1)\n\nTakes one object of a versioned"), "{page}");
+    assert!(
+        page.ends_with("## Output variables\n\n- `BucketName`\n- `ETag`\n- `ObjectKey`\n- `VersionId`\n"),
+        "{page}"
+    );
+    assert_eq!(towpath_providers::docs::docs_file_name(catalogue.find(&id).unwrap()), "source-aws-s3.md");
+}

@@ -1,0 +1,12 @@
+//! Every provider of the catalogue against a small AWS in memory.
+
+mod approval_and_rehearsal;
+mod codebuild;
+mod codebuild_peer;
+mod conformance;
+mod realm;
+mod s3_deploy;
+mod s3_peer;
+mod s3_source;
+mod stage;
+mod world;

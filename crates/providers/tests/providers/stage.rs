@@ -1,0 +1,205 @@
+//! What a test stands on: a world with buckets and a project, a realm over it, and invocations.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tempfile::TempDir;
+use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress};
+use towpath_model::catalogue::{ActionTypeId, Category, Owner};
+use towpath_model::ids::Scope;
+use towpath_model::time::{Clock, Timestamp};
+use towpath_providers::{Call, Catalogue, Credentials, Endpoints, Provider, Realm, RealmKind, RealmSettings, Settings};
+
+use crate::world::{Aws, NOW, SECRET};
+
+pub const PIPELINE_ROLE: &str = "arn:aws:iam::111122223333:role/pipeline";
+pub const ACTION_ROLE: &str = "arn:aws:iam::444455556666:role/deployer";
+pub const REGION: &str = "eu-west-1";
+
+pub struct TestClock(AtomicI64);
+
+impl TestClock {
+    pub fn advance_minutes(&self, minutes: i64) {
+        self.0.fetch_add(minutes * 60_000, Ordering::SeqCst);
+    }
+
+    pub fn set(&self, to: Timestamp) {
+        self.0.store(to.millis(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// One process: its catalogue and its realm with everything they remember. A second one over the same world is what a
+/// crash leaves.
+pub struct Stage {
+    pub aws: Aws,
+    pub clock: Arc<TestClock>,
+    pub realm: Realm,
+    pub catalogue: Catalogue,
+    pub scratch: TempDir,
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        let aws = Aws::default();
+        {
+            let mut world = aws.world();
+            world.s3.bucket("sources", true);
+            world.s3.bucket("artifacts", true);
+            world.s3.bucket("site", false);
+            world.codebuild.projects.push("ferry-build".to_owned());
+        }
+        Self::over(&aws, RealmKind::Embedded)
+    }
+
+    pub fn over(aws: &Aws, kind: RealmKind) -> Self {
+        let clock = Arc::new(TestClock(AtomicI64::new(NOW.millis())));
+        let realm = realm(aws, kind, &clock);
+        let catalogue = Catalogue::new(Settings { rehearsal: true });
+        Self { aws: aws.clone(), clock, realm, catalogue, scratch: TempDir::new().unwrap() }
+    }
+
+    pub fn call(&self) -> Call<'_> {
+        Call { realm: &self.realm, artifacts: &self.realm, clock: self.clock.as_ref(), scratch: self.scratch.path() }
+    }
+
+    pub fn provider(&self, action: &ActionInvocation) -> &dyn Provider {
+        self.catalogue.get(&action.action_type).unwrap()
+    }
+
+    pub async fn start(&self, action: &ActionInvocation) -> Outcome {
+        self.provider(action).start(&self.call(), action).await
+    }
+
+    pub async fn poll(&self, action: &ActionInvocation, progress: &Progress) -> Outcome {
+        self.provider(action).poll(&self.call(), action, progress).await
+    }
+
+    pub async fn stop(&self, action: &ActionInvocation, progress: &Progress) -> Result<(), String> {
+        self.provider(action).stop(&self.call(), action, progress).await
+    }
+}
+
+pub fn realm(aws: &Aws, kind: RealmKind, clock: &Arc<TestClock>) -> Realm {
+    Realm::new(RealmSettings {
+        name: "test".to_owned(),
+        kind,
+        endpoints: Endpoints {
+            services: BTreeMap::from([("s3".to_owned(), "https://s3.fake.test".to_owned())]),
+            ..Endpoints::one("https://fake.test")
+        },
+        credentials: Credentials::new("AKIASERVICE", SECRET, None, None, "test"),
+        http: aws.http(),
+        clock: clock.clone(),
+        console_url: None,
+    })
+}
+
+pub fn artifact(name: &str, key: &str) -> ArtifactLocation {
+    ArtifactLocation {
+        name: name.into(),
+        bucket: "artifacts".to_owned(),
+        key: key.to_owned(),
+        region: REGION.to_owned(),
+        revision_id: None,
+    }
+}
+
+pub fn invocation(
+    category: Category,
+    owner: Owner,
+    provider: &str,
+    configuration: &[(&str, &str)],
+) -> ActionInvocation {
+    ActionInvocation {
+        scope: Scope::new("111122223333", REGION),
+        pipeline_name: "ferry".into(),
+        pipeline_version: 1,
+        execution_id: "11111111-1111-4111-8111-111111111111".into(),
+        stage_name: "Stage".into(),
+        action_name: "Act".into(),
+        action_execution_id: "22222222-2222-4222-8222-222222222222".into(),
+        action_type: ActionTypeId::new(category, owner, provider, "1"),
+        configuration: configuration.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        region: REGION.to_owned(),
+        pipeline_role_arn: PIPELINE_ROLE.to_owned(),
+        role_arn: None,
+        input_artifacts: Vec::new(),
+        output_artifacts: Vec::new(),
+        encryption_key: None,
+        source_overrides: Vec::new(),
+        commands: Vec::new(),
+        environment_variables: Vec::new(),
+        output_variables: Vec::new(),
+        started: NOW,
+        deadline: NOW.plus_minutes(60),
+    }
+}
+
+pub fn s3_source() -> ActionInvocation {
+    let configuration = [("S3Bucket", "sources"), ("S3ObjectKey", "web/app.zip")];
+    ActionInvocation {
+        output_artifacts: vec![artifact("app-src", "ferry/app-src/Qm4TzX1.zip")],
+        ..invocation(Category::Source, Owner::Aws, "S3", &configuration)
+    }
+}
+
+pub fn build() -> ActionInvocation {
+    ActionInvocation {
+        input_artifacts: vec![artifact("app_src", "ferry/app_src/Qm4TzX1.zip")],
+        output_artifacts: vec![artifact("bundle", "ferry/bundle/a1B2c3D")],
+        ..invocation(Category::Build, Owner::Aws, "CodeBuild", &[("ProjectName", "ferry-build")])
+    }
+}
+
+pub fn s3_deploy(configuration: &[(&str, &str)]) -> ActionInvocation {
+    let mut action = invocation(Category::Deploy, Owner::Aws, "S3", &[("BucketName", "site")]);
+    action.configuration.extend(configuration.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+    ActionInvocation { input_artifacts: vec![artifact("bundle", "ferry/bundle/a1B2c3D")], ..action }
+}
+
+/// A zip of these files.
+pub fn zip_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let dir = TempDir::new().unwrap();
+    let root = dir.path().join("root");
+    for (name, bytes) in files {
+        let path = root.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::File::create(path).unwrap().write_all(bytes).unwrap();
+    }
+    let zip = dir.path().join("a.zip");
+    towpath_artifacts::pack_directory(&root, |_, _| true, &zip).unwrap();
+    std::fs::read(zip).unwrap()
+}
+
+/// Code and message of a failure; panics on anything else.
+pub fn failure(outcome: Outcome) -> (String, String) {
+    match outcome {
+        Outcome::Failed { error, progress } => {
+            assert!(progress.summary.is_none_or(|summary| summary == error.message), "summary and message agree");
+            (error.code, error.message)
+        }
+        other => panic!("expected a failure, got {other:?}"),
+    }
+}
+
+pub fn success(outcome: Outcome) -> (Progress, BTreeMap<String, String>, Vec<towpath_model::action::Revision>) {
+    match outcome {
+        Outcome::Succeeded { progress, variables, revisions } => (progress, variables, revisions),
+        other => panic!("expected a success, got {other:?}"),
+    }
+}
+
+pub fn pending(outcome: Outcome) -> Progress {
+    match outcome {
+        Outcome::Pending { progress } => progress,
+        other => panic!("expected work going on, got {other:?}"),
+    }
+}
