@@ -1,0 +1,280 @@
+//! The one place that wires a running system together: store, services, providers, orchestrator and front door, over one
+//! data directory. Everything else in this crate speaks to the result through `host`.
+
+mod ambient;
+mod host;
+mod roles;
+mod serve;
+mod transport;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use towpath_model::declaration::PipelineDeclaration;
+use towpath_model::ids::{IdSource as _, Scope};
+use towpath_model::time::Clock;
+use towpath_orchestrator::{Orchestrator, Parts, limits::Quotas};
+use towpath_providers::{Catalogue, Credentials, Endpoints, Realm, RealmKind, RealmSettings, Settings};
+use towpath_server::{Front, Services, listen};
+use towpath_services::ambient::Ambient;
+use towpath_services::identity::{CODEPIPELINE_PRINCIPAL, Identity};
+use towpath_services::logs::Logs;
+use towpath_services::s3::{S3Options, S3Service};
+use towpath_store::{SqliteStore, Store, StoreError};
+
+use self::ambient::{SystemClock, SystemIds};
+use self::transport::InProcess;
+use crate::config::{Config, SandboxKind};
+use crate::errors::ExpectedError;
+use crate::flow::{OpenOptions, Opener};
+use crate::host::{Host, Segment, Violation};
+
+pub use serve::serve;
+
+/// Who a system is for; it decides where builds run when nobody says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// `towpath run`: the user's own machine, the user's own builds.
+    Person,
+    /// `towpath serve`: other people's builds.
+    Server,
+}
+
+/// What a system is made over.
+struct Site<'a> {
+    data_dir: &'a Path,
+    account: &'a str,
+    region: &'a str,
+    config: &'a Config,
+    listener: TcpListener,
+    public_url: Option<String>,
+    purpose: Purpose,
+}
+
+/// A running system.
+pub struct System {
+    scope: Scope,
+    front: Arc<Front>,
+    store: Arc<SqliteStore>,
+    clock: Arc<dyn Clock>,
+    commits: tokio::sync::Mutex<watch::Receiver<u64>>,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl System {
+    async fn open(site: Site<'_>) -> Result<Self, ExpectedError> {
+        let Site { data_dir, account, region, config, listener, public_url, purpose } = site;
+        let address = listener.local_addr().map_err(|e| broken("find out the listening address", &e))?;
+        let url = public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let store = Arc::new(SqliteStore::open(data_dir).map_err(|e| unopened(data_dir, &e))?);
+        let documents: Arc<dyn towpath_store::Documents> = store.clone();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let surroundings = Ambient::new(Arc::clone(&clock), SystemIds::default());
+        let identity = Identity::open(Arc::clone(&documents), surroundings.clone(), account, data_dir)
+            .await
+            .map_err(|e| broken("open the identity service", &e))?;
+        let identity = Arc::new(identity);
+        let s3 = Arc::new(
+            S3Service::open(S3Options {
+                data_dir: data_dir.to_owned(),
+                documents: Arc::clone(&documents),
+                clock: {
+                    let clock = Arc::clone(&clock);
+                    Arc::new(move || {
+                        UNIX_EPOCH + Duration::from_millis(u64::try_from(clock.now().millis()).unwrap_or(0))
+                    })
+                },
+                random: {
+                    let ids = Mutex::new(SystemIds::default());
+                    Arc::new(move || ids.lock().unwrap_or_else(PoisonError::into_inner).bits())
+                },
+                credentials: identity.clone(),
+                authorize: identity.clone(),
+                region: region.to_owned(),
+                domains: vec!["localhost".to_owned()],
+            })
+            .await
+            .map_err(|e| broken("open the object store", &e))?,
+        );
+        let logs = Arc::new(Logs::new(Arc::clone(&documents), surroundings.clone(), Arc::clone(&identity), data_dir));
+        let network = InProcess::default();
+        let service_key = identity.service_key(CODEPIPELINE_PRINCIPAL).ok_or_else(|| ExpectedError::System {
+            message: "the identity service has no key for CodePipeline".to_owned(),
+            hint: None,
+            usage: false,
+        })?;
+        let realm = Realm::new(RealmSettings {
+            name: "embedded".to_owned(),
+            kind: RealmKind::Embedded,
+            endpoints: Endpoints::one(&url),
+            credentials: Credentials::new(
+                &service_key.id,
+                service_key.secret.expose(),
+                None,
+                None,
+                CODEPIPELINE_PRINCIPAL,
+            ),
+            http: network.client(),
+            clock: Arc::clone(&clock),
+            console_url: Some(format!("{url}/console")),
+        });
+        let scratch = data_dir.join("scratch");
+        fresh_directory(&scratch).map_err(|e| broken("prepare the scratch directory", &e))?;
+        let mut quotas = Quotas::default();
+        if let Some(pipelines) = config.quotas.pipelines_per_region {
+            quotas.pipelines_per_region = pipelines as usize;
+        }
+        let orchestrator = Orchestrator::new(Parts {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            catalogue: Arc::new(catalogue(config)),
+            realm: Arc::new(realm),
+            roles: Arc::new(roles::EmbeddedRoles { identity: Arc::clone(&identity) }),
+            clock: Arc::clone(&clock),
+            ids: Box::new(SystemIds::default()),
+            quotas,
+            scratch,
+        });
+        let commits = tokio::sync::Mutex::new(orchestrator.subscribe());
+        let request_ids = surroundings.clone();
+        let services = Services { identity, s3, logs };
+        let front = Arc::new(Front::new(
+            Arc::clone(&orchestrator),
+            services,
+            Arc::clone(&clock),
+            Box::new(move || request_ids.uuid()),
+        ));
+        network.connect(&front);
+
+        // What the last process left unfinished goes on before anybody new is heard.
+        orchestrator.resume().await.map_err(|e| broken("take up the unfinished executions", &e))?;
+
+        let stop = watch::Sender::new(false);
+        let accepting = tokio::spawn(listen::serve(listener, Arc::clone(&front), stop.subscribe()));
+        Ok(Self {
+            scope: Scope::new(account, region),
+            front,
+            store,
+            clock,
+            commits,
+            address,
+            stop,
+            accepting: Mutex::new(Some(accepting)),
+        })
+    }
+
+    /// Stops claiming work and lets open requests end. What runs outside goes on.
+    async fn close(&self) {
+        self.front.orchestrator.shutdown();
+        self.stop.send_replace(true);
+        let accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(accepting) = accepting {
+            let _ = accepting.await;
+        }
+        tracing::debug!(writes = ?self.store.write_counters(), "stopped");
+    }
+}
+
+fn catalogue(config: &Config) -> Catalogue {
+    Catalogue::new(Settings { rehearsal: config.rehearsal.enabled })
+}
+
+/// Builds run under this same program.
+fn runner_command() -> Result<Vec<String>, ExpectedError> {
+    let program = std::env::current_exe().map_err(|e| broken("find the towpath program itself", &e))?;
+    Ok(vec![program.to_string_lossy().into_owned(), "build-runner".to_owned()])
+}
+
+fn fresh_directory(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::create_dir_all(path)
+}
+
+fn broken(doing: &str, error: &dyn std::error::Error) -> ExpectedError {
+    let mut message = format!("cannot {doing}: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        message.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    ExpectedError::System { message, hint: None, usage: false }
+}
+
+fn unopened(data_dir: &Path, error: &StoreError) -> ExpectedError {
+    let ExpectedError::System { message, .. } =
+        broken(&format!("open the data directory `{}`", data_dir.display()), error)
+    else {
+        return broken("open the data directory", error);
+    };
+    let hint = match error {
+        StoreError::NewerSchema { .. } => Some("use the newer towpath that wrote it, or another --data-dir".to_owned()),
+        StoreError::DirectoryInUse { .. } => Some("stop the other towpath, or use another --data-dir".to_owned()),
+        StoreError::DiskFull { .. } => Some("free some space and start again; nothing was lost".to_owned()),
+        _ => None,
+    };
+    ExpectedError::System { message, hint, usage: false }
+}
+
+/// Every rule a declaration breaks, as `validate` shows them.
+pub fn validate(declaration: &PipelineDeclaration, region: &str, config: &Config) -> Vec<Violation> {
+    let found = towpath_engine::validation::validate(declaration, region, &catalogue(config), None);
+    found
+        .into_iter()
+        .map(|violation| Violation {
+            path: violation
+                .path
+                .into_iter()
+                .map(|segment| match segment {
+                    towpath_engine::PathSegment::Key(key) => Segment::Key(key),
+                    towpath_engine::PathSegment::Index(index) => Segment::Index(index),
+                })
+                .collect(),
+            code: towpath_server::api::violation_code(violation.code).to_owned(),
+            message: violation.message,
+            hint: violation.hint,
+        })
+        .collect()
+}
+
+/// Opens the system that `run` and `approve` work with.
+pub struct Local;
+
+#[async_trait]
+impl Opener for Local {
+    async fn open(&self, options: &OpenOptions) -> Result<Arc<dyn Host>, ExpectedError> {
+        // Builds may call the embedded services too, so even a run has a port; the system chooses it.
+        let listener = listen::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .await
+            .map_err(|e| broken("listen on this machine's loopback address", &e))?;
+        let data_dir: PathBuf =
+            std::path::absolute(&options.data_dir).map_err(|e| broken("resolve the data directory", &e))?;
+        let system = System::open(Site {
+            data_dir: &data_dir,
+            account: &options.account,
+            region: &options.region,
+            config: &options.config,
+            listener,
+            public_url: None,
+            purpose: Purpose::Person,
+        })
+        .await?;
+        Ok(Arc::new(system))
+    }
+}
+
+/// One build, in a process of its own.
+pub fn build_runner(directory: &Path) -> ExitCode {
+    #[expect(clippy::disallowed_methods, reason = "the runner is a process of its own; this is its clock")]
+    towpath_builds::runner_main(directory, std::time::SystemTime::now)
+}
