@@ -276,7 +276,8 @@ pub struct Gate {
     pub stages: Vec<StageGate>,
     /// Executions that have not ended (SUPERSEDED and QUEUED), oldest first.
     pub active: Vec<ExecutionId>,
-    /// PARALLEL executions that have not ended, oldest first: counted for the cap, found when the pipeline goes.
+    /// PARALLEL executions that have not ended, as they became active: counted for the cap, found when the pipeline
+    /// goes.
     pub parallel: Vec<ExecutionId>,
 }
 

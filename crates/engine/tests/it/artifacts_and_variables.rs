@@ -29,7 +29,7 @@ fn keys_are_cut_as_aws_cuts_them_and_sources_keep_their_suffix() {
     assert_eq!(build.input_artifacts[0].revision_id.as_deref(), Some("v7"));
     let binaries = &build.output_artifacts[0];
     assert!(binaries.key.starts_with("a-pipeline-with-a-lo/Binaries.o/"), "{}", binaries.key);
-    assert!(!binaries.key.ends_with(".zip"));
+    assert!(!binaries.key.contains(".zip"));
     assert_ne!(binaries.key, output.key);
     assert_eq!(b.executions[&e1].revisions[0].id, "v7");
 }

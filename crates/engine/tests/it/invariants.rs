@@ -11,14 +11,19 @@ use towpath_model::state::{ActionAttempt, ActionStatus, Execution, ExecutionStat
 
 use crate::bench::Bench;
 
-pub fn check(bench: &Bench, before: &BTreeMap<ExecutionId, Execution>) {
+/// The executions a step touched, as they were before it; None where it made them.
+pub type Changed = BTreeMap<ExecutionId, Option<Execution>>;
+
+pub fn check(bench: &Bench, before: &Changed) {
     locks(bench);
     active(bench);
     everyone_is_accounted_for(bench);
     effects_match_attempts(bench);
-    records_match_attempts(bench);
+    for id in before.keys() {
+        records_match_attempts(bench, &bench.executions[id]);
+    }
     final_stays_final(bench, before);
-    history_matches(bench);
+    history_matches(bench, before);
 }
 
 fn stage_of(bench: &Bench, execution: &Execution, index: usize) -> String {
@@ -117,22 +122,20 @@ fn everyone_is_accounted_for(bench: &Bench) {
 
 /// What is started or awaited outside is exactly what is in progress.
 fn effects_match_attempts(bench: &Bench) {
-    let in_progress = attempts(bench).filter(|(_, attempt)| attempt.status == ActionStatus::InProgress);
-    let running: BTreeSet<_> = in_progress.map(|(_, attempt)| &attempt.id).collect();
+    let ever = bench.executions.values().flat_map(attempts);
+    let running: BTreeSet<_> =
+        ever.filter(|attempt| attempt.status == ActionStatus::InProgress).map(|attempt| &attempt.id).collect();
     let open: BTreeSet<_> = bench.open.keys().collect();
     assert_eq!(open, running);
 }
 
-fn attempts(bench: &Bench) -> impl Iterator<Item = (&Execution, &ActionAttempt)> {
-    bench.executions.values().flat_map(|execution| {
-        let runs = execution.stages.iter().flat_map(|stage| &stage.actions);
-        runs.filter_map(|run| run.latest.as_ref()).map(move |attempt| (execution, attempt))
-    })
+fn attempts(execution: &Execution) -> impl Iterator<Item = &ActionAttempt> {
+    execution.stages.iter().flat_map(|stage| &stage.actions).filter_map(|run| run.latest.as_ref())
 }
 
 /// ListActionExecutions and the state agree, and no secret is in the list. A status and its last event agree too.
-fn records_match_attempts(bench: &Bench) {
-    for (execution, attempt) in attempts(bench) {
+fn records_match_attempts(bench: &Bench, execution: &Execution) {
+    for attempt in attempts(execution) {
         let record = bench.records.get(&attempt.id).unwrap_or_else(|| panic!("{} has no record", attempt.id));
         assert_eq!(record.execution, execution.id);
         let mut shown = record.attempt.clone();
@@ -151,8 +154,9 @@ fn records_match_attempts(bench: &Bench) {
 }
 
 /// Superseded, cancelled and succeeded never change again; a stopping execution only stops.
-fn final_stays_final(bench: &Bench, before: &BTreeMap<ExecutionId, Execution>) {
+fn final_stays_final(bench: &Bench, before: &Changed) {
     for (id, old) in before {
+        let Some(old) = old else { continue };
         let new = &bench.executions[id];
         match old.status {
             ExecutionStatus::Succeeded | ExecutionStatus::Superseded | ExecutionStatus::Cancelled => {
@@ -252,14 +256,15 @@ impl Told {
 }
 
 /// The last status that was told is the one that is stored.
-fn history_matches(bench: &Bench) {
-    for (id, execution) in &bench.executions {
+fn history_matches(bench: &Bench, changed: &Changed) {
+    for id in changed.keys() {
+        let execution = &bench.executions[id];
         assert_eq!(bench.told.executions[id], execution.status);
         for run in &execution.stages {
             assert_eq!(bench.told.stages[&(id.clone(), run.name.clone())], run.status);
         }
-    }
-    for (_, attempt) in attempts(bench) {
-        assert_eq!(bench.told.actions[&attempt.id], attempt.status);
+        for attempt in attempts(execution) {
+            assert_eq!(bench.told.actions[&attempt.id], attempt.status);
+        }
     }
 }

@@ -65,11 +65,26 @@ fn queued_and_parallel_hold_fifty_at_most() {
         // In the queue the next one has entered meanwhile, which is told first.
         match mode {
             Parallel => {
-                assert!(matches!(&refused, Rejection::ConcurrentPipelineExecutionsLimitExceeded(_)), "{refused:?}")
+                assert!(matches!(&refused, Rejection::ConcurrentPipelineExecutionsLimitExceeded(_)), "{refused:?}");
             }
             _ => assert!(matches!(&refused, Rejection::NotLatestPipelineExecution(_)), "{refused:?}"),
         }
     }
+}
+
+#[test]
+fn a_whole_queue_may_fail_in_one_step() {
+    let mut b =
+        bench(pipeline("p").stage("Source", [source("S")]).stage("Work", [work("A").input("Nothing")]).mode(Queued));
+    b.close("Work");
+    let e = started(&mut b, 49);
+    for id in &e {
+        b.done(id, "S");
+    }
+    assert_eq!(b.waiting("Work").len(), 49);
+    b.reopen("Work");
+    assert!(e.iter().all(|id| b.status(id) == ExecutionStatus::Failed));
+    assert_eq!(b.lock("Work"), None);
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
             .prop_map(|((stage, inbound), enabled)| Move::Transition { stage, inbound, enabled }),
         1 => (0..3usize).prop_map(|definition| Move::Update { definition }),
     ];
-    vec(one, 1..120)
+    vec(one, 1..80)
 }
 
 /// Picks an action execution: mostly open ones, but also any that ever was, and none at all.

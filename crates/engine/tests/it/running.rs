@@ -164,6 +164,9 @@ fn a_variable_given_twice_is_refused() {
     assert!(b.executions.is_empty());
 }
 
+/// Action, type and value of each.
+type Overrides = &'static [(&'static str, &'static str, &'static str)];
+
 #[test]
 fn source_overrides_are_checked_against_the_sources() {
     let open = source("Keyed").config("AllowOverrideForS3ObjectKey", "TRUE");
@@ -171,7 +174,7 @@ fn source_overrides_are_checked_against_the_sources() {
     let mut pipeline = pipeline;
     pipeline.0.stages[0].actions.push(open.0);
     let mut b = bench(pipeline);
-    let table: [(&[(&str, &str, &str)], &str); 5] = [
+    let table: [(Overrides, &str); 5] = [
         (&[("B", "S3_OBJECT_VERSION_ID", "v")], "no source action named 'B'"),
         (&[("Nobody", "S3_OBJECT_VERSION_ID", "v")], "no source action named 'Nobody'"),
         (&[("S", "COMMIT_ID", "c")], "'COMMIT_ID' cannot be used with action 'S'"),

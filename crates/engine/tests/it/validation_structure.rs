@@ -20,6 +20,7 @@ pub fn violations(pipeline: &Pipeline) -> Vec<Violation> {
 }
 
 /// One row of a table: the pipeline breaks exactly this rule.
+#[expect(clippy::needless_pass_by_value, reason = "a test hands over the pipeline it has just built")]
 pub fn breaks(pipeline: Pipeline, path: &str, code: ViolationCode, message: &str) -> Option<String> {
     let found = violations(&pipeline);
     assert_eq!(found.len(), 1, "expected one violation at {path}, found {found:#?}");
@@ -255,8 +256,8 @@ fn condition(result: &str, provider: &str) -> Condition {
     }
 }
 
-fn on_failure(result: Option<&str>, conditions: Option<Vec<Condition>>) -> Option<FailureConditions> {
-    Some(FailureConditions { result: result.map(str::to_owned), retry_configuration: None, conditions })
+fn on_failure(result: Option<&str>, conditions: Option<Vec<Condition>>) -> FailureConditions {
+    FailureConditions { result: result.map(str::to_owned), retry_configuration: None, conditions }
 }
 
 /// The messages about a stage's gates, without the one that refuses them by name.
@@ -277,9 +278,9 @@ fn conditions_are_checked_and_refused_by_name() {
         gate_messages(three_stages(), 1, |s| s.before_entry = gate(condition("FAIL", "DeploymentWindow"))),
         none
     );
-    assert_eq!(gate_messages(three_stages(), 1, |s| s.on_failure = on_failure(Some("RETRY"), None)), none);
+    assert_eq!(gate_messages(three_stages(), 1, |s| s.on_failure = Some(on_failure(Some("RETRY"), None))), none);
     assert_eq!(
-        gate_messages(three_stages().v1(), 1, |s| s.on_failure = on_failure(Some("RETRY"), None)),
+        gate_messages(three_stages().v1(), 1, |s| s.on_failure = Some(on_failure(Some("RETRY"), None))),
         ["Stage level conditions can only be used with V2 pipelines."]
     );
     assert_eq!(
@@ -296,7 +297,7 @@ fn conditions_are_checked_and_refused_by_name() {
     );
     assert_eq!(
         gate_messages(three_stages(), 1, |s| {
-            s.on_failure = on_failure(Some("RETRY"), Some(vec![condition("ROLLBACK", "LambdaInvoke")]));
+            s.on_failure = Some(on_failure(Some("RETRY"), Some(vec![condition("ROLLBACK", "LambdaInvoke")])));
         }),
         [
             "The following stage cannot have a failure exit gate configured with both top level result and conditions: 'Build"
@@ -304,12 +305,12 @@ fn conditions_are_checked_and_refused_by_name() {
     );
     assert_eq!(
         gate_messages(three_stages().mode(ExecutionMode::Parallel), 1, |s| {
-            s.on_failure = on_failure(Some("ROLLBACK"), None);
+            s.on_failure = Some(on_failure(Some("ROLLBACK"), None));
         }),
         ["Failure conditions with rollback result type cannot be added to a PARALLEL pipeline."]
     );
     assert_eq!(
-        gate_messages(three_stages(), 0, |s| s.on_failure = on_failure(Some("ROLLBACK"), None)),
+        gate_messages(three_stages(), 0, |s| s.on_failure = Some(on_failure(Some("ROLLBACK"), None))),
         ["The source stage 'Source' cannot be rolled back."]
     );
 }
