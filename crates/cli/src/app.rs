@@ -66,12 +66,19 @@ fn interrupts() -> Result<mpsc::Receiver<()>, ExpectedError> {
 
 /// Logs to stderr, as TOWPATH_LOG says, else from the given level up.
 pub fn start_logging(default: tracing::Level) {
-    use tracing_subscriber::filter::EnvFilter;
-    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(true);
+    use std::io::IsTerminal as _;
+
+    use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+    let colours = std::io::stderr().is_terminal() && std::env::var_os(env::NO_COLOR).is_none();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
+    let registry = tracing_subscriber::registry().with(lines);
     match std::env::var(env::LOG) {
-        Ok(directives) => builder.with_env_filter(EnvFilter::new(directives)).init(),
-        // Without directives there is nothing to parse: a run of a few milliseconds notices.
-        Err(_) => builder.with_max_level(default).init(),
+        Ok(directives) => registry.with(EnvFilter::new(directives)).init(),
+        // Without directives there is nothing to parse: a run of a few milliseconds notices. The S3 protocol library
+        // reports every refused request as its own error; whoever was refused has been told.
+        Err(_) => registry.with(Targets::new().with_default(default).with_target("s3s", LevelFilter::OFF)).init(),
     }
 }
 

@@ -14,6 +14,8 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use axum::body::Body;
 use bytes::Bytes;
+use http::HeaderValue;
+use http::header::HOST;
 use http_body::{Frame, SizeHint};
 use towpath_server::{Front, Peer};
 
@@ -54,7 +56,13 @@ impl HttpConnector for InProcess {
             let Some(front) = front else {
                 return Err(ConnectorError::io("the server is not up".into()));
             };
-            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+            let mut request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+            // The SDK signs the host and leaves the header to the HTTP client.
+            if !request.headers().contains_key(HOST)
+                && let Some(host) = request.uri().authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok())
+            {
+                request.headers_mut().insert(HOST, host);
+            }
             let response = front.handle(request.map(Body::new), Peer::default()).await;
             HttpResponse::try_from(response.map(|body| SdkBody::from_body_1_x(Shareable(sync_wrapper::SyncWrapper::new(body)))))
                 .map_err(|error| ConnectorError::other(error.into(), None))
