@@ -267,14 +267,13 @@ impl Realm {
         }
         let (acting, region) = key;
         let pipeline_key = (acting.pipeline_alone(), region.clone());
-        let pipeline = match self.remembered(&pipeline_key) {
-            Some(session) => session,
-            None => {
-                let base = &self.settings.credentials;
-                let session = self.assume(base, "CodePipeline", &acting.pipeline_role, &acting.session, region).await?;
-                self.remember(pipeline_key, session.clone());
-                session
-            }
+        let pipeline = if let Some(session) = self.remembered(&pipeline_key) {
+            session
+        } else {
+            let base = &self.settings.credentials;
+            let session = self.assume(base, "CodePipeline", &acting.pipeline_role, &acting.session, region).await?;
+            self.remember(pipeline_key, session.clone());
+            session
         };
         let Some(role) = &acting.action_role else { return Ok(pipeline) };
         let session = self.assume(&pipeline.credentials, &acting.pipeline_role, role, &acting.session, region).await?;
