@@ -2,6 +2,8 @@
 //! Nothing here is part of the product.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
+mod bench;
+mod docs;
 mod generate;
 mod generate_model;
 mod generate_render;
@@ -24,6 +26,8 @@ struct Command {
 
 /// Every command, alphabetically.
 const COMMANDS: &[Command] = &[
+    Command { name: "bench", usage: "bench [--clone]      measure, beside the goals", run: bench::run },
+    Command { name: "docs", usage: "docs [--check]       write docs/providers from the catalogue", run: docs::run },
     Command {
         name: "generate",
         usage: "generate [--check]   write crates/wire/src/generated from models/",

@@ -34,9 +34,14 @@ pub fn python(root: &Path) -> Result<PathBuf, String> {
         return Ok(python);
     }
     shell::say("installing boto3 and the AWS CLI into .venv");
-    shell::must(Command::new("python3").args(["-m", "venv"]).arg(&venv), "python3 with its venv module is needed (Debian: python3-venv)")?;
     shell::must(
-        Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(root.join(PYTHON_PACKAGES)),
+        Command::new("python3").args(["-m", "venv"]).arg(&venv),
+        "python3 with its venv module is needed (Debian: python3-venv)",
+    )?;
+    shell::must(
+        Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+            .arg(root.join(PYTHON_PACKAGES)),
         "the packages of tests/requirements.txt could not be installed; is PyPI reachable?",
     )?;
     std::fs::write(&stamp, wanted).map_err(|error| format!("{} cannot be written: {error}", stamp.display()))?;
