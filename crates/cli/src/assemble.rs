@@ -15,8 +15,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use tokio::net::TcpListener;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use towpath_builds::request::HostSpec;
 use towpath_model::declaration::PipelineDeclaration;
 use towpath_model::ids::{IdSource as _, Scope};
 use towpath_model::time::Clock;
@@ -24,6 +26,9 @@ use towpath_orchestrator::{Orchestrator, Parts, limits::Quotas};
 use towpath_providers::{Catalogue, Credentials, Endpoints, Realm, RealmKind, RealmSettings, Settings};
 use towpath_server::{Front, Services, listen};
 use towpath_services::ambient::Ambient;
+use towpath_services::codebuild::{
+    CodeBuild, DefaultSandbox, EmbeddedObjects, Parts as BuildParts, SandboxPolicy, Settings as BuildSettings,
+};
 use towpath_services::identity::{CODEPIPELINE_PRINCIPAL, Identity};
 use towpath_services::logs::Logs;
 use towpath_services::s3::{S3Options, S3Service};
@@ -106,6 +111,18 @@ impl System {
             .map_err(|e| broken("open the object store", &e))?,
         );
         let logs = Arc::new(Logs::new(Arc::clone(&documents), surroundings.clone(), Arc::clone(&identity), data_dir));
+        let mut settings = BuildSettings::new(data_dir.to_owned(), runner_command()?, sandboxes(config, purpose));
+        settings.endpoint = Some(url.clone());
+        settings.console_url = Some(format!("{url}/console"));
+        let codebuild = CodeBuild::new(BuildParts {
+            documents: Arc::clone(&documents),
+            ambient: surroundings.clone(),
+            identity: Arc::clone(&identity),
+            logs: Arc::clone(&logs),
+            objects: Arc::new(EmbeddedObjects::new(S3Service::clone(&s3), Arc::clone(&identity))),
+            settings,
+        });
+
         let network = InProcess::default();
         let service_key = identity.service_key(CODEPIPELINE_PRINCIPAL).ok_or_else(|| ExpectedError::System {
             message: "the identity service has no key for CodePipeline".to_owned(),
@@ -145,7 +162,7 @@ impl System {
         });
         let commits = tokio::sync::Mutex::new(orchestrator.subscribe());
         let request_ids = surroundings.clone();
-        let services = Services { identity, s3, logs };
+        let services = Services { identity, s3, codebuild: Arc::clone(&codebuild), logs };
         let front = Arc::new(Front::new(
             Arc::clone(&orchestrator),
             services,
@@ -155,6 +172,19 @@ impl System {
         network.connect(&front);
 
         // What the last process left unfinished goes on before anybody new is heard.
+        let mut builds = codebuild.on_change();
+        let woken = Arc::clone(&orchestrator);
+        tokio::spawn(async move {
+            loop {
+                match builds.recv().await {
+                    Ok(change) if change.complete => woken.wake_external(&change.id),
+                    // Some may have been missed; polling finds them a little later.
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => break,
+                }
+            }
+        });
+        codebuild.resume().await.map_err(|e| broken("take up the unfinished builds", &e))?;
         orchestrator.resume().await.map_err(|e| broken("take up the unfinished executions", &e))?;
 
         let stop = watch::Sender::new(false);
@@ -175,12 +205,31 @@ impl System {
     async fn close(&self) {
         self.front.orchestrator.shutdown();
         self.stop.send_replace(true);
+        self.front.services.codebuild.shutdown().await;
         let accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(accepting) = accepting {
             let _ = accepting.await;
         }
         tracing::debug!(writes = ?self.store.write_counters(), "stopped");
     }
+}
+
+/// Where builds run: as the configuration says; else on the host for a person's own run, behind bubblewrap for a server.
+fn sandboxes(config: &Config, purpose: Purpose) -> SandboxPolicy {
+    let detected = towpath_builds::detect();
+    let mut policy = match (config.sandbox.kind, purpose) {
+        (Some(SandboxKind::Host), _) | (None, Purpose::Person) => SandboxPolicy::host(&detected),
+        (Some(SandboxKind::Bubblewrap | SandboxKind::Container) | None, _) => SandboxPolicy::server(&detected, false),
+    };
+    if config.sandbox.kind == Some(SandboxKind::Container) {
+        policy.default = DefaultSandbox::Nothing(
+            "[sandbox] says `container`, so every image needs a container image: map it under [images] in towpath.toml"
+                .to_owned(),
+        );
+    }
+    policy.host = HostSpec { inherit_environment: purpose == Purpose::Person };
+    policy.images.clone_from(&config.images);
+    policy
 }
 
 fn catalogue(config: &Config) -> Catalogue {

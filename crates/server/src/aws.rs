@@ -130,6 +130,7 @@ async fn route(front: &Front, service: &str, call: Call) -> Response<Bytes> {
             };
             call.serve().await
         }
+        "codebuild" => front.services.codebuild.handle(&call).await,
         "iam" => front.services.identity.handle_iam(&call).await,
         "logs" => front.services.logs.handle(&call).await,
         "sts" => front.services.identity.handle_sts(&call).await,

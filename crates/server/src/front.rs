@@ -7,6 +7,7 @@ use axum::body::Body;
 use http::{Request, Response};
 use towpath_model::time::Clock;
 use towpath_orchestrator::Orchestrator;
+use towpath_services::codebuild::CodeBuild;
 use towpath_services::identity::Identity;
 use towpath_services::logs::Logs;
 use towpath_services::s3::S3Service;
@@ -20,6 +21,7 @@ use crate::{aws, pages};
 pub struct Services {
     pub identity: Arc<Identity>,
     pub s3: Arc<S3Service>,
+    pub codebuild: Arc<CodeBuild>,
     pub logs: Arc<Logs>,
 }
 

@@ -37,6 +37,7 @@ impl Host for System {
             origin: Origin::default(),
         };
         match service {
+            "codebuild" => json_answer(&services.codebuild.handle(&call).await),
             "codepipeline" => {
                 let orchestrator = Arc::clone(&self.front.orchestrator);
                 let identity = Arc::clone(&services.identity);

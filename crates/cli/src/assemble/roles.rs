@@ -15,7 +15,13 @@ pub struct EmbeddedRoles {
 
 #[async_trait]
 impl Roles for EmbeddedRoles {
-    async fn test_assume(&self, scope: &Scope, pipeline: &str, role: &str, action_roles: &[String]) -> Result<(), String> {
+    async fn test_assume(
+        &self,
+        scope: &Scope,
+        pipeline: &str,
+        role: &str,
+        action_roles: &[String],
+    ) -> Result<(), String> {
         // The keys that a confused-deputy guard in the trust policy looks at.
         let context = Context::new()
             .with("aws:SourceArn", arn::pipeline(scope, pipeline))

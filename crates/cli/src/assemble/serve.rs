@@ -48,11 +48,15 @@ pub async fn serve(args: &ServeArgs) -> Result<u8, ExpectedError> {
 
 fn unbound(args: &ServeArgs, error: &std::io::Error) -> ExpectedError {
     let hint = match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            Some("another program listens there; stop it, or choose another port with --listen (port 0 asks the system for a free one)")
+        std::io::ErrorKind::AddrInUse => Some(
+            "another program listens there; stop it, or choose another port with --listen (port 0 asks the system for a free one)",
+        ),
+        std::io::ErrorKind::PermissionDenied => {
+            Some("ports below 1024 need privileges; choose a higher one with --listen")
         }
-        std::io::ErrorKind::PermissionDenied => Some("ports below 1024 need privileges; choose a higher one with --listen"),
-        std::io::ErrorKind::AddrNotAvailable => Some("this machine does not have that address; choose one it has with --listen"),
+        std::io::ErrorKind::AddrNotAvailable => {
+            Some("this machine does not have that address; choose one it has with --listen")
+        }
         _ => None,
     };
     ExpectedError::System {

@@ -64,8 +64,10 @@ impl HttpConnector for InProcess {
                 request.headers_mut().insert(HOST, host);
             }
             let response = front.handle(request.map(Body::new), Peer::default()).await;
-            HttpResponse::try_from(response.map(|body| SdkBody::from_body_1_x(Shareable(sync_wrapper::SyncWrapper::new(body)))))
-                .map_err(|error| ConnectorError::other(error.into(), None))
+            HttpResponse::try_from(
+                response.map(|body| SdkBody::from_body_1_x(Shareable(sync_wrapper::SyncWrapper::new(body)))),
+            )
+            .map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Actions against the entry of their type: the type exists, artifacts are as many as it takes, its configuration keys
 //! are there and known, and fields of one type do not stand on another.
 
-use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds};
+use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, ValidValues};
 use towpath_model::declaration::{ActionDeclaration, PipelineType};
 
 use super::stores::region_enum;
@@ -124,7 +124,9 @@ fn configuration(rules: &mut Rules, path: &Path, action: &ActionDeclaration, ent
             refuse(rules, path, message, hint);
             continue;
         };
-        if let Some(why) = &property.refused {
+        // Switching off what is not here is no use of it; generated pipelines spell such defaults out.
+        let switched_off = property.valid == ValidValues::Boolean && value.eq_ignore_ascii_case("false");
+        if let Some(why) = property.refused.as_ref().filter(|_| !switched_off) {
             refuse(rules, path, why.clone(), Some(format!("Remove '{key}' from action '{}'.", action.name)));
             continue;
         }

@@ -76,6 +76,12 @@ fn store(rules: &mut Rules, path: &Path, store: &ArtifactStore) {
         let path = path.key("encryptionKey");
         text(rules, &path.key("id"), &key.id, 1..=400, None);
         one_of(rules, &path.key("type"), &key.kind, &["KMS"]);
+        rules.add(
+            path,
+            ViolationCode::InvalidStructure,
+            "Artifact stores with an encryptionKey of their own are not in this version of Towpath yet.",
+            Some("Remove `encryptionKey`; KMS keys come with the embedded KMS.".to_owned()),
+        );
     }
 }
 

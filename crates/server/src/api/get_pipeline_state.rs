@@ -54,7 +54,7 @@ fn stage_state(stage: &StageDeclaration, state: &PipelineState, types: &dyn Acti
         inbound_execution: waiting.last().cloned(),
         inbound_executions: Some(waiting),
         inbound_transition_state: Some(transition(gate.map(|g| &g.inbound))),
-        action_states: Some(stage.actions.iter().map(|action| action_state(action, run, latest, types)).collect()),
+        action_states: Some(stage.actions.iter().map(|action| action_state(action, run, latest, types, &state.gate.scope.region)).collect()),
         latest_execution: latest.zip(run).map(|(e, run)| stage_execution(e, run.status.as_str())),
         retry_stage_metadata: run.and_then(retries),
         before_entry_condition_state: None,
@@ -99,6 +99,7 @@ fn action_state(
     run: Option<&StageRun>,
     latest: Option<&Execution>,
     types: &dyn ActionTypes,
+    region: &str,
 ) -> ActionState {
     let attempt = run.and_then(|r| r.actions.iter().find(|a| a.name == action.name)).and_then(|a| a.latest.as_ref());
     let revision = attempt
@@ -111,14 +112,16 @@ fn action_state(
         action_name: Some(action.name.to_string()),
         latest_execution: attempt.map(action_execution),
         current_revision: revision.zip(attempt).map(|(revision, attempt)| current_revision(revision, attempt)),
-        entity_url: entry.and_then(|e| e.entity_url_template.as_ref()).map(|url| filled(url, action)),
+        entity_url: entry.and_then(|e| e.entity_url_template.as_ref()).map(|url| filled(url, action, region)),
         revision_url: revision.and_then(|r| r.url.clone()),
     }
 }
 
 /// A console link with the action's own configuration values put in.
-fn filled(template: &str, action: &ActionDeclaration) -> String {
-    action.configuration.iter().flatten().fold(template.to_owned(), |url, (key, value)| {
+fn filled(template: &str, action: &ActionDeclaration, region: &str) -> String {
+    // The templates name no Region; AWS puts the action's in.
+    let template = template.replace("?#", &format!("?region={}#", action.region.as_deref().unwrap_or(region)));
+    action.configuration.iter().flatten().fold(template, |url, (key, value)| {
         url.replace(&format!("{{Config:{key}}}"), value)
     })
 }
