@@ -87,11 +87,17 @@ pub async fn conclude(
         Outcome::Waiting(why) => {
             ("WAITING", Some(format!("{}; to approve: {}", why.trim_end(), follow.approve_command)), exit::WAITING)
         }
+        Outcome::Closed(why) => ("WAITING", Some(why.clone()), exit::WAITING),
         Outcome::Interrupted => ("STOPPED", Some("interrupted".to_owned()), exit::INTERRUPTED),
     };
     follow.display.end(End { time: now, state, message: message.as_deref() });
     let text = match &outcome {
         Outcome::Waiting(why) => format!("\nWaiting: {why}To approve and go on:\n  {}\n", follow.approve_command),
+        Outcome::Closed(why) => format!(
+            "\nWaiting: {why}\nTo let it go on, serve the same data and enable the transition:\n  \
+             towpath serve --data-dir {}\n  aws codepipeline enable-stage-transition ...\n",
+            data.display()
+        ),
         Outcome::Ended(_) | Outcome::Interrupted => {
             // The deployments are asked for only where there can be any.
             let deploys = super::validate::actions(declaration)

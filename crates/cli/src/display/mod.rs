@@ -152,12 +152,13 @@ impl Display {
     }
 }
 
-/// Time passed, eight columns wide at most: `0.1s`, `59.9s`, `3m05s`, `26h01m`.
+/// Time passed, in three digits or so: `0.02s`, `59.9s`, `3m05s`, `26h01m`.
 pub fn elapsed(from: Timestamp, to: Timestamp) -> String {
     let ms = (to.millis() - from.millis()).max(0);
     let seconds = ms / 1000;
     match seconds {
-        0..60 => format!("{seconds}.{}s", ms % 1000 / 100),
+        0..10 => format!("{seconds}.{:02}s", ms % 1000 / 10),
+        10..60 => format!("{seconds}.{}s", ms % 1000 / 100),
         60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
     }
@@ -183,8 +184,8 @@ mod tests {
     #[test]
     fn elapsed_time_grows_in_unit_not_in_width() {
         let shown = |ms| elapsed(Timestamp(1000), Timestamp(1000_i64 + ms));
-        assert_eq!(shown(-5), "0.0s");
-        assert_eq!(shown(149), "0.1s");
+        assert_eq!(shown(-5), "0.00s");
+        assert_eq!(shown(149), "0.14s");
         assert_eq!(shown(59_999), "59.9s");
         assert_eq!(shown(185_000), "3m05s");
         assert_eq!(shown(93_660_000), "26h01m");

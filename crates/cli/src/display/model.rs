@@ -132,7 +132,7 @@ pub struct Model {
 
 impl Model {
     pub fn elapsed(&self, from: Timestamp, to: Timestamp) -> String {
-        if self.redacted { "-.-s".to_owned() } else { super::elapsed(from, to) }
+        if self.redacted { "-.--s".to_owned() } else { super::elapsed(from, to) }
     }
 
     pub fn execution_shown(&self) -> &str {

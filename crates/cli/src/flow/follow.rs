@@ -32,8 +32,10 @@ pub enum Approve {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Ended(State),
-    /// It goes on when somebody does something; the text says what.
+    /// It waits for an approval; the text says which.
     Waiting(String),
+    /// A transition that somebody disabled is in the way; the text says which.
+    Closed(String),
     Interrupted,
 }
 
@@ -121,8 +123,8 @@ impl<'a> Follow<'a> {
                 if let Some(outcome) = self.answer_gates().await? {
                     return Ok(outcome);
                 }
-                if let Some(reason) = self.blocked().await {
-                    return Ok(Outcome::Waiting(reason));
+                if let Some(outcome) = self.blocked().await {
+                    return Ok(outcome);
                 }
             }
             self.draw();
@@ -277,6 +279,8 @@ impl<'a> Follow<'a> {
                     answer = self.asker.ask(&question) => answer,
                     Some(()) = self.interrupts.recv() => {
                         self.display.resume();
+                        // The cursor stands behind the question.
+                        self.display.say("\n");
                         self.interrupt().await?;
                         return Ok(None);
                     }
@@ -342,7 +346,7 @@ impl<'a> Follow<'a> {
 
     /// Says what the execution waits for, where that is a person: a closed transition, or another execution that holds
     /// the stage and itself waits for approval.
-    async fn blocked(&self) -> Option<String> {
+    async fn blocked(&self) -> Option<Outcome> {
         let waiting = self.display.model.stages.iter().find(|s| s.progress.state == State::Waiting)?;
         if self.display.model.actions().any(|(_, a)| a.progress.state == State::Running) {
             return None;
@@ -353,7 +357,7 @@ impl<'a> Follow<'a> {
         let transition = &stage["inboundTransitionState"];
         if transition["enabled"] == false {
             let reason = transition["disabledReason"].as_str().unwrap_or("no reason given");
-            return Some(format!("the transition into stage {} is disabled: {reason}\n", waiting.name));
+            return Some(Outcome::Closed(format!("the transition into stage {} is disabled: {reason}", waiting.name)));
         }
         let holder = stage["latestExecution"]["pipelineExecutionId"].as_str()?;
         let open = stage["actionStates"]
@@ -362,7 +366,8 @@ impl<'a> Follow<'a> {
             .find(|a| a["latestExecution"]["status"] == "InProgress" && a["latestExecution"]["token"].is_string())?;
         (holder != self.display.model.execution).then(|| {
             let action = open["actionName"].as_str().unwrap_or_default();
-            format!("execution {holder} holds stage {} and waits for the approval {action}\n", waiting.name)
+            let stage = &waiting.name;
+            Outcome::Waiting(format!("execution {holder} holds stage {stage} and waits for the approval {action}\n"))
         })
     }
 
