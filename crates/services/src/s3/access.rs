@@ -18,7 +18,10 @@ use super::index::Found;
 use super::records::Bucket;
 
 /// Query parameters that do not turn a plain request into another operation.
-const PLAIN: [&str; 14] = [
+const PLAIN: [&str; 17] = [
+    "AWSAccessKeyId",
+    "Signature",
+    "Expires",
     "x-id",
     "versionId",
     "partNumber",

@@ -68,7 +68,7 @@ fn refusal(xml: &str, about: &About) -> String {
         format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message>");
     let mut extra = |name: &str, value: Option<&str>| {
         if let Some(value) = value {
-            out.push_str(&format!("<{name}>{}</{name}>", escape(value)));
+            out.extend(["<", name, ">", escape(value).as_str(), "</", name, ">"]);
         }
     };
     match code {

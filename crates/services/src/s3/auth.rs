@@ -106,7 +106,7 @@ impl S3Auth for SecretBridge {
     }
 }
 
-pub(super) fn credentials_error(error: CredentialsError) -> S3Error {
+pub(super) fn credentials_error(error: &CredentialsError) -> S3Error {
     match error {
         CredentialsError::UnknownKey => errors::invalid_access_key(),
         CredentialsError::InvalidToken => errors::invalid_token(),
@@ -133,8 +133,15 @@ pub(super) fn object_arn(bucket: &str, key: &str) -> String {
 pub(super) fn action(operation: &str, version: bool) -> Option<&'static str> {
     Some(match (operation, version) {
         ("AbortMultipartUpload", _) => "s3:AbortMultipartUpload",
-        ("CompleteMultipartUpload" | "CopyObject" | "CreateMultipartUpload" | "PutObject", _)
-        | ("UploadPart" | "UploadPartCopy", _) => "s3:PutObject",
+        (
+            "CompleteMultipartUpload"
+            | "CopyObject"
+            | "CreateMultipartUpload"
+            | "PutObject"
+            | "UploadPart"
+            | "UploadPartCopy",
+            _,
+        ) => "s3:PutObject",
         ("CreateBucket", _) => "s3:CreateBucket",
         ("DeleteBucket", _) => "s3:DeleteBucket",
         ("DeleteBucketOwnershipControls" | "PutBucketOwnershipControls", _) => "s3:PutBucketOwnershipControls",

@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn an_unsigned_chunk_comes_out_in_small_ones() {
         let mut input = format!("{:x}\r\n", 200_000).into_bytes();
-        input.extend_from_slice(&[b'x'; 200_000]);
+        input.extend_from_slice(&vec![b'x'; 200_000]);
         input.extend_from_slice(b"\r\n3\r\nabc\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n");
         for cut in [1, 7, 4096, 1 << 20] {
             let out = run(&input, cut, false).unwrap();

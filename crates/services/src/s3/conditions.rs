@@ -11,10 +11,10 @@ use super::records::Summary;
 /// The conditions of a read, or of the source of a copy.
 #[derive(Debug, Default)]
 pub(super) struct ReadCondition {
-    pub if_match: Option<ETagCondition>,
-    pub if_none_match: Option<ETagCondition>,
-    pub if_modified_since: Option<Timestamp>,
-    pub if_unmodified_since: Option<Timestamp>,
+    pub matches: Option<ETagCondition>,
+    pub none_match: Option<ETagCondition>,
+    pub modified_since: Option<Timestamp>,
+    pub unmodified_since: Option<Timestamp>,
 }
 
 fn matches(condition: &ETagCondition, etag: &str) -> bool {
@@ -32,20 +32,23 @@ fn seconds(time: &Timestamp) -> u64 {
 impl ReadCondition {
     /// `copy`: a source that has not changed is a failed precondition, not a 304.
     pub(super) fn check(&self, etag: &str, modified_ms: u64, copy: bool) -> S3Result<()> {
-        let unchanged = || if copy { errors::precondition_failed() } else { errors::not_modified() };
         let modified = modified_ms / 1000;
-        match (&self.if_match, &self.if_unmodified_since) {
-            (Some(condition), _) if !matches(condition, etag) => return Err(errors::precondition_failed()),
-            // A matching ETag outweighs the date.
-            (Some(_), _) => {}
-            (None, Some(time)) if modified > seconds(time) => return Err(errors::precondition_failed()),
-            (None, _) => {}
+        // Where both are given, the ETag outweighs the date.
+        let failed = match &self.matches {
+            Some(condition) => !matches(condition, etag),
+            None => self.unmodified_since.as_ref().is_some_and(|time| modified > seconds(time)),
+        };
+        if failed {
+            return Err(errors::precondition_failed());
         }
-        match (&self.if_none_match, &self.if_modified_since) {
-            (Some(condition), _) if matches(condition, etag) => Err(unchanged()),
-            (Some(_), _) => Ok(()),
-            (None, Some(time)) if modified <= seconds(time) => Err(unchanged()),
-            (None, _) => Ok(()),
+        let unchanged = match &self.none_match {
+            Some(condition) => matches(condition, etag),
+            None => self.modified_since.as_ref().is_some_and(|time| modified <= seconds(time)),
+        };
+        match (unchanged, copy) {
+            (false, _) => Ok(()),
+            (true, false) => Err(errors::not_modified()),
+            (true, true) => Err(errors::precondition_failed()),
         }
     }
 }
@@ -93,8 +96,8 @@ mod tests {
         Timestamp::from(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
     }
 
-    fn etag(value: &str) -> Option<ETagCondition> {
-        Some(ETagCondition::ETag(ETag::Strong(value.to_owned())))
+    fn etag(value: &str) -> ETagCondition {
+        ETagCondition::ETag(ETag::Strong(value.to_owned()))
     }
 
     fn code(condition: &ReadCondition, copy: bool) -> String {
@@ -105,25 +108,25 @@ mod tests {
     fn reads_follow_the_rfc() {
         let none = ReadCondition::default;
         assert_eq!(code(&none(), false), "ok");
-        assert_eq!(code(&ReadCondition { if_match: etag("x"), ..none() }, false), "PreconditionFailed");
-        assert_eq!(code(&ReadCondition { if_none_match: etag("e"), ..none() }, false), "NotModified");
-        assert_eq!(code(&ReadCondition { if_none_match: etag("e"), ..none() }, true), "PreconditionFailed");
-        assert_eq!(code(&ReadCondition { if_modified_since: Some(at(10)), ..none() }, false), "NotModified");
-        assert_eq!(code(&ReadCondition { if_modified_since: Some(at(9)), ..none() }, false), "ok");
-        assert_eq!(code(&ReadCondition { if_unmodified_since: Some(at(9)), ..none() }, false), "PreconditionFailed");
-        let outweighed = ReadCondition { if_match: etag("e"), if_unmodified_since: Some(at(9)), ..none() };
+        assert_eq!(code(&ReadCondition { matches: Some(etag("x")), ..none() }, false), "PreconditionFailed");
+        assert_eq!(code(&ReadCondition { none_match: Some(etag("e")), ..none() }, false), "NotModified");
+        assert_eq!(code(&ReadCondition { none_match: Some(etag("e")), ..none() }, true), "PreconditionFailed");
+        assert_eq!(code(&ReadCondition { modified_since: Some(at(10)), ..none() }, false), "NotModified");
+        assert_eq!(code(&ReadCondition { modified_since: Some(at(9)), ..none() }, false), "ok");
+        assert_eq!(code(&ReadCondition { unmodified_since: Some(at(9)), ..none() }, false), "PreconditionFailed");
+        let outweighed = ReadCondition { matches: Some(etag("e")), unmodified_since: Some(at(9)), ..none() };
         assert_eq!(code(&outweighed, false), "ok");
-        let outweighed = ReadCondition { if_none_match: etag("x"), if_modified_since: Some(at(99)), ..none() };
+        let outweighed = ReadCondition { none_match: Some(etag("x")), modified_since: Some(at(99)), ..none() };
         assert_eq!(code(&outweighed, false), "ok");
     }
 
     #[test]
     fn writes_ask_for_nothing_or_for_one_etag() {
-        let refused = WriteCondition::of_write(None, etag("x")).unwrap_err();
+        let refused = WriteCondition::of_write(None, Some(etag("x"))).unwrap_err();
         assert_eq!(refused.code().as_str(), "NotImplemented");
         let absent = WriteCondition::of_write(None, Some(ETagCondition::Any)).unwrap();
         assert!(absent.check(None).is_ok());
-        let exact = WriteCondition::of_write(etag("e"), None).unwrap();
+        let exact = WriteCondition::of_write(Some(etag("e")), None).unwrap();
         assert_eq!(exact.check(None).unwrap_err().code().as_str(), "NoSuchKey");
     }
 }

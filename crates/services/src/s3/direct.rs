@@ -16,6 +16,7 @@ use super::digest::Algorithm;
 use super::errors;
 use super::index::{Found, marker_error};
 use super::ingest::{Promise, receive};
+use super::listing::Start;
 use super::ops::put::{PUT_BYTES_MAX, blank};
 use super::records::{Bucket, Headers, Ownership, Version, Versioning};
 use super::{S3Service, ops};
@@ -142,6 +143,13 @@ impl S3Service {
             Found::Object(version) => Ok(*version),
             marker @ Found::Marker { .. } => Err(marker_error(&marker)),
         }
+    }
+
+    /// The keys that start with `prefix`, in order, `max` at most.
+    pub async fn keys(&self, account: &str, bucket: &str, prefix: &str, max: usize) -> Result<Vec<String>, Refusal> {
+        self.owned(account, bucket).await?;
+        let page = ops::list_keys(&self.core, bucket, prefix, "", Start::Beginning, max).await?;
+        Ok(page.items.into_iter().map(|(key, _)| key).collect())
     }
 
     /// What HeadObject would tell.

@@ -126,16 +126,13 @@ pub(super) async fn walk<T>(
                 page.truncated = true;
                 return Ok(page);
             }
-            match common {
-                Some(prefix) => {
-                    page.last = Some(Last::Prefix(prefix.clone()));
-                    page.prefixes.push(prefix.clone());
-                    folded = Some(prefix);
-                }
-                None => {
-                    page.last = Some(Last::Item { key: key.clone(), id });
-                    page.items.push((key, item));
-                }
+            if let Some(prefix) = common {
+                page.last = Some(Last::Prefix(prefix.clone()));
+                page.prefixes.push(prefix.clone());
+                folded = Some(prefix);
+            } else {
+                page.last = Some(Last::Item { key: key.clone(), id });
+                page.items.push((key, item));
             }
         }
         if let Some(prefix) = folded {

@@ -160,7 +160,7 @@ impl S3Service {
             Some(claim) => {
                 about.access_key = Some(claim.access_key.clone());
                 let found = self.credentials.lookup(&claim.access_key, claim.token.as_deref()).await;
-                let principal = Arc::new(found.map_err(auth::credentials_error)?);
+                let principal = Arc::new(found.map_err(|error| auth::credentials_error(&error))?);
                 Some((claim.access_key, principal))
             }
         };

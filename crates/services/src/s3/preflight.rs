@@ -14,9 +14,11 @@ use s3s::dto::{Timestamp, TimestampFormat};
 use super::errors;
 
 /// How far a client's clock may be off.
-const SKEW: Duration = Duration::from_secs(15 * 60);
+const SKEW: Duration = Duration::from_mins(15);
 /// The longest life of a presigned URL, in seconds.
 const EXPIRES_MAX: u64 = 604_800;
+/// The parameters of a presigned URL that are no headers, after `x-amz-`.
+const OWN: [&str; 7] = ["algorithm", "credential", "date", "expires", "signedheaders", "signature", "content-sha256"];
 
 /// Authentication as it was claimed, not yet verified.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,13 +64,14 @@ pub(super) fn check(parts: &mut Parts, now: SystemTime) -> S3Result<Option<Claim
     let has = |name: &str| query.iter().any(|(key, _)| key == name);
     let authorization = parts.headers.get(http::header::AUTHORIZATION);
     let presigned = has("X-Amz-Signature") || has("X-Amz-Algorithm") || has("X-Amz-Credential");
-    if (presigned || has("Signature")) && authorization.is_some() {
+    let presigned_v2 = has("Signature") || has("AWSAccessKeyId");
+    if usize::from(presigned) + usize::from(presigned_v2) + usize::from(authorization.is_some()) > 1 {
         return Err(errors::invalid_argument(
             "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter \
              or the Authorization header should be specified",
         ));
     }
-    if has("Signature") || authorization.is_some_and(|value| value.as_bytes().starts_with(b"AWS ")) {
+    if authorization.is_some_and(|value| value.as_bytes().starts_with(b"AWS ")) {
         return Err(errors::invalid_request(
             "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
         ));
@@ -83,6 +86,9 @@ pub(super) fn check(parts: &mut Parts, now: SystemTime) -> S3Result<Option<Claim
     }
     if presigned {
         return presigned_claim(parts, &query, now).map(Some);
+    }
+    if presigned_v2 {
+        return presigned_v2_claim(parts, &query, now).map(Some);
     }
     match authorization {
         None => Ok(None),
@@ -173,17 +179,36 @@ fn presigned_claim(parts: &mut Parts, query: &[(String, String)], now: SystemTim
     signed_headers(parts, signed)?;
     let token = field("X-Amz-Security-Token").map(str::to_owned);
     let claim = Claim { access_key: scope.access_key, token: token.or_else(|| header(parts, "x-amz-security-token")) };
-    // Signers may move any x-amz header into the query, where it is signed too; it counts as the header it was.
-    const OWN: [&str; 8] = [
-        "algorithm",
-        "credential",
-        "date",
-        "expires",
-        "signedheaders",
-        "signature",
-        "security-token",
-        "content-sha256",
-    ];
+    headers_from(parts, query);
+    Ok(claim)
+}
+
+/// A URL signed the old way, which boto3 still does unless it is told otherwise. Its signature covers every x-amz header.
+fn presigned_v2_claim(parts: &mut Parts, query: &[(String, String)], now: SystemTime) -> S3Result<Claim> {
+    let field = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let (Some(access_key), Some(expires), Some(_)) = (field("AWSAccessKeyId"), field("Expires"), field("Signature"))
+    else {
+        return Err(errors::denied(
+            "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters".to_owned(),
+        ));
+    };
+    let expires =
+        expires.parse().ok().and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+    let Some(expires) = expires else {
+        return Err(errors::denied(format!(
+            "Invalid date (should be seconds since epoch): {}",
+            field("Expires").unwrap_or_default()
+        )));
+    };
+    if now > expires {
+        return Err(errors::denied("Request has expired".to_owned()));
+    }
+    headers_from(parts, query);
+    Ok(Claim { access_key: access_key.to_owned(), token: header(parts, "x-amz-security-token") })
+}
+
+/// Signers may move any x-amz header into the query, where it is signed too; it counts as the header it was.
+fn headers_from(parts: &mut Parts, query: &[(String, String)]) {
     for (name, value) in query {
         let name = name.to_ascii_lowercase();
         if let Some(rest) = name.strip_prefix("x-amz-")
@@ -194,7 +219,6 @@ fn presigned_claim(parts: &mut Parts, query: &[(String, String)], now: SystemTim
             parts.headers.insert(name, value);
         }
     }
-    Ok(claim)
 }
 
 struct Scope {
@@ -365,7 +389,7 @@ mod tests {
         assert!(
             refusal(&mut with(&good, &[]), now() + Duration::from_secs(901)).starts_with("RequestTimeTooSkewed: The")
         );
-        assert!(check(&mut with(&good, &[]), now() - Duration::from_secs(900)).is_ok());
+        assert!(check(&mut with(&good, &[]), now() - Duration::from_mins(15)).is_ok());
         assert_eq!(
             refusal(&mut with(&good, &[("x-amz-acl", "public-read")]), now()),
             "AccessDenied: There were headers present in the request which were not signed"
@@ -392,7 +416,7 @@ mod tests {
             )
         };
         let mut parts_ok = parts(&url("60"), &[]);
-        assert!(check(&mut parts_ok, now() + Duration::from_secs(60)).unwrap().is_some());
+        assert!(check(&mut parts_ok, now() + Duration::from_mins(1)).unwrap().is_some());
         assert_eq!(parts_ok.headers["x-amz-acl"], "private");
         let at = |expires: &str, now| refusal(&mut parts(&url(expires), &[]), now);
         assert_eq!(at("60", now() + Duration::from_secs(61)), "AccessDenied: Request has expired");
@@ -402,6 +426,20 @@ mod tests {
         assert!(at("x", now()).contains("should be a number"));
         let mut both = parts(&url("60"), &[("authorization", "AWS4-HMAC-SHA256 x")]);
         assert!(refusal(&mut both, now()).starts_with("InvalidArgument: Only one auth mechanism"));
+    }
+
+    #[test]
+    fn the_old_form_is_a_key_and_a_moment() {
+        let moment = now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let url =
+            |expires: &str| format!("/b/k?AWSAccessKeyId=AKID&Signature=c2ln&x-amz-security-token=T&Expires={expires}");
+        let mut old = parts(&url(&moment.to_string()), &[]);
+        let claim = check(&mut old, now()).unwrap().unwrap();
+        assert_eq!(claim, Claim { access_key: "AKID".to_owned(), token: Some("T".to_owned()) });
+        let at = |uri: &str| refusal(&mut parts(uri, &[]), now());
+        assert_eq!(at(&url(&(moment - 1).to_string())), "AccessDenied: Request has expired");
+        assert!(at(&url("soon")).starts_with("AccessDenied: Invalid date"));
+        assert!(at("/b/k?Signature=c2ln").contains("requires the Signature, Expires and AWSAccessKeyId"));
     }
 
     #[test]

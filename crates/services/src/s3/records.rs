@@ -195,7 +195,8 @@ pub(super) struct Bucket {
     pub public_access: Option<PublicAccess>,
     pub policy: Option<String>,
     pub tags: Option<Tags>,
-    pub bucket_key: bool,
+    /// The bucket-key flag of its default encryption, kept to be told again.
+    pub key_reuse: bool,
 }
 
 impl Bucket {

@@ -224,6 +224,9 @@ async fn everything_is_there_after_a_restart() {
     let missing = service.read_to_file(ACCOUNT, "lasting", "none", None, &out).await.unwrap_err();
     assert_eq!(missing.code, "NoSuchKey");
     assert_eq!(service.head(ACCOUNT, "nowhere", "k", None).await.unwrap_err().code, "NoSuchBucket");
+    assert_eq!(service.keys(ACCOUNT, "lasting", "dir/", 10).await.unwrap(), ["dir/k"]);
+    assert!(service.keys(ACCOUNT, "lasting", "other/", 10).await.unwrap().is_empty());
+    assert_eq!(service.keys(STRANGER, "lasting", "", 10).await.unwrap_err().code, "AccessDenied");
     service.delete(ACCOUNT, "lasting", "dir/k", None).await.unwrap();
     assert_eq!(service.head(ACCOUNT, "lasting", "dir/k", None).await.unwrap_err().code, "NoSuchKey");
 }

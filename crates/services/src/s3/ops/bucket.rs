@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use s3s::dto::*;
+use s3s::dto::{
+    BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput,
+    GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput,
+    ListBucketsOutput,
+};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use crate::s3::auth::Caller;
@@ -39,7 +43,7 @@ pub(in crate::s3) fn fresh(account: &str, region: &str, now_ms: u64) -> Bucket {
         public_access: Some(PublicAccess::BLOCKED),
         policy: None,
         tags: None,
-        bucket_key: false,
+        key_reuse: false,
     }
 }
 

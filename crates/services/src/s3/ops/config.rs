@@ -3,7 +3,24 @@
 
 use std::sync::Arc;
 
-use s3s::dto::*;
+use s3s::dto::{
+    BucketVersioningStatus, DeleteBucketOwnershipControlsInput, DeleteBucketOwnershipControlsOutput,
+    DeleteBucketPolicyInput, DeleteBucketPolicyOutput, DeletePublicAccessBlockInput, DeletePublicAccessBlockOutput,
+    GetBucketAccelerateConfigurationInput, GetBucketAccelerateConfigurationOutput, GetBucketCorsInput,
+    GetBucketCorsOutput, GetBucketEncryptionInput, GetBucketEncryptionOutput, GetBucketLifecycleConfigurationInput,
+    GetBucketLifecycleConfigurationOutput, GetBucketLoggingInput, GetBucketLoggingOutput,
+    GetBucketNotificationConfigurationInput, GetBucketNotificationConfigurationOutput, GetBucketOwnershipControlsInput,
+    GetBucketOwnershipControlsOutput, GetBucketPolicyInput, GetBucketPolicyOutput, GetBucketReplicationInput,
+    GetBucketReplicationOutput, GetBucketRequestPaymentInput, GetBucketRequestPaymentOutput, GetBucketVersioningInput,
+    GetBucketVersioningOutput, GetBucketWebsiteInput, GetBucketWebsiteOutput, GetObjectLockConfigurationInput,
+    GetObjectLockConfigurationOutput, GetPublicAccessBlockInput, GetPublicAccessBlockOutput, MFADelete,
+    ObjectOwnership, OwnershipControls, OwnershipControlsRule, Payer, PublicAccessBlockConfiguration,
+    PutBucketEncryptionInput, PutBucketEncryptionOutput, PutBucketNotificationConfigurationInput,
+    PutBucketNotificationConfigurationOutput, PutBucketOwnershipControlsInput, PutBucketOwnershipControlsOutput,
+    PutBucketPolicyInput, PutBucketPolicyOutput, PutBucketVersioningInput, PutBucketVersioningOutput,
+    PutPublicAccessBlockInput, PutPublicAccessBlockOutput, ServerSideEncryption, ServerSideEncryptionByDefault,
+    ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+};
 use s3s::{S3Request, S3Response, S3Result};
 
 use crate::s3::convert;
@@ -14,8 +31,8 @@ use crate::s3::records::{Ownership, PublicAccess, Versioning};
 /// Bytes in a bucket policy.
 const POLICY_BYTES_MAX: usize = 20 * 1024;
 
-fn no_content<T>(output: T) -> S3Result<S3Response<T>> {
-    Ok(S3Response::with_status(output, http::StatusCode::NO_CONTENT))
+fn no_content<T>(output: T) -> S3Response<T> {
+    S3Response::with_status(output, http::StatusCode::NO_CONTENT)
 }
 
 // Versioning.
@@ -102,7 +119,7 @@ pub(super) async fn delete_bucket_ownership_controls(
             Ok(())
         })
         .await?;
-    no_content(DeleteBucketOwnershipControlsOutput::default())
+    Ok(no_content(DeleteBucketOwnershipControlsOutput::default()))
 }
 
 pub(super) async fn get_public_access_block(
@@ -150,7 +167,7 @@ pub(super) async fn delete_public_access_block(
             Ok(())
         })
         .await?;
-    no_content(DeletePublicAccessBlockOutput::default())
+    Ok(no_content(DeletePublicAccessBlockOutput::default()))
 }
 
 // Policy.
@@ -179,7 +196,7 @@ pub(super) async fn put_bucket_policy(
             Ok(())
         })
         .await?;
-    no_content(PutBucketPolicyOutput::default())
+    Ok(no_content(PutBucketPolicyOutput::default()))
 }
 
 /// Whether a policy has the outer form of one. Answers whether it lets everybody in.
@@ -228,7 +245,7 @@ pub(super) async fn delete_bucket_policy(
             Ok(())
         })
         .await?;
-    no_content(DeleteBucketPolicyOutput::default())
+    Ok(no_content(DeleteBucketPolicyOutput::default()))
 }
 
 // Encryption.
@@ -243,7 +260,7 @@ pub(super) async fn get_bucket_encryption(
             kms_master_key_id: None,
             sse_algorithm: ServerSideEncryption::from_static(ServerSideEncryption::AES256),
         }),
-        bucket_key_enabled: Some(bucket.bucket_key),
+        bucket_key_enabled: Some(bucket.key_reuse),
     };
     let server_side_encryption_configuration = Some(ServerSideEncryptionConfiguration { rules: vec![rule] });
     Ok(S3Response::new(GetBucketEncryptionOutput { server_side_encryption_configuration }))
@@ -263,7 +280,7 @@ pub(super) async fn put_bucket_encryption(
     let bucket_key = rule.bucket_key_enabled.unwrap_or(false);
     core.index
         .update_bucket(&req.input.bucket, |bucket| {
-            bucket.bucket_key = bucket_key;
+            bucket.key_reuse = bucket_key;
             Ok(())
         })
         .await?;

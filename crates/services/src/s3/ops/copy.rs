@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
-use s3s::dto::*;
+use s3s::dto::{
+    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, CopySource, MetadataDirective,
+    ObjectCannedACL, ServerSideEncryption, StorageClass, TaggingDirective, UploadPartCopyInput, UploadPartCopyOutput,
+};
 use s3s::{S3Request, S3Response, S3Result};
 
 use crate::s3::blobs::{self, Blob};
@@ -110,10 +113,10 @@ pub(super) async fn copy_object(
             || input.grant_write_acp.is_some(),
     )?;
     let condition = ReadCondition {
-        if_match: input.copy_source_if_match,
-        if_none_match: input.copy_source_if_none_match,
-        if_modified_since: input.copy_source_if_modified_since,
-        if_unmodified_since: input.copy_source_if_unmodified_since,
+        matches: input.copy_source_if_match,
+        none_match: input.copy_source_if_none_match,
+        modified_since: input.copy_source_if_modified_since,
+        unmodified_since: input.copy_source_if_unmodified_since,
     };
     let source = source(core, input.copy_source, &condition).await?;
     if source.version.size > PUT_BYTES_MAX {
@@ -176,7 +179,7 @@ pub(super) async fn copy_object(
     let output = CopyObjectOutput {
         copy_object_result: Some(result),
         copy_source_version_id: source.told,
-        server_side_encryption: aes256(),
+        server_side_encryption: Some(aes256()),
         version_id: changed.versioned.then(|| version.id().to_owned()),
         ..CopyObjectOutput::default()
     };
@@ -202,10 +205,10 @@ pub(super) async fn upload_part_copy(
     let upload = core.index.upload(&input.bucket, &input.key, &input.upload_id).await?.value;
     convert::encryption(None, None, input.copy_source_sse_customer_algorithm.as_deref())?;
     let condition = ReadCondition {
-        if_match: input.copy_source_if_match,
-        if_none_match: input.copy_source_if_none_match,
-        if_modified_since: input.copy_source_if_modified_since,
-        if_unmodified_since: input.copy_source_if_unmodified_since,
+        matches: input.copy_source_if_match,
+        none_match: input.copy_source_if_none_match,
+        modified_since: input.copy_source_if_modified_since,
+        unmodified_since: input.copy_source_if_unmodified_since,
     };
     let source = source(core, input.copy_source, &condition).await?;
     let (start, end) = range(input.copy_source_range.as_deref(), source.version.size)?;
@@ -229,7 +232,7 @@ pub(super) async fn upload_part_copy(
     let output = UploadPartCopyOutput {
         copy_part_result: Some(result),
         copy_source_version_id: source.told,
-        server_side_encryption: aes256(),
+        server_side_encryption: Some(aes256()),
         ..UploadPartCopyOutput::default()
     };
     Ok(S3Response::new(output))

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use s3s::dto::*;
+use s3s::dto::{
+    DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition, Error,
+};
 use s3s::{S3Request, S3Response, S3Result};
 
 use crate::s3::auth::{Caller, object_arn};

@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use http::{HeaderMap, HeaderValue};
-use s3s::dto::*;
+use s3s::dto::{
+    Checksum, ChecksumMode, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts,
+    GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, ObjectAttributes, ObjectPart, Range,
+    StorageClass, StreamingBlob,
+};
 use s3s::{S3Error, S3Request, S3Response, S3Result};
 
 use crate::s3::auth::Caller;
@@ -69,7 +73,7 @@ fn slice(version: &Version, range: Option<Range>, part: Option<i32>) -> S3Result
             Ok(Slice { bytes, partial: true, parts_count: None })
         }
         (None, Some(number)) => {
-            if number < 1 || number > crate::s3::uploads::PARTS_MAX {
+            if !(1..=crate::s3::uploads::PARTS_MAX).contains(&number) {
                 return Err(errors::invalid_argument("Part number must be an integer between 1 and 10000, inclusive"));
             }
             if version.parts.is_empty() {
@@ -117,7 +121,7 @@ macro_rules! fill {
         $output.last_modified = Some(timestamp(version.modified_ms));
         $output.metadata = Some(version.headers.metadata.clone().into_iter().collect());
         $output.parts_count = $slice.parts_count;
-        $output.server_side_encryption = super::put::aes256();
+        $output.server_side_encryption = Some(super::put::aes256());
         $output.storage_class =
             (version.storage_class != convert::STANDARD).then(|| StorageClass::from(version.storage_class.clone()));
         $output.version_id = ($bucket.versioning != Versioning::Off).then(|| version.id().to_owned());
@@ -150,10 +154,10 @@ pub(super) async fn get_object(
         ));
     }
     let condition = ReadCondition {
-        if_match: input.if_match,
-        if_none_match: input.if_none_match,
-        if_modified_since: input.if_modified_since,
-        if_unmodified_since: input.if_unmodified_since,
+        matches: input.if_match,
+        none_match: input.if_none_match,
+        modified_since: input.if_modified_since,
+        unmodified_since: input.if_unmodified_since,
     };
     let sums = input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
     for _ in 0..TRIES_MAX {
@@ -204,10 +208,10 @@ pub(super) async fn head_object(
     let id = input.version_id.as_deref();
     let version = find(core, caller.as_ref(), &input.bucket, &bucket, &input.key, id).await?;
     let condition = ReadCondition {
-        if_match: input.if_match,
-        if_none_match: input.if_none_match,
-        if_modified_since: input.if_modified_since,
-        if_unmodified_since: input.if_unmodified_since,
+        matches: input.if_match,
+        none_match: input.if_none_match,
+        modified_since: input.if_modified_since,
+        unmodified_since: input.if_unmodified_since,
     };
     let check = condition.check(&version.etag, version.modified_ms, false);
     check.map_err(|error| with_validators(error, &version))?;

@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use s3s::dto::*;
+use s3s::dto::{
+    ChecksumAlgorithm, ChecksumAlgorithmList, ChecksumType, CommonPrefix, DeleteMarkerEntry, EncodingType, Initiator,
+    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput,
+    ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, MultipartUpload, Object,
+    ObjectStorageClass, ObjectVersion, ObjectVersionStorageClass, StorageClass,
+};
 use s3s::{S3Request, S3Response, S3Result};
 
 use crate::s3::convert::{self, etag, owner, size, timestamp};
@@ -34,9 +39,8 @@ impl Telling {
         if self.url { convert::url(&text) } else { text }
     }
 
-    fn prefixes(self, prefixes: Vec<String>) -> Option<Vec<CommonPrefix>> {
-        let told = prefixes.into_iter().map(|prefix| CommonPrefix { prefix: Some(self.tell(prefix)) });
-        Some(told.collect())
+    fn prefixes(self, prefixes: Vec<String>) -> Vec<CommonPrefix> {
+        prefixes.into_iter().map(|prefix| CommonPrefix { prefix: Some(self.tell(prefix)) }).collect()
     }
 }
 
@@ -65,7 +69,8 @@ fn object(telling: Telling, key: String, found: Summary, with_owner: bool) -> Ob
     }
 }
 
-async fn keys(
+/// The live keys of a bucket, with what a listing tells of each.
+pub(in crate::s3) async fn keys(
     core: &Core,
     bucket: &str,
     prefix: &str,
@@ -105,7 +110,7 @@ pub(super) async fn list_objects(
     let contents = page.items.into_iter().map(|(key, found)| object(telling, key, found, true));
     let output = ListObjectsOutput {
         contents: Some(contents.collect()),
-        common_prefixes: telling.prefixes(page.prefixes),
+        common_prefixes: Some(telling.prefixes(page.prefixes)),
         delimiter: (!delimiter.is_empty()).then(|| telling.tell(delimiter)),
         encoding_type: input.encoding_type,
         is_truncated: Some(page.truncated),
@@ -159,7 +164,7 @@ pub(super) async fn list_objects_v2(
     let contents = page.items.into_iter().map(|(key, found)| object(telling, key, found, with_owner));
     let output = ListObjectsV2Output {
         contents: Some(contents.collect()),
-        common_prefixes: telling.prefixes(page.prefixes),
+        common_prefixes: Some(telling.prefixes(page.prefixes)),
         continuation_token: input.continuation_token,
         delimiter: (!delimiter.is_empty()).then(|| telling.tell(delimiter)),
         encoding_type: input.encoding_type,
@@ -259,7 +264,7 @@ pub(super) async fn list_object_versions(
         }
     }
     let output = ListObjectVersionsOutput {
-        common_prefixes: telling.prefixes(page.prefixes),
+        common_prefixes: Some(telling.prefixes(page.prefixes)),
         delete_markers: Some(delete_markers),
         delimiter: (!delimiter.is_empty()).then(|| telling.tell(delimiter)),
         encoding_type: input.encoding_type,
@@ -338,7 +343,7 @@ pub(super) async fn list_multipart_uploads(
     let output = ListMultipartUploadsOutput {
         uploads: Some(uploads.collect()),
         bucket: Some(name),
-        common_prefixes: telling.prefixes(page.prefixes),
+        common_prefixes: Some(telling.prefixes(page.prefixes)),
         delimiter: (!delimiter.is_empty()).then(|| telling.tell(delimiter)),
         encoding_type: input.encoding_type,
         is_truncated: Some(page.truncated),

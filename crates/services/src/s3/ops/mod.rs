@@ -13,7 +13,6 @@ mod tags_acl;
 
 use std::sync::Arc;
 
-use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::core::Core;
@@ -26,7 +25,7 @@ macro_rules! operations {
     ($($module:ident :: $name:ident ($input:ident) -> $output:ident;)+) => {
         #[async_trait::async_trait]
         impl S3 for Ops {
-            $(async fn $name(&self, req: S3Request<$input>) -> S3Result<S3Response<$output>> {
+            $(async fn $name(&self, req: S3Request<s3s::dto::$input>) -> S3Result<S3Response<s3s::dto::$output>> {
                 $module::$name(&self.core, req).await
             })+
         }
@@ -97,3 +96,4 @@ operations! {
 
 pub(super) use bucket::{check_name as check_bucket_name, fresh as fresh_bucket};
 pub(super) use delete::delete;
+pub(super) use list::keys as list_keys;

@@ -3,7 +3,12 @@
 
 use std::sync::Arc;
 
-use s3s::dto::*;
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumAlgorithm, ChecksumType,
+    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CreateMultipartUploadInput,
+    CreateMultipartUploadOutput, Initiator, ListPartsInput, ListPartsOutput, ObjectCannedACL, Part,
+    ServerSideEncryption, StorageClass, UploadPartInput, UploadPartOutput,
+};
 use s3s::{S3Request, S3Response, S3Result};
 
 use crate::s3::conditions::WriteCondition;
@@ -115,7 +120,7 @@ pub(super) async fn create_multipart_upload(
         checksum_algorithm,
         checksum_type,
         key: Some(input.key),
-        server_side_encryption: aes256(),
+        server_side_encryption: Some(aes256()),
         upload_id: Some(id),
         ..CreateMultipartUploadOutput::default()
     };
@@ -154,7 +159,7 @@ pub(super) async fn upload_part(
     };
     let mut output = UploadPartOutput {
         e_tag: Some(etag(&part.etag)),
-        server_side_encryption: aes256(),
+        server_side_encryption: Some(aes256()),
         ..UploadPartOutput::default()
     };
     if upload.algorithm_asked {
@@ -182,7 +187,7 @@ pub(super) async fn complete_multipart_upload(
         checksum_type: version.sum.as_ref().map(convert::checksum_type),
         e_tag: Some(etag(&version.etag)),
         location: Some(format!("http://{host}/{name}/{}", convert::url(&key))),
-        server_side_encryption: aes256(),
+        server_side_encryption: Some(aes256()),
         version_id: (bucket.versioning != Versioning::Off).then(|| version.id().to_owned()),
         bucket: Some(name),
         key: Some(key),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
-use s3s::dto::*;
+use s3s::dto::{ObjectCannedACL, PutObjectInput, PutObjectOutput, ServerSideEncryption, StorageClass, StreamingBlob};
 use s3s::{S3Request, S3Response, S3Result, TrailingHeaders};
 
 use crate::s3::conditions::WriteCondition;
@@ -107,8 +107,8 @@ pub(in crate::s3) fn blank(bucket: &Bucket, now_ms: u64) -> Version {
     }
 }
 
-pub(super) fn aes256() -> Option<ServerSideEncryption> {
-    Some(ServerSideEncryption::from_static(ServerSideEncryption::AES256))
+pub(super) fn aes256() -> ServerSideEncryption {
+    ServerSideEncryption::from_static(ServerSideEncryption::AES256)
 }
 
 pub(super) async fn put_object(
@@ -168,7 +168,7 @@ pub(super) async fn put_object(
     let mut output = PutObjectOutput {
         checksum_type: version.sum.as_ref().map(convert::checksum_type),
         e_tag: Some(etag(&version.etag)),
-        server_side_encryption: aes256(),
+        server_side_encryption: Some(aes256()),
         version_id: (changed.versioned).then(|| version.id().to_owned()),
         ..PutObjectOutput::default()
     };

@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
-use s3s::dto::*;
+use s3s::dto::{
+    AccessControlPolicy, BucketCannedACL, DeleteBucketTaggingInput, DeleteBucketTaggingOutput,
+    DeleteObjectTaggingInput, DeleteObjectTaggingOutput, GetBucketAclInput, GetBucketAclOutput, GetBucketTaggingInput,
+    GetBucketTaggingOutput, GetObjectAclInput, GetObjectAclOutput, GetObjectTaggingInput, GetObjectTaggingOutput,
+    ObjectCannedACL, PutBucketAclInput, PutBucketAclOutput, PutBucketTaggingInput, PutBucketTaggingOutput,
+    PutObjectAclInput, PutObjectAclOutput, PutObjectTaggingInput, PutObjectTaggingOutput,
+};
 use s3s::{S3Request, S3Response, S3Result};
 
 use crate::s3::convert::{self, bucket_acl, bucket_tags, canned, grants, object_acl, object_tags, owner, tags_out};
