@@ -42,6 +42,7 @@ impl Blobs {
         let root = data_dir.join("objects");
         let tmp = root.join("tmp");
         fs::create_dir_all(&tmp)?;
+        sync_dir(data_dir)?;
         for entry in fs::read_dir(&tmp)? {
             fs::remove_file(entry?.path())?;
         }

@@ -163,6 +163,9 @@ impl Core {
             }
         }
         for name in &names {
+            if orphans.is_empty() {
+                break;
+            }
             self.each::<Version>(VERSIONS, name, |_, version| {
                 for segment in &version.segments {
                     orphans.remove(&segment.blob);

@@ -1,9 +1,9 @@
 //! The embedded S3: buckets, versioned objects, multipart uploads, presigned URLs, on the protocol of s3s. Metadata is
 //! kept in the document store, bytes in files under the data directory; a file is durable before a document refers to it.
 //!
-//! S3 verifies who signed a request and asks the identity service what they may do; it must not know pipelines, evaluate
-//! identity policies, or hold a body in memory. Bucket policies are kept and not evaluated: whoever does not own a bucket
-//! gets in by a public canned ACL only.
+//! S3 verifies who signed a request and asks the identity service what they may do, handing over the bucket's policy; it
+//! must not know pipelines, evaluate policies itself, or hold a body in memory. Accounts that do not own a bucket get in
+//! by a public canned ACL only, never by a policy.
 
 mod access;
 mod answer;
@@ -101,7 +101,8 @@ impl S3Service {
         let core = Arc::new(core::Core { index, blobs: Arc::new(blobs), authorize, region });
         let mut builder = S3ServiceBuilder::new(ops::Ops { core: Arc::clone(&core) });
         let mut config = S3Config::default();
-        // Skew is judged before s3s, by our clock; s3s would judge by the machine's.
+        // Skew and expiry are judged before s3s, by our clock. s3s judges the expiry of presigned URLs once more, by the
+        // machine's; that cannot be told otherwise.
         config.presigned_url_max_skew_time_secs = u32::MAX;
         config.xml_max_body_size = DOCUMENT_BYTES_MAX;
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));

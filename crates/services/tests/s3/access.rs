@@ -36,7 +36,7 @@ async fn keys_and_tokens_are_verified() {
 #[tokio::test]
 async fn a_clock_that_is_off_is_told() {
     let real = clock();
-    let later: towpath_services::s3::Clock = Arc::new(move || real() + Duration::from_secs(16 * 60));
+    let later: towpath_services::s3::Clock = Arc::new(move || real() + Duration::from_mins(16));
     let server = Server::with(later, random()).await;
     assert_eq!(
         refusal(server.client().list_buckets().send().await),
@@ -131,7 +131,7 @@ async fn presigned_urls_open_one_thing_for_a_while() {
     let server = Server::start().await;
     let client = server.bucket("presigned").await;
     put(&client, "presigned", "a key", "signed for").await;
-    let minute = || PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
+    let minute = || PresigningConfig::expires_in(Duration::from_mins(1)).unwrap();
     let get = client.get_object().bucket("presigned").key("a key").presigned(minute()).await.unwrap();
     let answer = server.get(&path_of(get.uri())).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("signed for"), "{answer}");
@@ -141,14 +141,14 @@ async fn presigned_urls_open_one_thing_for_a_while() {
     let long = path_of(get.uri()).replace("X-Amz-Expires=60", "X-Amz-Expires=600");
     assert!(server.get(&long).await.contains("<Code>SignatureDoesNotMatch</Code>"));
 
-    let past = clock()() - Duration::from_secs(3600);
-    let ended = PresigningConfig::builder().start_time(past).expires_in(Duration::from_secs(60)).build().unwrap();
+    let past = clock()() - Duration::from_hours(1);
+    let ended = PresigningConfig::builder().start_time(past).expires_in(Duration::from_mins(1)).build().unwrap();
     let ended = client.get_object().bucket("presigned").key("a key").presigned(ended).await.unwrap();
     let answer = server.get(&path_of(ended.uri())).await;
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
     assert!(answer.contains("<Code>AccessDenied</Code><Message>Request has expired</Message>"), "{answer}");
-    let future: SystemTime = clock()() + Duration::from_secs(3600);
-    let early = PresigningConfig::builder().start_time(future).expires_in(Duration::from_secs(60)).build().unwrap();
+    let future: SystemTime = clock()() + Duration::from_hours(1);
+    let early = PresigningConfig::builder().start_time(future).expires_in(Duration::from_mins(1)).build().unwrap();
     let early = client.get_object().bucket("presigned").key("a key").presigned(early).await.unwrap();
     assert!(server.get(&path_of(early.uri())).await.contains("Request is not yet valid"));
 
@@ -162,7 +162,7 @@ async fn presigned_urls_open_one_thing_for_a_while() {
             server.raw(&request).await
         }
     };
-    let signed: String = put.headers().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let signed: String = put.headers().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
     let answer = send(path_of(put.uri()), signed.clone()).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert_eq!(text(&client, "presigned", "put").await, "body");

@@ -80,7 +80,7 @@ async fn what_a_crash_leaves_is_swept_and_nothing_else() {
     let again = open(server.dir.path(), documents, Arc::clone(&server.rules), clock(), random()).await;
     again.sweep_orphans().await.unwrap();
     assert!(!lost.exists() && !draft.exists() && !stale.exists());
-    assert_eq!(server.documents.partitions("s3.part").await.unwrap(), [upload.clone()]);
+    assert_eq!(server.documents.partitions("s3.part").await.unwrap(), vec![upload.clone()]);
     assert_eq!(again.sweep_orphans().await.unwrap(), 0);
     assert_eq!(server.files(), 2);
 

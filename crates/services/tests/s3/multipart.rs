@@ -73,7 +73,7 @@ async fn sixty_four_megabytes_in_parts_come_back_whole() {
     assert_eq!(again.send().await.unwrap().e_tag(), done.e_tag());
 
     let got = client.get_object().bucket(b).key(k).send().await.unwrap();
-    assert_eq!((got.content_type(), got.content_length()), (Some("application/zip"), Some(64 * MB as i64)));
+    assert_eq!((got.content_type(), got.content_length()), (Some("application/zip"), Some(64 << 20)));
     assert!(got.body.collect().await.unwrap().to_vec() == whole, "the bytes differ");
     let across = client.get_object().bucket(b).key(k).range(format!("bytes={}-{}", 8 * MB - 5, 8 * MB + 4));
     let across = across.send().await.unwrap().body.collect().await.unwrap().to_vec();
@@ -86,7 +86,7 @@ async fn sixty_four_megabytes_in_parts_come_back_whole() {
     let described = described.max_parts(2).send().await.unwrap();
     let described = described.object_parts().unwrap();
     assert_eq!((described.total_parts_count(), described.is_truncated()), (Some(8), Some(true)));
-    assert_eq!(described.parts()[1].size(), Some(8 * MB as i64));
+    assert_eq!(described.parts()[1].size(), Some(8 << 20));
     assert_eq!(server.files(), 8);
 
     // A copy of it is one object without parts.
@@ -195,6 +195,19 @@ async fn parts_are_copied_from_objects() {
     done.send().await.unwrap();
     let got = client.get_object().bucket(b).key("dst").send().await.unwrap().body.collect().await.unwrap().to_vec();
     assert!(got == [&source[..], &source[10..20]].concat(), "the bytes differ");
+
+    // From an object of several parts, across their border.
+    let id = begin(&client, b, "again").await;
+    let copy =
+        client.upload_part_copy().bucket(b).key("again").upload_id(&id).part_number(1).copy_source("part-copy/dst");
+    let copied = copy.copy_source_range(format!("bytes={}-{}", 6 * MB - 2, 6 * MB + 2)).send().await.unwrap();
+    let parts = vec![of(1, copied.copy_part_result())];
+    let done =
+        client.complete_multipart_upload().bucket(b).key("again").upload_id(&id).multipart_upload(completed(parts));
+    done.send().await.unwrap();
+    let got = client.get_object().bucket(b).key("again").send().await.unwrap().body.collect().await.unwrap().to_vec();
+    assert_eq!(got, [&source[6 * MB - 2..], &source[10..13]].concat());
+    assert_eq!((server.files(), server.drafts()), (3, 0));
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ pub fn sign(method: &Method, host: &str, path: &str, payload: &str, headers: &[(
     all.extend_from_slice(headers);
     all.sort_unstable();
     let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
-    let canonical: String = all.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let canonical: String = all.iter().flat_map(|(name, value)| [*name, ":", *value, "\n"]).collect();
     let (path_only, query) = path.split_once('?').unwrap_or((path, ""));
     let query = if query.is_empty() || query.contains('=') { query.to_owned() } else { format!("{query}=") };
     let canonical = format!("{method}\n{path_only}\n{query}\n{canonical}\n{}\n{payload}", names.join(";"));

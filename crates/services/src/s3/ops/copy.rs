@@ -8,7 +8,7 @@ use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, CopySource, MetadataDirective,
     ObjectCannedACL, ServerSideEncryption, StorageClass, TaggingDirective, UploadPartCopyInput, UploadPartCopyOutput,
 };
-use s3s::{S3Request, S3Response, S3Result};
+use s3s::{S3Error, S3Request, S3Response, S3Result};
 
 use crate::s3::blobs::{self, Blob};
 use crate::s3::conditions::{ReadCondition, WriteCondition};
@@ -17,6 +17,7 @@ use crate::s3::core::{Core, detached};
 use crate::s3::digest::{Algorithm, Digests, Hasher, Sum};
 use crate::s3::errors;
 use crate::s3::index::Found;
+use crate::s3::ingest::{Promise, receive};
 use crate::s3::records::{Headers, Part, Segment, Version, Versioning};
 
 use super::put::{PUT_BYTES_MAX, aes256, blank, check_key, refuse_lock_and_grants};
@@ -49,12 +50,17 @@ async fn source(core: &Core, source: CopySource, condition: &ReadCondition) -> S
     Ok(Source { bucket: bucket.into(), key: key.into(), named: version_id.is_some(), version, told })
 }
 
+/// A source whose bytes cannot be read: most likely deleted since its version was.
+fn unreadable(core: &Core, error: &std::io::Error) -> S3Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => errors::no_such_key(),
+        _ => errors::io("read", core.blobs.root(), error),
+    }
+}
+
 /// Reads bytes for their checksums alone.
 async fn digest(core: &Core, segments: &[Segment], len: u64, algorithm: Algorithm) -> S3Result<Digests> {
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => errors::no_such_key(),
-        _ => errors::io("read", core.blobs.root(), &error),
-    };
+    let failed = |error| unreadable(core, &error);
     let stream = blobs::read(&core.blobs, segments, 0, len).await.map_err(failed)?;
     let hasher = stream
         .try_fold(Hasher::new(&[algorithm]), |mut hasher, piece| async move {
@@ -217,9 +223,20 @@ pub(super) async fn upload_part_copy(
         return Err(errors::too_large());
     }
     let wanted = blobs::cut(&source.version.segments, start, end);
-    let known = computed(core, &wanted, len, upload.algorithm).await?;
-    let (segments, files) = core.link(&wanted).await?;
-    let part = Part { modified_ms: core.index.now_ms(), size: len, etag: known.etag, sum: known.sum, segments };
+    let now = core.index.now_ms();
+    let (part, files) = if wanted.len() == 1 {
+        let known = computed(core, &wanted, len, upload.algorithm).await?;
+        let (segments, files) = core.link(&wanted).await?;
+        (Part { modified_ms: now, size: len, etag: known.etag, sum: known.sum, segments }, files)
+    } else {
+        // Written anew, so that a part is one file and an object has no more files than parts.
+        let stream = blobs::read(&core.blobs, &wanted, 0, len).await.map_err(|error| unreadable(core, &error))?;
+        let promise = Promise { len: Some(len), ..Promise::default() };
+        let stream = stream.map_err(Into::into);
+        let got = receive(&core.blobs, core.blob_id(), stream, &promise, upload.algorithm, PUT_BYTES_MAX).await?;
+        let segments = vec![got.blob.segment()];
+        (Part { modified_ms: now, size: len, etag: got.etag, sum: got.sum, segments }, vec![got.blob])
+    };
     let mut result = CopyPartResult {
         e_tag: Some(etag(&part.etag)),
         last_modified: Some(timestamp(part.modified_ms)),
