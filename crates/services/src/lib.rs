@@ -3,6 +3,7 @@
 
 pub mod ambient;
 pub mod call;
+pub mod codebuild;
 pub mod identity;
 pub mod logs;
 pub mod s3;

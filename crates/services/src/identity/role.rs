@@ -67,8 +67,11 @@ pub(super) enum Changed<E> {
 /// Roles of all accounts.
 pub(super) struct Roles {
     documents: Arc<dyn Documents>,
-    cache: RwLock<HashMap<(String, String), (u64, Arc<LoadedRole>)>>,
+    cache: RwLock<Cache>,
 }
+
+/// By account and key: the version that was parsed, and what came of it.
+type Cache = HashMap<(String, String), (u64, Arc<LoadedRole>)>;
 
 impl Roles {
     pub fn new(documents: Arc<dyn Documents>) -> Self {

@@ -5,7 +5,7 @@
 
 mod filter;
 mod groups;
-mod lines;
+pub(crate) mod lines;
 mod pattern;
 mod read;
 mod streams;
@@ -125,14 +125,13 @@ pub fn stream_arn(scope: &Scope, group: &str, stream: &str) -> String {
 /// A group by exactly one of its name and its identifier (name or ARN).
 fn group_name(name: Option<String>, identifier: Option<String>) -> Result<String, WireError> {
     match (name, identifier) {
-        (Some(name), None) => Ok(name),
         (None, Some(identifier)) if identifier.starts_with("arn:") => {
             let name = identifier.split_once(":log-group:").map(|(_, name)| name.trim_end_matches(":*"));
             name.filter(|name| !name.is_empty())
                 .map(str::to_owned)
                 .ok_or_else(|| invalid("The log group ARN is not valid."))
         }
-        (None, Some(name)) => Ok(name),
+        (Some(name), None) | (None, Some(name)) => Ok(name),
         (Some(_), Some(_)) => Err(invalid("LogGroupName and LogGroupIdentifier cannot be given together.")),
         (None, None) => Err(invalid("Either LogGroupName or LogGroupIdentifier must be given.")),
     }

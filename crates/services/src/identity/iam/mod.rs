@@ -116,6 +116,7 @@ fn done(call: &Call) -> Response {
     query::respond_empty(&SERVICE, &call.operation, &call.request_id)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
 pub(super) fn store_error(error: StoreError) -> WireError {
     tracing::error!(%error, source = ?std::error::Error::source(&error), "identity documents cannot be used");
     WireError::internal(Dialect::Query)

@@ -165,9 +165,8 @@ fn parse_principals(value: Json) -> Result<Vec<PrincipalPattern>, MalformedPolic
             principals.push(match kind.as_str() {
                 "AWS" if text == "*" => PrincipalPattern::Everyone,
                 "AWS" if is_aws_principal(&text) => PrincipalPattern::Aws(text),
-                "AWS" => return invalid(),
                 "Service" if text.contains('.') && !text.contains(['*', ' ', ':']) => PrincipalPattern::Service(text),
-                "Service" => return invalid(),
+                "AWS" | "Service" => return invalid(),
                 "Federated" | "CanonicalUser" => PrincipalPattern::Other,
                 _ => return malformed(SYNTAX),
             });
