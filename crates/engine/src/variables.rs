@@ -23,6 +23,13 @@ pub struct Reference<'t> {
     pub names: Option<(&'t str, &'t str)>,
 }
 
+impl<'t> Reference<'t> {
+    /// What stands between the braces.
+    pub fn inner(&self) -> &'t str {
+        self.text.strip_prefix("#{").and_then(|text| text.strip_suffix('}')).unwrap_or(self.text)
+    }
+}
+
 /// Every reference in a text, in order. `#{` without a closing brace is plain text.
 pub fn references(text: &str) -> Vec<Reference<'_>> {
     let mut found = Vec::new();

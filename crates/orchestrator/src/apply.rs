@@ -86,10 +86,11 @@ impl Orchestrator {
     }
 
     async fn load(&self, pipeline: &PipelineId) -> Result<Loaded, CommandError> {
-        let gate = self.store.gate(pipeline).await?.ok_or_else(|| CommandError::PipelineNotFound {
-            account: String::new(),
-            name: pipeline.to_string(),
-        })?;
+        let gate = self
+            .store
+            .gate(pipeline)
+            .await?
+            .ok_or_else(|| CommandError::PipelineNotFound { account: String::new(), name: pipeline.to_string() })?;
         let version = gate.value.definition_version;
         let mut loaded = Loaded { gate, executions: std::collections::HashMap::new(), definitions: BTreeMap::new() };
         self.fill_definition(&mut loaded, version).await?;
@@ -269,10 +270,10 @@ fn adopt(
 }
 
 fn publish(slot: &Slot, loaded: &Loaded) {
-    let snapshot = loaded.definitions.get(&loaded.gate.value.definition_version).map(|definition| Snapshot {
-        gate: loaded.gate.value.clone(),
-        definition: Arc::clone(definition),
-    });
+    let snapshot = loaded
+        .definitions
+        .get(&loaded.gate.value.definition_version)
+        .map(|definition| Snapshot { gate: loaded.gate.value.clone(), definition: Arc::clone(definition) });
     slot.publish(snapshot);
 }
 

@@ -59,7 +59,7 @@ impl Orchestrator {
         let quota = self.quotas.pipelines_per_region;
         if self.store.gate_count(&scope).await? >= quota {
             return Err(CommandError::LimitExceeded(format!(
-                "The number of pipelines in the account '{}' in region '{}' has reached its limit of {quota}. Delete pipelines you no longer need, or raise `pipelines` under [quotas] in towpath.toml.",
+                "The number of pipelines in the account '{}' in region '{}' has reached its limit of {quota}. Delete pipelines you no longer need, or raise `pipelines-per-region` under [quotas] in towpath.toml.",
                 scope.account, scope.region
             )));
         }
@@ -124,16 +124,19 @@ impl Orchestrator {
         request: StartRequest,
     ) -> Result<ExecutionId, CommandError> {
         let pipeline = self.named(scope, name).await?;
+        if let Some(token) = &request.client_request_token
+            && let Some(earlier) = self.store.execution_of_token(&pipeline, token).await?
+        {
+            // A repeated token answers for any request but a malformed one (observed).
+            let view = self.pipeline(scope, name, None).await?;
+            towpath_engine::check_request(&view.declaration, &request.variables, &request.source_overrides)?;
+            return Ok(earlier);
+        }
         let event = Event::ExecutionRequested {
             trigger: request.trigger,
             variables: request.variables,
             source_overrides: request.source_overrides,
         };
-        if let Some(token) = &request.client_request_token
-            && let Some(earlier) = self.store.execution_of_token(&pipeline, token).await?
-        {
-            return Ok(earlier);
-        }
         let extra = Extra { request_token: request.client_request_token.clone(), ..Extra::default() };
         match self.apply(&pipeline, event, extra).await {
             Ok(applied) => match applied.reply {

@@ -12,12 +12,13 @@ use towpath_model::time::Timestamp;
 use towpath_providers::{Call, Provider};
 use towpath_store::Commit;
 
+use crate::Orchestrator;
 use crate::apply::Extra;
 use crate::error::CommandError;
 use crate::limits::{
-    SCHEDULE_PAUSE_MAX, STOP_TRIES_MAX, STORE_RETRY, TASK_PAGE, UNAVAILABLE_BACKOFF_FIRST, UNAVAILABLE_BACKOFF_MAX, UNAVAILABLE_MAX,
+    SCHEDULE_PAUSE_MAX, STOP_TRIES_MAX, STORE_RETRY, TASK_PAGE, UNAVAILABLE_BACKOFF_FIRST, UNAVAILABLE_BACKOFF_MAX,
+    UNAVAILABLE_MAX,
 };
-use crate::Orchestrator;
 
 impl Orchestrator {
     /// Takes up everything the store holds as not acknowledged, then keeps running what falls due until
@@ -115,7 +116,9 @@ impl Orchestrator {
         };
         match task.kind {
             TaskKind::Stop => self.stop_outside(task, provider).await,
-            TaskKind::Await => self.answer(task, Outcome::AwaitingCallback { progress: Progress::default() }, None, polls).await,
+            TaskKind::Await => {
+                self.answer(task, Outcome::AwaitingCallback { progress: Progress::default() }, None, polls).await
+            }
             TaskKind::Start | TaskKind::Poll => {
                 let now = self.clock.now();
                 if now >= task.invocation.deadline {
@@ -161,7 +164,9 @@ impl Orchestrator {
                 self.schedule.again(task, due, now, false);
             }
             Outcome::Pending { progress } => {
-                let interval = provider.map_or(Duration::from_secs(1), |p| p.poll_interval(&self.call_context(), &task.invocation, &progress, polls));
+                let interval = provider.map_or(Duration::from_secs(1), |p| {
+                    p.poll_interval(&self.call_context(), &task.invocation, &progress, polls)
+                });
                 let due = now.plus_millis(millis(interval)).min(task.invocation.deadline);
                 let moved = task.kind == TaskKind::Start || progress != task.progress;
                 task.kind = TaskKind::Poll;
@@ -220,8 +225,10 @@ impl Orchestrator {
     }
 
     async fn time_out(self: &Arc<Self>, task: Task) {
-        let event =
-            Event::ActionTimedOut { execution: task.execution.clone(), action: task.invocation.action_execution_id.clone() };
+        let event = Event::ActionTimedOut {
+            execution: task.execution.clone(),
+            action: task.invocation.action_execution_id.clone(),
+        };
         self.settle(&task, event).await;
     }
 
@@ -248,7 +255,10 @@ impl Orchestrator {
                         // The row is still in the outbox: the next start asks again.
                         return Applying::Later;
                     }
-                    tracing::error!(error = &error as &dyn std::error::Error, "an action's answer is not durable yet; trying again");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "an action's answer is not durable yet; trying again"
+                    );
                     tokio::time::sleep(STORE_RETRY).await;
                 }
             }
@@ -259,7 +269,10 @@ impl Orchestrator {
     async fn drop_task(&self, task: &Task) {
         let commit = Commit { tasks_done: vec![task.id.clone()], ..Commit::default() };
         if let Err(error) = self.store.commit(commit).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a finished task stays in the outbox until the next start");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a finished task stays in the outbox until the next start"
+            );
         }
         self.schedule.forget(&task.id);
     }

@@ -35,7 +35,13 @@ pub use views::{ActionPage, ExecutionPage, PipelinePage, PipelineState, Pipeline
 #[async_trait]
 pub trait Roles: Send + Sync {
     /// Test-assumes `role` for a pipeline; `Err` carries AWS's words.
-    async fn test_assume(&self, scope: &Scope, pipeline: &str, role: &str, action_roles: &[String]) -> Result<(), String>;
+    async fn test_assume(
+        &self,
+        scope: &Scope,
+        pipeline: &str,
+        role: &str,
+        action_roles: &[String],
+    ) -> Result<(), String>;
 }
 
 /// What the orchestrator is assembled from.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use towpath_model::declaration::PipelineDeclaration;
 use towpath_model::history::{ActionRecord, HistoryEntry};
 use towpath_model::ids::{ExecutionId, PipelineId, PipelineName, Scope};
@@ -46,7 +48,12 @@ pub struct ActionPage {
 
 impl Orchestrator {
     /// A version of a pipeline, the current one unless told otherwise.
-    pub async fn pipeline(&self, scope: &Scope, name: &str, version: Option<u32>) -> Result<PipelineView, CommandError> {
+    pub async fn pipeline(
+        &self,
+        scope: &Scope,
+        name: &str,
+        version: Option<u32>,
+    ) -> Result<PipelineView, CommandError> {
         let id = self.named(scope, name).await?;
         if let Some(snapshot) = self.slots.get(&id).snapshot()
             && version.is_none_or(|v| v == snapshot.gate.definition_version)
@@ -60,9 +67,11 @@ impl Orchestrator {
         }
         let gate = self.gate(&id, scope, name).await?;
         let wanted = version.unwrap_or(gate.definition_version);
-        let definition = self.store.definition(&id, wanted).await?.ok_or_else(|| {
-            CommandError::PipelineVersionNotFound { name: name.to_owned(), version: wanted }
-        })?;
+        let definition = self
+            .store
+            .definition(&id, wanted)
+            .await?
+            .ok_or_else(|| CommandError::PipelineVersionNotFound { name: name.to_owned(), version: wanted })?;
         Ok(PipelineView {
             pipeline: id,
             declaration: Arc::new(definition.declaration),
@@ -84,8 +93,10 @@ impl Orchestrator {
         after: Option<&str>,
         limit: usize,
     ) -> Result<PipelinePage, CommandError> {
-        let mut gates = self.store.gates(scope, after.map(PipelineName::from).as_ref(), limit + 1).await?;
-        let next_token = page_end(&mut gates, limit, |gate| gate.value.name.to_string());
+        let query = format!("pipelines {} {}", scope.account, scope.region);
+        let after = after.map(|token| opened(&query, token)).transpose()?;
+        let mut gates = self.store.gates(scope, after.as_deref().map(PipelineName::from).as_ref(), limit + 1).await?;
+        let next_token = page_end(&mut gates, limit, |gate| sealed(&query, &gate.value.name));
         let mut page = Vec::with_capacity(gates.len());
         for gate in gates {
             let view = self.pipeline(scope, &gate.value.name, None).await;
@@ -146,11 +157,12 @@ impl Orchestrator {
                 pipeline_version: view.declaration.version.unwrap_or(1),
             },
         };
-        let page = self.store.execution_page(&view.pipeline, &filter, cursor(token)?, limit).await?;
+        let query = format!("executions {} {}", view.pipeline, succeeded_in.unwrap_or_default());
+        let page = self.store.execution_page(&view.pipeline, &filter, cursor(&query, token)?, limit).await?;
         let mut executions: Vec<Execution> = page.items.into_iter().map(|row| row.value).collect();
         // Only standard executions are rollback targets.
         executions.retain(|e| succeeded_in.is_none() || matches!(e.kind, ExecutionKind::Standard));
-        Ok(ExecutionPage { executions, next_token: page.next.map(|c| c.to_string()) })
+        Ok(ExecutionPage { executions, next_token: page.next.map(|c| sealed(&query, &c.to_string())) })
     }
 
     /// Newest start first; of one execution, or of all.
@@ -167,13 +179,14 @@ impl Orchestrator {
         if let Some(id) = execution {
             self.execution(scope, name, id).await?;
         }
+        let query = format!("actions {pipeline} {} {latest_only}", execution.map_or("", |id| id.as_str()));
         let filter = match execution {
             None => ActionFilter::Pipeline(pipeline),
             Some(id) if latest_only => ActionFilter::LatestInExecution(id.clone()),
             Some(id) => ActionFilter::Execution(id.clone()),
         };
-        let page = self.store.action_page(&filter, cursor(token)?, limit).await?;
-        Ok(ActionPage { records: page.items, next_token: page.next.map(|c| c.to_string()) })
+        let page = self.store.action_page(&filter, cursor(&query, token)?, limit).await?;
+        Ok(ActionPage { records: page.items, next_token: page.next.map(|c| sealed(&query, &c.to_string())) })
     }
 
     /// What happened to one execution after a point of its history.
@@ -187,8 +200,22 @@ impl Orchestrator {
     }
 }
 
-fn cursor(token: Option<&str>) -> Result<Option<Cursor>, CommandError> {
-    token.map(|text| text.parse().map_err(|_| CommandError::InvalidNextToken)).transpose()
+fn cursor(query: &str, token: Option<&str>) -> Result<Option<Cursor>, CommandError> {
+    token.map(|token| opened(query, token)?.parse().map_err(|_| CommandError::InvalidNextToken)).transpose()
+}
+
+/// A place in the rows of one query, as clients carry it. It holds nothing that its owner has not been shown, so it is
+/// bound to its query, not secret.
+fn sealed(query: &str, place: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{query}\n{place}"))
+}
+
+/// The place; a token of another query, or none of ours, is refused.
+fn opened(query: &str, token: &str) -> Result<String, CommandError> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| CommandError::InvalidNextToken)?;
+    let text = String::from_utf8(bytes).map_err(|_| CommandError::InvalidNextToken)?;
+    let place = text.strip_prefix(query).and_then(|rest| rest.strip_prefix('\n'));
+    place.map(str::to_owned).ok_or(CommandError::InvalidNextToken)
 }
 
 /// Cuts the page to its limit; the token is the key of its last row when more follow.
@@ -198,4 +225,19 @@ fn page_end<T>(rows: &mut Vec<T>, limit: usize, key: impl Fn(&T) -> String) -> O
     }
     rows.truncate(limit);
     rows.last().map(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{opened, sealed};
+
+    #[test]
+    fn a_token_is_good_for_its_query_alone() {
+        let token = sealed("executions p ", "7.1");
+        assert_eq!(opened("executions p ", &token).ok().as_deref(), Some("7.1"));
+        for (query, token) in [("executions q ", token.as_str()), ("executions", &token), ("executions p ", "made-up")]
+        {
+            assert!(opened(query, token).is_err(), "{query:?} {token:?}");
+        }
+    }
 }

@@ -131,6 +131,17 @@ async fn a_request_token_starts_one_execution() {
     let other = start(&bench, "p", Some("token-2")).await;
     assert_eq!(one, two);
     assert_ne!(one, other);
+    let malformed = towpath_orchestrator::StartRequest {
+        trigger: towpath_model::state::Trigger {
+            kind: "StartPipelineExecution".to_owned(),
+            detail: "tester".to_owned(),
+        },
+        variables: vec![("A".to_owned(), "1".to_owned()), ("A".to_owned(), "2".to_owned())],
+        source_overrides: Vec::new(),
+        client_request_token: Some("token-1".to_owned()),
+    };
+    let refused = bench.start_execution(&scope(), "p", malformed).await;
+    assert!(matches!(refused, Err(CommandError::Rejected(_))), "a malformed repeat is refused first: {refused:?}");
 }
 
 #[tokio::test]
@@ -185,10 +196,7 @@ async fn a_deleted_pipeline_is_gone_and_its_name_is_free() {
     let second = create(&bench, three_stages("p")).await;
     ended(&bench, "p", &second).await;
     assert!(
-        matches!(
-            bench.execution(&scope(), "p", &first).await,
-            Err(CommandError::PipelineExecutionNotFound { .. })
-        ),
+        matches!(bench.execution(&scope(), "p", &first).await, Err(CommandError::PipelineExecutionNotFound { .. })),
         "the old pipeline's executions are not the new one's"
     );
     let page = bench.list_executions(&scope(), "p", None, None, 10).await.expect("a page");

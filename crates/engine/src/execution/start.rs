@@ -22,8 +22,7 @@ pub(crate) fn start(
     source_overrides: &[SourceRevisionOverride],
 ) -> Result<Reply> {
     let definition = turn.current_definition()?;
-    check_variables(variables)?;
-    check_overrides(&definition, source_overrides)?;
+    check_request(&definition, variables, source_overrides)?;
     let mode = definition.mode();
     check_cap(&turn.gate, mode)?;
 
@@ -70,6 +69,16 @@ pub(crate) fn start(
         }
     }
     Ok(Reply::Started(id))
+}
+
+/// What is refused of a request whatever the state of the pipeline; AWS looks at it before the client's token.
+pub fn check_request(
+    definition: &PipelineDeclaration,
+    variables: &[(String, String)],
+    source_overrides: &[SourceRevisionOverride],
+) -> Result {
+    check_variables(variables)?;
+    check_overrides(definition, source_overrides)
 }
 
 /// QUEUED and PARALLEL pipelines hold at most 50 executions that have not ended.

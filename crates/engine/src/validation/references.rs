@@ -113,7 +113,10 @@ const FORMAT: &str =
 fn check_one(rules: &mut Rules, namespaces: &BTreeMap<&str, Place>, site: &Site, reference: &Reference) {
     let tail = format!(
         "StageName=[{}], ActionName=[{}], ActionConfigurationKey=[{}], VariableReferenceText=[{}]",
-        site.stage, site.action.name, site.key, reference.text
+        site.stage,
+        site.action.name,
+        site.key,
+        reference.inner()
     );
     let mut refuse = |code: ViolationCode, message: String, hint: Option<String>| {
         rules.found.push(super::Violation {

@@ -491,9 +491,8 @@ fn references() {
         "Valid format for a pipeline execution variable reference is a namespace and a key separated by a period (.).";
     let path = "pipeline.stages.2.member.actions.1.member.configuration.Text";
     let tail = |reference: &str| {
-        format!(
-            "\nStageName=[Work], ActionName=[A], ActionConfigurationKey=[Text], VariableReferenceText=[{reference}]"
-        )
+        let inner = reference.trim_start_matches("#{").trim_end_matches('}');
+        format!("\nStageName=[Work], ActionName=[A], ActionConfigurationKey=[Text], VariableReferenceText=[{inner}]")
     };
     let using = |text: &str| with_action(work("A").namespace("Own").config("Text", text)).variable("Target", None);
     for fine in ["#{Src.X}", "#{codepipeline.PipelineExecutionId}", "#{variables.Target}", "#{Src.a}#{Src.b}", "#{open"]
@@ -540,7 +539,7 @@ fn references() {
         "pipeline.stages.1.member.actions.1.member.configuration.S3ObjectKey",
         InvalidStructure,
         "Variables at the pipeline level cannot be used in source actions.\nStageName=[Source], ActionName=[S], \
-         ActionConfigurationKey=[S3ObjectKey], VariableReferenceText=[#{variables.Target}]",
+         ActionConfigurationKey=[S3ObjectKey], VariableReferenceText=[variables.Target]",
     );
 }
 

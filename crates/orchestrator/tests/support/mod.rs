@@ -97,8 +97,7 @@ pub fn approval(name: &str, run_order: u32) -> Value {
 }
 
 pub fn pipeline(name: &str, stages: &[(&str, Vec<Value>)]) -> PipelineDeclaration {
-    let stages: Vec<Value> =
-        stages.iter().map(|(stage, actions)| json!({"name": stage, "actions": actions})).collect();
+    let stages: Vec<Value> = stages.iter().map(|(stage, actions)| json!({"name": stage, "actions": actions})).collect();
     serde_json::from_value(json!({
         "name": name,
         "roleArn": "arn:aws:iam::123456789012:role/pipeline",
