@@ -27,7 +27,7 @@ use towpath_providers::{Catalogue, Credentials, Endpoints, Realm, RealmKind, Rea
 use towpath_server::{Front, Services, listen};
 use towpath_services::ambient::Ambient;
 use towpath_services::codebuild::{
-    CodeBuild, DefaultSandbox, EmbeddedObjects, Parts as BuildParts, SandboxPolicy, Settings as BuildSettings,
+    CodeBuild, DefaultSandbox, EmbeddedObjects, Parts as BuildParts, SandboxPolicy, Sandboxes, Settings as BuildSettings,
 };
 use towpath_services::identity::{CODEPIPELINE_PRINCIPAL, Identity};
 use towpath_services::logs::Logs;
@@ -111,7 +111,10 @@ impl System {
             .map_err(|e| broken("open the object store", &e))?,
         );
         let logs = Arc::new(Logs::new(Arc::clone(&documents), surroundings.clone(), Arc::clone(&identity), data_dir));
-        let mut settings = BuildSettings::new(data_dir.to_owned(), runner_command()?, sandboxes(config, purpose));
+        let mut settings = BuildSettings::new(data_dir.to_owned(), runner_command()?, {
+            let config = config.clone();
+            Sandboxes::found_by(move || sandboxes(&config, purpose))
+        });
         settings.endpoint = Some(url.clone());
         settings.console_url = Some(format!("{url}/console"));
         let codebuild = CodeBuild::new(BuildParts {

@@ -40,7 +40,7 @@ use crate::identity::{Identity, Refusal};
 use crate::logs::Logs;
 
 pub use objects::{EmbeddedObjects, ObjectError, ObjectFacts, Objects};
-pub use settings::{DefaultSandbox, SandboxPolicy, Settings};
+pub use settings::{DefaultSandbox, SandboxPolicy, Sandboxes, Settings};
 
 /// Changes that a slow listener may miss before it is told so.
 const CHANGES_KEPT: usize = 1_024;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 
 use towpath_builds::Detected;
 use towpath_builds::request::{BubblewrapSpec, ContainerSpec, HostSpec, SandboxSpec};
@@ -12,7 +13,7 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Program and arguments that end in a call of `towpath_builds::runner_main`; the build's directory is appended.
     pub runner_command: Vec<String>,
-    pub sandbox: SandboxPolicy,
+    pub sandbox: Sandboxes,
     /// Builds that run at once; the others wait in QUEUED.
     pub concurrent_builds: usize,
     /// Builds that may wait.
@@ -25,17 +26,41 @@ pub struct Settings {
 
 impl Settings {
     /// As many builds at once as there are cores.
-    pub fn new(data_dir: PathBuf, runner_command: Vec<String>, sandbox: SandboxPolicy) -> Self {
+    pub fn new(data_dir: PathBuf, runner_command: Vec<String>, sandbox: impl Into<Sandboxes>) -> Self {
         let concurrent_builds = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             data_dir,
             runner_command,
-            sandbox,
+            sandbox: sandbox.into(),
             concurrent_builds,
             queued_builds_max: 300,
             endpoint: None,
             console_url: None,
         }
+    }
+}
+
+/// A policy that is found out when the first build asks for it: looking for sandboxes starts programs and knocks on
+/// sockets, which a server without builds need not wait for.
+#[derive(Debug, Clone)]
+pub struct Sandboxes(Arc<LazyLock<SandboxPolicy, Finder>>);
+
+type Finder = Box<dyn FnOnce() -> SandboxPolicy + Send + Sync>;
+
+impl Sandboxes {
+    pub fn found_by(find: impl FnOnce() -> SandboxPolicy + Send + Sync + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(find))))
+    }
+
+    /// The policy. Takes some milliseconds the first time.
+    pub fn policy(&self) -> &SandboxPolicy {
+        &self.0
+    }
+}
+
+impl From<SandboxPolicy> for Sandboxes {
+    fn from(policy: SandboxPolicy) -> Self {
+        Self::found_by(move || policy)
     }
 }
 

@@ -92,7 +92,7 @@ impl Worker {
         let session = self.service_role(&loaded.record).await?;
         self.attach_log(&loaded.record, &session).await?;
         let image = loaded.record.effective.environment.clone().unwrap_or_default();
-        let sandbox = self.service.settings.sandbox.choose(&image.image, image.privileged_mode.unwrap_or(false));
+        let sandbox = self.service.settings.sandbox.policy().choose(&image.image, image.privileged_mode.unwrap_or(false));
         let sandbox = sandbox.map_err(|why| {
             let text = format!("Unable to pull customer's container image. {why}");
             Failure::provisioning("BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE", &text)
