@@ -126,7 +126,7 @@ impl CodeBuild {
 
     /// Answers one request.
     pub async fn handle(self: &Arc<Self>, call: &Call) -> Response {
-        match self.answer(call).await {
+        match Box::pin(self.answer(call)).await {
             Ok(value) => json::respond(&value, &call.request_id).unwrap_or_else(|error| {
                 tracing::error!(%error, operation = call.operation, "a CodeBuild answer cannot be written");
                 json::respond_error(&WireError::internal(Dialect::Json), &call.request_id)
@@ -156,8 +156,8 @@ impl CodeBuild {
             Operation::ListReportsForReportGroup => {
                 value(self.list_reports_for_report_group(call, json::decode(body)?).await?)
             }
-            Operation::RetryBuild => value(self.retry_build(call, json::decode(body)?).await?),
-            Operation::StartBuild => value(self.start_build(call, json::decode(body)?).await?),
+            Operation::RetryBuild => value(Box::pin(self.retry_build(call, json::decode(body)?)).await?),
+            Operation::StartBuild => value(Box::pin(self.start_build(call, json::decode(body)?)).await?),
             Operation::StopBuild => value(self.stop_build(call, json::decode(body)?).await?),
             Operation::UpdateProject => value(self.update_project(call, json::decode(body)?).await?),
             other => Err(errors::invalid(format!(

@@ -6,9 +6,9 @@ use towpath_wire::WireError;
 use towpath_wire::codebuild::{
     BatchGetProjectsInput, BatchGetProjectsOutput, CreateProjectInput, CreateProjectOutput, DeleteProjectInput,
     DeleteProjectOutput, EnvironmentVariable, InvalidateProjectCacheInput, InvalidateProjectCacheOutput,
-    ListProjectsInput, ListProjectsOutput, Project, ProjectArtifacts, ProjectBadge, ProjectCache, ProjectEnvironment,
-    UpdateProjectInput, UpdateProjectOutput, artifacts_type, cache_type, environment_variable_type,
-    image_pull_credentials_type, project_sort_by_type, sort_order_type,
+    ListProjectsInput, ListProjectsOutput, Project, ProjectArtifacts, ProjectBadge, ProjectBuildBatchConfig,
+    ProjectCache, ProjectEnvironment, UpdateProjectInput, UpdateProjectOutput, VpcConfig, artifacts_type, cache_type,
+    environment_variable_type, image_pull_credentials_type, project_sort_by_type, sort_order_type,
 };
 
 use super::errors::{exists, invalid, not_found, store};
@@ -288,7 +288,7 @@ fn apply(project: &mut Project, input: UpdateProjectInput) {
         project.badge = Some(ProjectBadge { badge_enabled: Some(enabled), badge_request_url: None });
     }
     if let Some(config) = input.build_batch_config {
-        project.build_batch_config = (config != Default::default()).then_some(config);
+        project.build_batch_config = (config != ProjectBuildBatchConfig::default()).then_some(config);
     }
     replace(&mut project.cache, input.cache);
     if let Some(limit) = input.concurrent_build_limit {
@@ -311,7 +311,7 @@ fn apply(project: &mut Project, input: UpdateProjectInput) {
     replace(&mut project.tags, input.tags);
     replace(&mut project.timeout_in_minutes, input.timeout_in_minutes);
     if let Some(vpc) = input.vpc_config {
-        project.vpc_config = (vpc != Default::default()).then_some(vpc);
+        project.vpc_config = (vpc != VpcConfig::default()).then_some(vpc);
     }
 }
 

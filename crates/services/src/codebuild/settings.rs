@@ -193,7 +193,7 @@ mod tests {
         let server = SandboxPolicy::server(&detected(true, true), false);
         match server.choose("python:3.13", true) {
             Ok(SandboxSpec::Container(spec)) => {
-                assert_eq!((spec.image.as_str(), spec.privileged), ("python:3.13", true))
+                assert_eq!((spec.image.as_str(), spec.privileged), ("python:3.13", true));
             }
             other => panic!("{other:?}"),
         }

@@ -36,7 +36,7 @@ const OPEN_SCAN: usize = 1_000;
 
 /// What is started, whichever way it was asked for.
 struct Start {
-    effective: Project,
+    effective: Box<Project>,
     pipeline: Option<String>,
     initiator: String,
     token: Option<(String, String)>,
@@ -57,11 +57,11 @@ impl CodeBuild {
         }
         let project = self.project(scope, &name).await?;
         let pipeline = pipeline_of(&call.principal).map(str::to_owned);
-        let effective = effective::apply(&project.value.project, &input, scope);
+        let effective = Box::new(effective::apply(&project.value.project, &input, scope));
         effective::check_start(&effective)?;
         check::project(&effective)?;
-        let fetched = effective.source.iter().chain(effective.secondary_sources.iter().flatten());
-        fetched.map(check::fetchable).collect::<Result<(), _>>()?;
+        let mut fetched = effective.source.iter().chain(effective.secondary_sources.iter().flatten());
+        fetched.try_for_each(check::fetchable)?;
         if effective.service_role != project.value.project.service_role {
             self.check_role(call, &effective, &project_arn(scope, &name)).await?;
         }
@@ -88,7 +88,7 @@ impl CodeBuild {
         let project = self.project(scope, &name).await?;
         let token = input.idempotency_token.map(|token| (format!("retry/{name}/{token}"), id.to_owned()));
         let start = Start {
-            effective: found.value.effective,
+            effective: Box::new(found.value.effective),
             pipeline: pipeline_of(&call.principal).map(str::to_owned),
             initiator: initiator(&call.principal),
             token,
@@ -275,7 +275,7 @@ fn new_record(
         format: FORMAT,
         scope: scope.clone(),
         build,
-        effective: effective.clone(),
+        effective: effective.as_ref().clone(),
         pipeline: start.pipeline.clone(),
         stage: Stage::Queued,
         prepared: Vec::new(),

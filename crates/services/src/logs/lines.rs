@@ -157,7 +157,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let mut text = String::new();
         for (index, message) in lines.iter().enumerate() {
-            text.push_str(&format!("{}\n", serde_json::json!({"time": index, "message": message})));
+            text.push_str(&serde_json::json!({"time": index, "message": message}).to_string());
+            text.push('\n');
         }
         text.push_str(unfinished);
         std::fs::write(file.path(), text).expect("written");

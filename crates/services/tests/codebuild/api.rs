@@ -47,11 +47,15 @@ pub async fn projects_are_answered_with_their_defaults() {
     );
     let shown = project.artifacts().expect("artifacts");
     assert_eq!(
-        (shown.name(), shown.packaging().map(|p| p.as_str()), shown.namespace_type()),
+        (
+            shown.name(),
+            shown.packaging().map(aws_sdk_codebuild::types::ArtifactPackaging::as_str),
+            shown.namespace_type()
+        ),
         (Some("demo"), Some("NONE"), None)
     );
     assert_eq!(shown.encryption_disabled(), Some(false));
-    assert_eq!(project.source().and_then(|source| source.insecure_ssl()), Some(false));
+    assert_eq!(project.source().and_then(ProjectSource::insecure_ssl), Some(false));
 
     let request = client.create_project().name("demo").source(source).artifacts(artifacts);
     assert_eq!(

@@ -72,6 +72,7 @@ fn main() -> ExitCode {
         resume::a_killed_process_loses_nothing,
         resume::a_runner_that_is_gone_is_a_fault,
         resume::a_queued_build_is_taken_up,
+        resume::every_write_may_be_the_last,
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }

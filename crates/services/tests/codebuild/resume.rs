@@ -2,8 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use towpath_store::SqliteStore;
+use async_trait::async_trait;
+use towpath_services::s3::NewBucket;
+use towpath_store::{Document, Documents, Scan, SqliteStore, StoreError, Write};
 
 use crate::loopback::{ACCOUNT, REGION};
 use crate::world::{Gate, World, phases, problem, status};
@@ -90,7 +93,7 @@ pub async fn start_and_die(data: &Path) -> ! {
     let directory = Arc::new(tempfile::tempdir_in(data).expect("a directory"));
     let store = Arc::new(SqliteStore::open(&data.join("store")).expect("a store"));
     let world = World::open_at(directory, Some(data.to_owned()), store, |_| {}).await;
-    world.s3.ensure_bucket(ACCOUNT, REGION, "bkt", Default::default()).await.expect("a bucket");
+    world.s3.ensure_bucket(ACCOUNT, REGION, "bkt", NewBucket::default()).await.expect("a bucket");
     world
         .role("build", r#"{"Service":"codebuild.amazonaws.com"}"#, r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#)
         .await;
@@ -118,4 +121,132 @@ pub async fn a_killed_process_loses_nothing() {
     let build = world.until(&id, aws_sdk_codebuild::types::Build::build_complete).await;
     assert_eq!(status(&build), "SUCCEEDED", "{:?}\n{}", phases(&build), world.log(&id).await);
     assert_eq!(times_ran(&world), 1);
+}
+
+/// Documents of a process that dies at its n-th write: from then on nothing answers. The write itself is made or not.
+struct Dying {
+    inner: Arc<dyn Documents>,
+    left: AtomicI64,
+    last_write_is_made: bool,
+    died: tokio::sync::Notify,
+}
+
+impl Dying {
+    fn dead(&self) -> Result<(), StoreError> {
+        if self.left.load(Ordering::SeqCst) <= 0 { Err(StoreError::Closed) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Documents for Dying {
+    async fn get(&self, collection: &str, partition: &str, key: &str) -> Result<Option<Document>, StoreError> {
+        self.dead()?;
+        self.inner.get(collection, partition, key).await
+    }
+
+    async fn scan(&self, collection: &str, partition: &str, scan: Scan) -> Result<Vec<Document>, StoreError> {
+        self.dead()?;
+        self.inner.scan(collection, partition, scan).await
+    }
+
+    async fn partitions(&self, collection: &str) -> Result<Vec<String>, StoreError> {
+        self.dead()?;
+        self.inner.partitions(collection).await
+    }
+
+    async fn write(&self, writes: Vec<Write>) -> Result<u64, StoreError> {
+        self.dead()?;
+        if self.left.fetch_sub(1, Ordering::SeqCst) > 1 {
+            return self.inner.write(writes).await;
+        }
+        if self.last_write_is_made {
+            // What is made is durable, but nobody learns of it.
+            let _ = self.inner.write(writes).await;
+        }
+        self.died.notify_one();
+        Err(StoreError::Closed)
+    }
+}
+
+/// Dies at every write of a build in turn, before and after it is made; the next process must end the build, which must
+/// have run exactly once.
+pub async fn every_write_may_be_the_last() {
+    let world = World::new().await;
+    let gate = Gate::new(world.directory.path(), "open");
+    gate.open();
+    let ran = world.directory.path().join("ran");
+    let buildspec = gated(&gate).replace("$HOME_OF_TEST", &world.directory.path().display().to_string());
+    let artifacts = aws_sdk_codebuild::types::ProjectArtifacts::builder()
+        .r#type(aws_sdk_codebuild::types::ArtifactsType::S3)
+        .location("bkt")
+        .name("o.zip")
+        .packaging(aws_sdk_codebuild::types::ArtifactPackaging::Zip)
+        .build()
+        .expect("artifacts");
+    let source = format!("{buildspec}artifacts: {{files: [dir/input.txt]}}\n");
+    world.put_zip("src.zip", &[("buildspec.yml", &source), ("dir/input.txt", "hello\n")], &[]).await;
+    world.create("demo", crate::world::s3_source("bkt/src.zip"), artifacts).await;
+    world.codebuild.shutdown().await;
+    let (mut died, mut survived) = (0, 0);
+    for last_write_is_made in [false, true] {
+        for writes in 1.. {
+            let _ = std::fs::remove_file(&ran);
+            let left = AtomicI64::new(writes);
+            let inner = Arc::clone(&world.documents);
+            let dying = Arc::new(Dying { inner, left, last_write_is_made, died: tokio::sync::Notify::new() });
+            let first = World::open_with(
+                Arc::clone(&world.directory),
+                Arc::clone(&world.documents),
+                Arc::clone(&dying) as Arc<dyn Documents>,
+            )
+            .await;
+            let started = first.client().start_build().project_name("demo").send().await;
+            let known = started.ok().and_then(|output| output.build_value).and_then(|build| build.id);
+            let over = async {
+                let Some(id) = &known else { return };
+                let mut changes = first.codebuild.on_change();
+                // The last change of a build is the one after which nothing is left to do.
+                let done = first.documents.clone();
+                loop {
+                    let open = done.scan("codebuild.open", "all", Scan::all()).await.expect("read");
+                    if open.is_empty() {
+                        assert!(first.get(id).await.build_complete());
+                        return;
+                    }
+                    let _ = tokio::time::timeout(std::time::Duration::from_millis(20), changes.recv()).await;
+                }
+            };
+            let lived = tokio::select! {
+                () = dying.died.notified() => false,
+                () = over, if known.is_some() => true,
+            };
+            first.codebuild.shutdown().await;
+            if lived {
+                survived += 1;
+                break;
+            }
+            died += 1;
+            let next = again(&world).await;
+            let open = next.codebuild.resume().await.expect("resumed");
+            let ids = next.client().list_builds().send().await.expect("listed").ids.unwrap_or_default();
+            if writes == 1 && !last_write_is_made {
+                assert_eq!(open, 0, "what was not committed was not begun");
+                continue;
+            }
+            let build = next.until(&ids[0], aws_sdk_codebuild::types::Build::build_complete).await;
+            assert_eq!(
+                status(&build),
+                "SUCCEEDED",
+                "write {writes}: {:?}\n{}",
+                phases(&build),
+                next.log(&ids[0]).await
+            );
+            next.until_clean(&ids[0]).await;
+            assert_eq!(times_ran(&world), 1, "write {writes} of {:?}", phases(&build));
+            assert!(world.object("o.zip").await.is_some());
+            next.codebuild.shutdown().await;
+        }
+    }
+    assert_eq!(survived, 2);
+    assert!(died > 20, "a build makes more writes than that: {died}");
 }

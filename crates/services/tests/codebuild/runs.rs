@@ -5,6 +5,8 @@ use aws_sdk_codebuild::types::{
     SortOrderType, SourceType,
 };
 
+use sha2::Digest as _;
+
 use crate::loopback::{ACCOUNT, REGION};
 use crate::world::{
     Gate, ROLE, World, environment, inline_source, no_artifacts, pair, phases, refused, s3_source, status, unzip,
@@ -85,7 +87,6 @@ artifacts: {base-directory: dist, files: ["**/*"]}
     assert_eq!(unzip(&bytes).into_iter().collect::<Vec<_>>(), [("output.txt".to_owned(), "HELLO\n".to_owned())]);
     let artifacts = build.artifacts().expect("artifacts");
     assert_eq!(artifacts.location(), Some("arn:aws:s3:::bkt/out/app.zip"));
-    use sha2::Digest as _;
     assert_eq!(artifacts.sha256_sum(), Some(hex::encode(sha2::Sha256::digest(&bytes)).as_str()));
     assert_eq!(metadata.get("codebuild-buildarn").map(String::as_str), build.arn());
     assert_eq!(metadata.get("codebuild-content-sha256").map(String::as_str), artifacts.sha256_sum());
@@ -118,9 +119,8 @@ impl World {
         let names = || {
             let mut names: Vec<String> = Vec::new();
             for directory in [root.clone(), root.join("run")] {
-                let entries = std::fs::read_dir(&directory)
-                    .map(|entries| entries.flatten().collect())
-                    .unwrap_or_else(|_| Vec::new());
+                let entries =
+                    std::fs::read_dir(&directory).map_or_else(|_| Vec::new(), |entries| entries.flatten().collect());
                 names.extend(entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()));
             }
             names.sort();
@@ -349,14 +349,17 @@ pub async fn reports_are_kept() {
     let arns = build.report_arns();
     assert_eq!(arns.len(), 1);
     assert_eq!(client.list_reports().send().await.expect("listed").reports(), arns);
-    assert_eq!(client.list_report_groups().send().await.expect("listed").report_groups(), [group.clone()]);
+    assert_eq!(client.list_report_groups().send().await.expect("listed").report_groups(), std::slice::from_ref(&group));
     assert_eq!(
         client.list_reports_for_report_group().report_group_arn(&group).send().await.expect("listed").reports(),
         arns
     );
     let got = client.batch_get_reports().report_arns(&arns[0]).send().await.expect("got");
     let report = &got.reports()[0];
-    assert_eq!((report.status().map(|s| s.as_str()), report.name()), (Some("FAILED"), Some("demo-unit")));
+    assert_eq!(
+        (report.status().map(aws_sdk_codebuild::types::ReportStatusType::as_str), report.name()),
+        (Some("FAILED"), Some("demo-unit"))
+    );
     assert_eq!(report.execution_id(), build.arn());
     let summary = report.test_summary().expect("a summary");
     assert_eq!(

@@ -23,7 +23,7 @@ use crate::loopback::{self, ACCOUNT, REGION, TestClock};
 pub const ROLE: &str = "arn:aws:iam::123456789012:role/build";
 pub const IMAGE: &str = "aws/codebuild/standard:7.0";
 /// Builds end in moments; what takes longer than this hangs.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
 
 pub struct World {
     pub directory: Arc<TempDir>,
@@ -63,6 +63,11 @@ impl World {
         world
     }
 
+    /// CodeBuild and its logs on documents of their own kind; everything else on `documents`.
+    pub async fn open_with(directory: Arc<TempDir>, documents: Arc<dyn Documents>, builds: Arc<dyn Documents>) -> Self {
+        Self::assemble(directory, None, documents, Some(builds), |_| {}).await
+    }
+
     /// The services as a process would open them.
     pub async fn open(
         directory: Arc<TempDir>,
@@ -78,6 +83,17 @@ impl World {
         documents: Arc<dyn Documents>,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
+        Self::assemble(directory, data, documents, None, change).await
+    }
+
+    async fn assemble(
+        directory: Arc<TempDir>,
+        data: Option<PathBuf>,
+        documents: Arc<dyn Documents>,
+        builds: Option<Arc<dyn Documents>>,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let builds_documents = builds.unwrap_or_else(|| Arc::clone(&documents));
         let data = data.unwrap_or_else(|| directory.path().to_owned());
         let clock = Arc::new(TestClock::default());
         let ambient = loopback::ambient(&clock);
@@ -99,12 +115,12 @@ impl World {
         })
         .await
         .expect("S3");
-        let logs = Arc::new(Logs::new(Arc::clone(&documents), ambient.clone(), Arc::clone(&identity), &data));
+        let logs = Arc::new(Logs::new(Arc::clone(&builds_documents), ambient.clone(), Arc::clone(&identity), &data));
         let mut settings = Settings::new(data, runner_command(), SandboxPolicy::host(&detected()));
         settings.concurrent_builds = 4;
         change(&mut settings);
         let codebuild = CodeBuild::new(Parts {
-            documents: Arc::clone(&documents),
+            documents: builds_documents,
             ambient: ambient.clone(),
             identity: Arc::clone(&identity),
             logs: Arc::clone(&logs),
@@ -245,10 +261,10 @@ impl World {
                 let _ = changes.recv().await;
             }
         };
-        match tokio::time::timeout(PATIENCE, waiting).await {
-            Ok(build) => build,
-            Err(_) => panic!("{id} hangs: {:#?}\n{}", self.get(id).await, self.log(id).await),
+        if let Ok(build) = tokio::time::timeout(PATIENCE, waiting).await {
+            return build;
         }
+        panic!("{id} hangs: {:#?}\n{}", self.get(id).await, self.log(id).await)
     }
 
     pub async fn log(&self, id: &str) -> String {

@@ -123,16 +123,12 @@ async fn answer(
             "logs" => "logs",
             other => panic!("the test door does not know {other}"),
         };
-        let operation = match dialect {
-            Dialect::Query => {
-                let form = query::Form::parse(None, &body).map_err(|error| (dialect, error))?;
-                form.action().map_err(|error| (dialect, error))?.to_owned()
-            }
-            _ => {
-                let target =
-                    parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
-                json::split_target(target).expect("a target").1.to_owned()
-            }
+        let operation = if dialect == Dialect::Query {
+            let form = query::Form::parse(None, &body).map_err(|error| (dialect, error))?;
+            form.action().map_err(|error| (dialect, error))?.to_owned()
+        } else {
+            let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
+            json::split_target(target).expect("a target").1.to_owned()
         };
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let call = Call {

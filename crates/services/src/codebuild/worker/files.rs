@@ -67,7 +67,8 @@ impl Files {
     /// Appends one of CodeBuild's own lines to the log. Called only while no runner writes to it.
     pub fn say(&self, now: Timestamp, text: &str) -> io::Result<()> {
         let time = UNIX_EPOCH + Duration::from_millis(u64::try_from(now.millis()).unwrap_or(0));
-        let line = StoredLine { time: now.millis(), message: container_line(time, text), ingested: None };
+        let message = container_line(time, text) + "\n";
+        let line = StoredLine { time: now.millis(), message, ingested: None };
         let mut bytes = serde_json::to_vec(&line)?;
         bytes.push(b'\n');
         OpenOptions::new().append(true).create(true).mode(0o600).open(self.log())?.write_all(&bytes)

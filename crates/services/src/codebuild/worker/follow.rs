@@ -61,7 +61,7 @@ impl Worker {
             }
             shown = observation.status.version;
             let status = observation.status;
-            self.show(&mut loaded, &status);
+            show(&mut loaded, &status);
             match (observation.liveness, status.outcome) {
                 (Liveness::Gone, _) => {
                     handle.sweep().await?;
@@ -74,21 +74,6 @@ impl Worker {
                     }
                 }
             }
-        }
-    }
-
-    /// The runner's status in the build's answer.
-    fn show(&self, loaded: &mut Loaded, status: &Status) {
-        let build = &mut loaded.record.build;
-        let phases = join(&loaded.record.prepared, status);
-        build.current_phase = phases.last().and_then(|phase| phase.phase_type.clone());
-        build.phases = Some(phases);
-        if !status.exported_variables.is_empty() {
-            let exported = status.exported_variables.iter().map(|(name, value)| ExportedEnvironmentVariable {
-                name: Some(name.clone()),
-                value: Some(value.clone()),
-            });
-            build.exported_environment_variables = Some(exported.collect());
         }
     }
 
@@ -136,5 +121,20 @@ impl Worker {
         loaded.record.stage = Stage::Cleaning;
         self.save(loaded).await?;
         Ok(Next::Again)
+    }
+}
+
+/// The runner's status in the build's answer.
+fn show(loaded: &mut Loaded, status: &Status) {
+    let phases = join(&loaded.record.prepared, status);
+    let build = &mut loaded.record.build;
+    build.current_phase = phases.last().and_then(|phase| phase.phase_type.clone());
+    build.phases = Some(phases);
+    if !status.exported_variables.is_empty() {
+        let exported = status
+            .exported_variables
+            .iter()
+            .map(|(name, value)| ExportedEnvironmentVariable { name: Some(name.clone()), value: Some(value.clone()) });
+        build.exported_environment_variables = Some(exported.collect());
     }
 }

@@ -58,7 +58,7 @@ enum StepError {
 
 /// The record as it was loaded, and the right to replace exactly it.
 struct Loaded {
-    record: BuildRecord,
+    record: Box<BuildRecord>,
     version: u64,
 }
 
@@ -124,7 +124,7 @@ impl CodeBuild {
         let service = Arc::clone(self);
         self.workers.spawn(async move {
             let mut worker = Worker { service: Arc::clone(&service), scope, id, wake, permit };
-            worker.work().await;
+            Box::pin(worker.work()).await;
             service.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
         });
     }
@@ -182,8 +182,8 @@ impl Worker {
 
     async fn load(&self) -> Result<Option<Loaded>, StoreError> {
         let key = build_key(&self.scope, &self.id);
-        let found = self.service.documents.get_json(&key.collection, &key.partition, &key.key).await?;
-        Ok(found.map(|Versioned { value, version }| Loaded { record: value, version }))
+        let found = self.service.documents.get_json::<BuildRecord>(&key.collection, &key.partition, &key.key).await?;
+        Ok(found.map(|Versioned { value, version }| Loaded { record: Box::new(value), version }))
     }
 
     /// Writes the record in place of the loaded one. `false`: somebody else was first; look again.

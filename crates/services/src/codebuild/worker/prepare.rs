@@ -8,6 +8,7 @@ use towpath_artifacts::{Limits, unpack};
 use towpath_builds::request::{BuildRequest, BuildspecSource, REQUEST_FORMAT, SecondarySource};
 use towpath_builds::{BuildsError, Handle, spawn};
 use towpath_wire::codebuild::PhaseContext;
+use towpath_wire::types::Timestamp as WireTime;
 
 use super::super::objects::ObjectError;
 use super::super::phases::{begin, context, succeed};
@@ -92,7 +93,8 @@ impl Worker {
         let session = self.service_role(&loaded.record).await?;
         self.attach_log(&loaded.record, &session).await?;
         let image = loaded.record.effective.environment.clone().unwrap_or_default();
-        let sandbox = self.service.settings.sandbox.policy().choose(&image.image, image.privileged_mode.unwrap_or(false));
+        let sandbox =
+            self.service.settings.sandbox.policy().choose(&image.image, image.privileged_mode.unwrap_or(false));
         let sandbox = sandbox.map_err(|why| {
             let text = format!("Unable to pull customer's container image. {why}");
             Failure::provisioning("BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE", &text)
@@ -126,7 +128,7 @@ impl Worker {
         let minutes = loaded.record.build.timeout_in_minutes.unwrap_or_default();
         let provisioned =
             loaded.record.prepared.iter().find(|phase| phase.phase_type.as_deref() == Some("PROVISIONING"));
-        let begun = provisioned.and_then(|phase| phase.start_time).map_or(0, |time| time.as_millis());
+        let begun = provisioned.and_then(|phase| phase.start_time).map_or(0, WireTime::as_millis);
         let spent = (self.service.ambient.now().millis() - begun).max(0) / 1000;
         let request = BuildRequest {
             format: REQUEST_FORMAT,
