@@ -154,10 +154,7 @@ fn clone_to_first(root: &Path, scratch: &Path) -> Result<Row, String> {
     shell::say("a clean clone to its first Succeeded pipeline; this takes minutes");
     let clone = scratch.join("clone");
     let begun = Instant::now();
-    shell::must(
-        Command::new("git").args(["clone", "--quiet"]).arg(root).arg(&clone),
-        "the checkout cannot be cloned",
-    )?;
+    shell::must(Command::new("git").args(["clone", "--quiet"]).arg(root).arg(&clone), "the checkout cannot be cloned")?;
     shell::must(
         Command::new("cargo")
             .args(["run", "--quiet", "--", "run", "examples/static-site", "--approve", "all"])

@@ -27,7 +27,8 @@ use towpath_providers::{Catalogue, Credentials, Endpoints, Realm, RealmKind, Rea
 use towpath_server::{Front, Services, listen};
 use towpath_services::ambient::Ambient;
 use towpath_services::codebuild::{
-    CodeBuild, DefaultSandbox, EmbeddedObjects, Parts as BuildParts, SandboxPolicy, Sandboxes, Settings as BuildSettings,
+    CodeBuild, DefaultSandbox, EmbeddedObjects, Parts as BuildParts, SandboxPolicy, Sandboxes,
+    Settings as BuildSettings,
 };
 use towpath_services::identity::{CODEPIPELINE_PRINCIPAL, Identity};
 use towpath_services::logs::Logs;
@@ -257,7 +258,8 @@ fn broken(doing: &str, error: &dyn std::error::Error) -> ExpectedError {
     let mut message = format!("cannot {doing}: {error}");
     let mut source = error.source();
     while let Some(cause) = source {
-        message.push_str(&format!(": {cause}"));
+        message.push_str(": ");
+        message.push_str(&cause.to_string());
         source = cause.source();
     }
     ExpectedError::System { message, hint: None, usage: false }

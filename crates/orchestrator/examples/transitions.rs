@@ -3,6 +3,7 @@
 //! `cargo xtask bench` runs it; `cargo run --release -p towpath-orchestrator --example transitions -- DIR [SECONDS]`.
 
 #[path = "../tests/support/mod.rs"]
+#[expect(dead_code, reason = "the benchmark uses its part of the tests' bench")]
 mod support;
 
 use std::path::Path;
@@ -21,6 +22,7 @@ const CHAIN: u32 = 90;
 const PIPELINES: usize = 256;
 
 #[tokio::main]
+#[expect(clippy::print_stdout, reason = "the figures are its output")]
 async fn main() {
     let directory = std::env::args().nth(1).expect("a directory for the data");
     let seconds: u64 = std::env::args().nth(2).map_or(5, |text| text.parse().expect("a number of seconds"));

@@ -49,11 +49,12 @@ impl Orchestrator {
                 *rows = Some(self.load(pipeline).await?);
             }
             let Some(loaded) = rows.as_mut() else { continue };
-            self.fill(loaded, &towpath_engine::executions_needed(&loaded.gate.value, &event)).await?;
+            let needed = towpath_engine::executions_needed(&loaded.gate.value, &event);
+            self.fill(loaded, &needed).await?;
             let now = self.clock.now();
             let decision = {
                 let mut ids = self.ids();
-                towpath_engine::step(self.world(loaded), &event, &mut Context { now, ids: &mut ids })?
+                towpath_engine::step(self.world(loaded, &needed), &event, &mut Context { now, ids: &mut ids })?
             };
             match self.commit(&slot, &mut rows, decision, &event, &extra, now).await {
                 Ok((applied, tasks)) => {
@@ -76,11 +77,13 @@ impl Orchestrator {
         Err(CommandError::Contention)
     }
 
-    fn world(&self, loaded: &Loaded) -> World<'_> {
+    /// The rows the decision needs, and no more: what else is kept in memory is not worth a copy.
+    fn world(&self, loaded: &Loaded, needed: &[ExecutionId]) -> World<'_> {
+        let row = |id: &ExecutionId| Some((id.clone(), loaded.executions.get(id)?.value.clone()));
         World {
             gate: loaded.gate.value.clone(),
             definitions: loaded.definitions.clone(),
-            executions: loaded.executions.iter().map(|(id, row)| (id.clone(), row.value.clone())).collect(),
+            executions: needed.iter().filter_map(row).collect(),
             action_types: &*self.catalogue,
         }
     }
@@ -226,7 +229,8 @@ impl Orchestrator {
                 documents,
                 ..Commit::default()
             })
-            .await?;
+            .await
+            .inspect_err(|_| self.slots.forget(&gate.scope, &gate.name, &pipeline))?;
         let mut loaded = Loaded {
             gate: Versioned { value: gate, version: committed.version },
             executions: std::collections::HashMap::new(),

@@ -117,7 +117,7 @@ impl Orchestrator {
         match task.kind {
             TaskKind::Stop => self.stop_outside(task, provider).await,
             TaskKind::Await => {
-                self.answer(task, Outcome::AwaitingCallback { progress: Progress::default() }, None, polls).await
+                self.answer(task, Outcome::AwaitingCallback { progress: Progress::default() }, None, polls).await;
             }
             TaskKind::Start | TaskKind::Poll => {
                 let now = self.clock.now();

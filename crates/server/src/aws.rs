@@ -10,8 +10,8 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use towpath_model::ids::Scope;
-use towpath_services::identity::LookupError;
 use towpath_services::call::{Call, Origin};
+use towpath_services::identity::LookupError;
 use towpath_wire::signature::{self, Payload};
 use towpath_wire::{Dialect, WireError, json, query};
 
@@ -28,7 +28,7 @@ pub fn is_aws(request: &Request<Body>) -> bool {
 }
 
 pub async fn handle(front: &Front, request: Request<Body>, peer: Peer) -> Response<Body> {
-    #[expect(clippy::disallowed_methods, reason = "measures a duration for a metric; decides nothing")]
+    // Measures a duration for a metric; decides nothing.
     let begun = Instant::now();
     let request_id = (front.request_ids)();
     let (service, response) = answer(front, request, peer, &request_id).await;
@@ -65,13 +65,7 @@ fn refuse(dialect: Dialect, error: &WireError, request_id: &str) -> Response<Byt
 }
 
 /// Reads the body within its limit, verifies the signature over it, and says who asks for what.
-async fn verified(
-    front: &Front,
-    parts: Parts,
-    body: Body,
-    peer: Peer,
-    request_id: &str,
-) -> Result<Call, WireError> {
+async fn verified(front: &Front, parts: Parts, body: Body, peer: Peer, request_id: &str) -> Result<Call, WireError> {
     let parsed = signature::parse(&parts)?.ok_or_else(|| WireError::missing_authentication(Dialect::Json))?;
     let dialect = parsed.dialect();
     let body = match Limited::new(body, BODY_BYTES_MAX).collect().await {
@@ -138,7 +132,10 @@ async fn route(front: &Front, service: &str, call: Call) -> Response<Bytes> {
             let error = WireError::new(
                 "UnknownOperationException",
                 400,
-                format!("Towpath does not serve the AWS service '{other}'. It serves codebuild, codepipeline, iam, logs, s3 and sts; point AWS_ENDPOINT_URL_{} elsewhere.", other.to_uppercase().replace('-', "_")),
+                format!(
+                    "Towpath does not serve the AWS service '{other}'. It serves codebuild, codepipeline, iam, logs, s3 and sts; point AWS_ENDPOINT_URL_{} elsewhere.",
+                    other.to_uppercase().replace('-', "_")
+                ),
             );
             json::respond_error(&error, &call.request_id)
         }

@@ -50,14 +50,7 @@ impl Front {
         clock: Arc<dyn Clock>,
         request_ids: Box<dyn Fn() -> String + Send + Sync>,
     ) -> Self {
-        Self {
-            orchestrator,
-            services,
-            clock,
-            request_ids,
-            metrics: Metrics::default(),
-            verifier: Verifier::new(),
-        }
+        Self { orchestrator, services, clock, request_ids, metrics: Metrics::default(), verifier: Verifier::new() }
     }
 
     /// Answers one request.

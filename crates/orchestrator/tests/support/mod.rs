@@ -1,5 +1,4 @@
 //! An orchestrator over the memory store and the Rehearsal provider: everything real but AWS.
-#![expect(dead_code, reason = "each test file uses its part of the bench")]
 
 use std::sync::Arc;
 use std::time::Duration;

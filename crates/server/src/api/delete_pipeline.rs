@@ -1,6 +1,5 @@
 //! DeletePipeline. Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_DeletePipeline.html
 
-
 use towpath_wire::WireError;
 use towpath_wire::codepipeline::{DeletePipelineInput, Operation as Name};
 

@@ -1,6 +1,5 @@
 //! DisableStageTransition. Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_DisableStageTransition.html
 
-
 use towpath_wire::WireError;
 use towpath_wire::codepipeline::{DisableStageTransitionInput, Operation as Name};
 

@@ -1,6 +1,5 @@
 //! EnableStageTransition. Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_EnableStageTransition.html
 
-
 use towpath_wire::WireError;
 use towpath_wire::codepipeline::{EnableStageTransitionInput, Operation as Name};
 

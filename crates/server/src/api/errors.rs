@@ -5,13 +5,16 @@ use towpath_orchestrator::{CommandError, ViolationCode};
 use towpath_wire::codepipeline::SERVICE;
 use towpath_wire::{Dialect, WireError};
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands in map_err, which hands the error over")]
 pub fn wire(error: CommandError) -> WireError {
     let code = match &error {
         CommandError::PipelineNotFound { .. } => "PipelineNotFoundException",
         CommandError::PipelineVersionNotFound { .. } => "PipelineVersionNotFoundException",
         CommandError::PipelineNameInUse { .. } => "PipelineNameInUseException",
         CommandError::PipelineExecutionNotFound { .. } => "PipelineExecutionNotFoundException",
-        CommandError::Invalid(violations) => violations.first().map_or("InvalidStructureException", |v| violation(v.code)),
+        CommandError::Invalid(violations) => {
+            violations.first().map_or("InvalidStructureException", |v| violation(v.code))
+        }
         CommandError::Role(_) => "InvalidStructureException",
         CommandError::LimitExceeded(_) => "LimitExceededException",
         CommandError::InvalidNextToken => "InvalidNextTokenException",

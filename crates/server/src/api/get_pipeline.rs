@@ -1,8 +1,7 @@
 //! GetPipeline. Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_GetPipeline.html
 
-
 use towpath_wire::WireError;
-use towpath_wire::codepipeline::{GetPipelineInput, GetPipelineOutput, PipelineMetadata, Operation as Name};
+use towpath_wire::codepipeline::{GetPipelineInput, GetPipelineOutput, Operation as Name, PipelineMetadata};
 
 use super::{Call, Operation, Resource, convert, errors};
 

@@ -2,7 +2,10 @@
 
 use towpath_model::ids::ExecutionId;
 use towpath_wire::WireError;
-use towpath_wire::codepipeline::{GetPipelineExecutionInput, GetPipelineExecutionOutput, PipelineExecution, ResolvedPipelineVariable, Operation as Name};
+use towpath_wire::codepipeline::{
+    GetPipelineExecutionInput, GetPipelineExecutionOutput, Operation as Name, PipelineExecution,
+    ResolvedPipelineVariable,
+};
 
 use super::{Call, Operation, Resource, convert, errors};
 

@@ -7,7 +7,10 @@ use towpath_model::ids::ExecutionId;
 use towpath_model::state::{ActionAttempt, ActionStatus, Execution, ExecutionKind, StageRun, Transition};
 use towpath_orchestrator::PipelineState;
 use towpath_wire::WireError;
-use towpath_wire::codepipeline::{ActionExecution, ActionRevision, ActionState, GetPipelineStateInput, GetPipelineStateOutput, RetryStageMetadata, StageExecution, StageState, TransitionState, Operation as Name};
+use towpath_wire::codepipeline::{
+    ActionExecution, ActionRevision, ActionState, GetPipelineStateInput, GetPipelineStateOutput, Operation as Name,
+    RetryStageMetadata, StageExecution, StageState, TransitionState,
+};
 
 use super::{Call, Operation, Resource, convert, errors};
 
@@ -54,7 +57,13 @@ fn stage_state(stage: &StageDeclaration, state: &PipelineState, types: &dyn Acti
         inbound_execution: waiting.last().cloned(),
         inbound_executions: Some(waiting),
         inbound_transition_state: Some(transition(gate.map(|g| &g.inbound))),
-        action_states: Some(stage.actions.iter().map(|action| action_state(action, run, latest, types, &state.gate.scope.region)).collect()),
+        action_states: Some(
+            stage
+                .actions
+                .iter()
+                .map(|action| action_state(action, run, latest, types, &state.gate.scope.region))
+                .collect(),
+        ),
         latest_execution: latest.zip(run).map(|(e, run)| stage_execution(e, run.status.as_str())),
         retry_stage_metadata: run.and_then(retries),
         before_entry_condition_state: None,
@@ -121,9 +130,11 @@ fn action_state(
 fn filled(template: &str, action: &ActionDeclaration, region: &str) -> String {
     // The templates name no Region; AWS puts the action's in.
     let template = template.replace("?#", &format!("?region={}#", action.region.as_deref().unwrap_or(region)));
-    action.configuration.iter().flatten().fold(template, |url, (key, value)| {
-        url.replace(&format!("{{Config:{key}}}"), value)
-    })
+    action
+        .configuration
+        .iter()
+        .flatten()
+        .fold(template, |url, (key, value)| url.replace(&format!("{{Config:{key}}}"), value))
 }
 
 /// The model requires all three members, though recordings of S3 sources show the id alone (docs/deviations.md).

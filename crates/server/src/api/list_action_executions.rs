@@ -4,7 +4,10 @@ use towpath_model::action::ArtifactLocation;
 use towpath_model::history::ActionRecord;
 use towpath_model::ids::ExecutionId;
 use towpath_wire::WireError;
-use towpath_wire::codepipeline::{ActionExecutionDetail, ActionExecutionInput, ActionExecutionOutput, ActionExecutionResult, ArtifactDetail, ListActionExecutionsInput, ListActionExecutionsOutput, S3Location, Operation as Name};
+use towpath_wire::codepipeline::{
+    ActionExecutionDetail, ActionExecutionInput, ActionExecutionOutput, ActionExecutionResult, ArtifactDetail,
+    ListActionExecutionsInput, ListActionExecutionsOutput, Operation as Name, S3Location,
+};
 
 use super::{Call, Operation, Resource, convert, errors};
 
@@ -20,10 +23,8 @@ impl Operation for ListActionExecutions {
     }
 
     async fn run(call: &Call, input: Self::Input) -> Result<Self::Output, WireError> {
-        let (outer, nested) = input
-            .filter
-            .map(|f| (f.pipeline_execution_id, f.latest_in_pipeline_execution))
-            .unwrap_or_default();
+        let (outer, nested) =
+            input.filter.map(|f| (f.pipeline_execution_id, f.latest_in_pipeline_execution)).unwrap_or_default();
         let latest_only = nested.as_ref().is_some_and(|n| n.start_time_range == "Latest");
         let nested = nested.map(|n| ExecutionId::new(n.pipeline_execution_id));
         let outer = outer.map(ExecutionId::new);

@@ -3,7 +3,10 @@
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypes, Bounds};
 use towpath_orchestrator::CommandError;
 use towpath_wire::WireError;
-use towpath_wire::codepipeline::{ActionConfigurationProperty, ActionType, ActionTypeSettings, ArtifactDetails, ListActionTypesInput, ListActionTypesOutput, Operation as Name};
+use towpath_wire::codepipeline::{
+    ActionConfigurationProperty, ActionType, ActionTypeSettings, ArtifactDetails, ListActionTypesInput,
+    ListActionTypesOutput, Operation as Name,
+};
 
 use super::{Call, Operation, Resource, convert, errors};
 

@@ -2,7 +2,10 @@
 
 use towpath_model::state::Execution;
 use towpath_wire::WireError;
-use towpath_wire::codepipeline::{ListPipelineExecutionsInput, ListPipelineExecutionsOutput, PipelineExecutionSummary, StopExecutionTrigger, Operation as Name};
+use towpath_wire::codepipeline::{
+    ListPipelineExecutionsInput, ListPipelineExecutionsOutput, Operation as Name, PipelineExecutionSummary,
+    StopExecutionTrigger,
+};
 
 use super::{Call, Operation, Resource, convert, errors};
 

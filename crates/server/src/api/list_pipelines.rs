@@ -5,7 +5,7 @@ use std::sync::Arc;
 use towpath_model::declaration::PipelineDeclaration;
 use towpath_model::state::Gate;
 use towpath_wire::WireError;
-use towpath_wire::codepipeline::{ListPipelinesInput, ListPipelinesOutput, PipelineSummary, Operation as Name};
+use towpath_wire::codepipeline::{ListPipelinesInput, ListPipelinesOutput, Operation as Name, PipelineSummary};
 
 use super::{Call, Operation, Resource, convert, errors};
 
@@ -39,6 +39,9 @@ impl Operation for ListPipelines {
             created: Some(convert::time(gate.created)),
             updated: Some(convert::time(gate.updated)),
         };
-        Ok(ListPipelinesOutput { pipelines: Some(page.gates.iter().map(summary).collect()), next_token: page.next_token })
+        Ok(ListPipelinesOutput {
+            pipelines: Some(page.gates.iter().map(summary).collect()),
+            next_token: page.next_token,
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use towpath_model::event::Event;
 use towpath_wire::WireError;
-use towpath_wire::codepipeline::{PutApprovalResultInput, PutApprovalResultOutput, Operation as Name};
+use towpath_wire::codepipeline::{Operation as Name, PutApprovalResultInput, PutApprovalResultOutput};
 
 use super::{Call, Operation, Resource, convert, errors};
 

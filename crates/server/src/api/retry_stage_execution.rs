@@ -3,7 +3,7 @@
 use towpath_model::declaration::RetryMode;
 use towpath_model::ids::ExecutionId;
 use towpath_wire::WireError;
-use towpath_wire::codepipeline::{RetryStageExecutionInput, RetryStageExecutionOutput, Operation as Name};
+use towpath_wire::codepipeline::{Operation as Name, RetryStageExecutionInput, RetryStageExecutionOutput};
 
 use super::{Call, Operation, Resource, errors};
 

@@ -4,7 +4,7 @@ use towpath_model::action::SourceRevisionOverride;
 use towpath_model::state::Trigger;
 use towpath_orchestrator::StartRequest;
 use towpath_wire::WireError;
-use towpath_wire::codepipeline::{StartPipelineExecutionInput, StartPipelineExecutionOutput, Operation as Name};
+use towpath_wire::codepipeline::{Operation as Name, StartPipelineExecutionInput, StartPipelineExecutionOutput};
 
 use super::{Call, Operation, Resource, errors};
 

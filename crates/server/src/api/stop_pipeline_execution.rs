@@ -2,7 +2,7 @@
 
 use towpath_model::ids::ExecutionId;
 use towpath_wire::WireError;
-use towpath_wire::codepipeline::{StopPipelineExecutionInput, StopPipelineExecutionOutput, Operation as Name};
+use towpath_wire::codepipeline::{Operation as Name, StopPipelineExecutionInput, StopPipelineExecutionOutput};
 
 use super::{Call, Operation, Resource, errors};
 

@@ -49,7 +49,12 @@ mod tests {
 
     #[test]
     fn tag_rules() {
-        assert_eq!(refused(&[("team", "locks & gates")]).as_deref(), Some("InvalidTagsException: The tag 'team' is not valid: allowed are letters, numbers, spaces and + - = . _ : / @."));
+        assert_eq!(
+            refused(&[("team", "locks & gates")]).as_deref(),
+            Some(
+                "InvalidTagsException: The tag 'team' is not valid: allowed are letters, numbers, spaces and + - = . _ : / @."
+            )
+        );
         assert_eq!(refused(&[("team", "locks"), ("stage", "")]), None);
         assert!(refused(&[("AWS:x", "1")]).is_some_and(|e| e.contains("reserved")));
         assert!(refused(&[("a", "1"), ("a", "2")]).is_some_and(|e| e.contains("more than once")));

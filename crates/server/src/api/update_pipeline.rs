@@ -1,8 +1,7 @@
 //! UpdatePipeline. Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_UpdatePipeline.html
 
-
 use towpath_wire::WireError;
-use towpath_wire::codepipeline::{UpdatePipelineInput, UpdatePipelineOutput, Operation as Name};
+use towpath_wire::codepipeline::{Operation as Name, UpdatePipelineInput, UpdatePipelineOutput};
 
 use super::{Call, Operation, Resource, convert, errors};
 
