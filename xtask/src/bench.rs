@@ -20,15 +20,11 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<ExitCode, String> {
         return Err(format!("there is no argument `{unknown}`; `--clone` also measures clone to first Succeeded"));
     }
     shell::say("building optimised binaries");
+    // One invocation, so that both are made of the same libraries with the same features.
+    let build = "build --release -p towpath-cli --bin towpath -p towpath-orchestrator --example transitions";
     shell::must(
-        Command::new("cargo").args(["build", "--release", "-p", "towpath-cli"]).current_dir(root),
-        "towpath does not build",
-    )?;
-    shell::must(
-        Command::new("cargo")
-            .args(["build", "--release", "-p", "towpath-orchestrator", "--example", "transitions"])
-            .current_dir(root),
-        "the benchmark does not build",
+        Command::new("cargo").args(build.split(' ')).current_dir(root),
+        "towpath or its benchmark does not build",
     )?;
     let release = shell::target(root).join("release");
     let scratch = std::env::temp_dir().join(format!("towpath-bench-{}", std::process::id()));
