@@ -27,7 +27,7 @@ struct Command {
 /// Every command, alphabetically.
 const COMMANDS: &[Command] = &[
     Command { name: "bench", usage: "bench [--clone]      measure, beside the goals", run: bench::run },
-    Command { name: "docs", usage: "docs [--check]       write docs/providers from the catalogue", run: docs::run },
+    Command { name: "docs", usage: "docs                 write docs/providers from the catalogue", run: docs::run },
     Command {
         name: "generate",
         usage: "generate [--check]   write crates/wire/src/generated from models/",
