@@ -44,3 +44,52 @@ fn the_python_package_is_the_main_job() {
         assert!(checked.config.config.projects.contains_key(project), "towpath.toml says how to make {project}");
     }
 }
+
+/// Runs the real program over a copy of an example, as a user without a terminal would.
+fn run(example: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    copy(&examples().join(example), &directory.path().join(example));
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_towpath"))
+        .args(["run", example])
+        .current_dir(directory.path())
+        .env("TOWPATH_REDACT", "1")
+        .env_remove("TOWPATH_DATA_DIR")
+        .env_remove("TOWPATH_CONFIG")
+        .env_remove("TOWPATH_LOG")
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (out, err) = (text(output.stdout), text(output.stderr));
+    // What the build's agent says of itself, and the revision, are new every time.
+    let same =
+        |line: &&str| !line.contains("[Container]") && !line.contains("version id") && !line.contains("revision");
+    let out: Vec<&str> = out.lines().filter(same).collect();
+    format!("{}\n{err}exit {}\n", out.join("\n"), output.status.code().unwrap())
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        // Somebody may have run the example in place.
+        if entry.file_name() == ".towpath" {
+            continue;
+        }
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_rehearsal_runs() {
+    insta::assert_snapshot!(run("rehearsal"));
+}
+
+#[test]
+fn the_static_site_runs() {
+    insta::assert_snapshot!(run("static-site"));
+}

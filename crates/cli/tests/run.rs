@@ -78,7 +78,10 @@ impl Case {
             std::fs::write(path, text).unwrap();
         }
         let script = Script::default();
-        script.lock().logs.insert("Compile", vec!["[Container] Running command make", "ok"]);
+        script
+            .lock()
+            .logs
+            .insert("Compile", vec!["[Container] 2026/10/01 13:40:00.600000 Running command make", "", "ok"]);
         Self { directory, script, out: Captured::default(), live: false, answer: None, interrupted: false }
     }
 

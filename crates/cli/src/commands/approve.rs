@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 
-use super::run::{approve_command, approve_mode, conclude, open_options, stored_declaration, warn};
+use super::run::{approve_command, approve_mode, conclude, open_options, place, stored_declaration, warn};
 use super::validate::{Format, check};
 use crate::display::Display;
 use crate::errors::ExpectedError;
@@ -57,7 +57,7 @@ pub async fn run(
     // What happened before was watched already; the answer and what follows are told.
     follow.replay().await?;
     put(&*host, &name, &waiting, options).await?;
-    let code = conclude(follow, &declaration, &data, &checked.region).await;
+    let code = conclude(follow, &declaration, place(&checked, &data)).await;
     host.shutdown().await;
     code
 }

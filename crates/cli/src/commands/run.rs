@@ -12,7 +12,7 @@ use crate::display::{Display, End};
 use crate::errors::{ExpectedError, exit};
 use crate::flow::follow::{Approve, Follow, Outcome};
 use crate::flow::prepare::{Preparation, check_arguments};
-use crate::flow::summary::{Summary, deployed};
+use crate::flow::summary::{Place, Summary, deployed, quoted};
 use crate::flow::{OpenOptions, Surroundings, data_directory};
 use crate::host::Host;
 use crate::terminal::Terminal;
@@ -64,7 +64,7 @@ pub async fn run(
         &mut surroundings.interrupts,
         command,
     );
-    let code = conclude(follow, declaration, &data, &checked.region).await;
+    let code = conclude(follow, declaration, place(&checked, &data)).await;
     host.shutdown().await;
     code
 }
@@ -73,8 +73,7 @@ pub async fn run(
 pub async fn conclude(
     mut follow: Follow<'_>,
     declaration: &PipelineDeclaration,
-    data: &Path,
-    region: &str,
+    place: Place<'_>,
 ) -> Result<u8, ExpectedError> {
     let outcome = follow.run().await?;
     let now = follow.host.now();
@@ -94,9 +93,11 @@ pub async fn conclude(
     let text = match &outcome {
         Outcome::Waiting(why) => format!("\nWaiting: {why}To approve and go on:\n  {}\n", follow.approve_command),
         Outcome::Closed(why) => format!(
-            "\nWaiting: {why}\nTo let it go on, serve the same data and enable the transition:\n  \
-             towpath serve --data-dir {}\n  aws codepipeline enable-stage-transition ...\n",
-            data.display()
+            "\nWaiting: {why}\nTo let it go on, serve the same data and enable the transition:\n  {}\n  {} aws codepipeline \
+             enable-stage-transition --pipeline-name {} --transition-type Inbound --stage-name ...\n",
+            place.serve(),
+            place.client(),
+            declaration.name
         ),
         Outcome::Ended(_) | Outcome::Interrupted => {
             // The deployments are asked for only where there can be any.
@@ -105,7 +106,7 @@ pub async fn conclude(
             let records = if deploys { follow.records().await.unwrap_or_default() } else { Vec::new() };
             let deployed = deployed(&records);
             let model = &follow.display.model;
-            Summary { model, now, deployed: &deployed, logs: &follow.finished, data, region }.text()
+            Summary { model, now, deployed: &deployed, logs: &follow.finished, place }.text()
         }
     };
     if !follow.display.is_json() {
@@ -146,17 +147,14 @@ pub fn open_options(checked: &Checked, data: &Path) -> OpenOptions {
     }
 }
 
+pub fn place<'a>(checked: &'a Checked, data: &'a Path) -> Place<'a> {
+    Place { data, account: &checked.account, region: &checked.region }
+}
+
 /// The command that answers the approval that a run was left at.
 pub fn approve_command(path: &Path, data_dir: Option<&Path>) -> String {
     let data = data_dir.map(|d| format!(" --data-dir {}", quoted(d))).unwrap_or_default();
     format!("towpath approve {}{data}", quoted(path))
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// The declaration that the stored pipeline has now.

@@ -200,10 +200,7 @@ impl Model {
 
     pub fn log(&mut self, stage: &str, action: &str, message: &str) {
         let Some(action) = self.action_mut(stage, action) else { return };
-        let line = clean(message);
-        if line.trim().is_empty() {
-            return;
-        }
+        let Some(line) = worth_a_row(&clean(message)) else { return };
         if action.log.len() == limits::LOG_TAIL_FAILED_LINES {
             action.log.pop_front();
         }
@@ -228,6 +225,20 @@ impl Model {
     }
 }
 
+/// What a log line is worth in the few rows under an action. A build's agent talks of its own steps in between
+/// (`[Container] DATE TIME text`), which would push what the commands wrote out of sight; of those, the commands stay and
+/// the exit status of one that failed.
+fn worth_a_row(line: &str) -> Option<String> {
+    let Some(agent) = line.strip_prefix("[Container] ") else {
+        return (!line.trim().is_empty()).then(|| line.to_owned());
+    };
+    let text = agent.splitn(3, ' ').nth(2).unwrap_or(agent);
+    if let Some(command) = text.strip_prefix("Running command ") {
+        return Some(format!("$ {command}"));
+    }
+    text.starts_with("Command did not exit successfully").then(|| text.to_owned())
+}
+
 /// The words an action's entry carries: the error, else the provider's summary.
 pub fn reason(event: &HistoryEvent) -> Option<String> {
     let HistoryEvent::Action { progress, error, state, .. } = event else { return None };
@@ -244,5 +255,23 @@ pub fn reason(event: &HistoryEvent) -> Option<String> {
         }
         (Some(error), _) => Some(error),
         (None, summary) => summary,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::worth_a_row;
+
+    #[test]
+    fn of_the_agent_only_commands_and_failures_take_a_row() {
+        let row = |line| worth_a_row(line);
+        assert_eq!(row("collected 3 items").as_deref(), Some("collected 3 items"));
+        assert_eq!(row("  "), None);
+        assert_eq!(row("[Container] 2026/11/23 01:53:26.641921 Entering phase POST_BUILD"), None);
+        assert_eq!(row("[Container] 2026/11/23 01:53:26.64 Running command make -j 2").as_deref(), Some("$ make -j 2"));
+        assert_eq!(
+            row("[Container] 2026/11/23 01:53:26.64 Command did not exit successfully make exit status 2").as_deref(),
+            Some("Command did not exit successfully make exit status 2")
+        );
     }
 }

@@ -27,9 +27,14 @@ pub fn entry(entry: &HistoryEntry, model: &Model) -> String {
     text.lines().fold(String::new(), |out, line| out + &time + "  " + line + "\n")
 }
 
+/// Blank lines part blocks on a log page; between lines of several builds they part nothing.
 pub fn log(line: LogLine<'_>, model: &Model) -> String {
+    let message = clean(line.message);
+    if message.trim().is_empty() {
+        return String::new();
+    }
     let time = stamp(line.time, model);
-    format!("{time}  {}/{} | {}\n", line.stage, line.action, clean(line.message))
+    format!("{time}  {}/{} | {}\n", line.stage, line.action, message)
 }
 
 fn stamp(time: towpath_model::time::Timestamp, model: &Model) -> String {

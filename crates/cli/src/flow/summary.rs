@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use towpath_model::time::Timestamp;
 
 use super::logs::Tail;
+use crate::commands::validate::DEFAULT_ACCOUNT;
 use crate::display::model::{Model, State};
 
 /// An S3 deployment that succeeded.
@@ -42,13 +43,47 @@ pub fn deployed(records: &[Json]) -> Vec<Deployed> {
         .collect()
 }
 
+/// Where the data is, and as what it was made.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub data: &'a Path,
+    pub account: &'a str,
+    pub region: &'a str,
+}
+
+impl Place<'_> {
+    /// The command that serves the same data.
+    pub fn serve(&self) -> String {
+        let account = match self.account {
+            DEFAULT_ACCOUNT => String::new(),
+            other => format!(" --account-id {other}"),
+        };
+        format!("towpath serve --data-dir {}{account}", quoted(self.data))
+    }
+
+    /// What a client needs to reach it.
+    pub fn client(&self) -> String {
+        let credentials = quoted(&self.data.join("credentials"));
+        format!(
+            "AWS_SHARED_CREDENTIALS_FILE={credentials} AWS_REGION={} AWS_ENDPOINT_URL=http://127.0.0.1:7400",
+            self.region
+        )
+    }
+}
+
+/// A path as a shell takes it.
+pub fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 pub struct Summary<'a> {
     pub model: &'a Model,
     pub now: Timestamp,
     pub deployed: &'a [Deployed],
     pub logs: &'a [Tail],
-    pub data: &'a Path,
-    pub region: &'a str,
+    pub place: Place<'a>,
 }
 
 impl Summary<'_> {
@@ -92,17 +127,15 @@ impl Summary<'_> {
 
     /// The commands are whole: they can be pasted.
     fn how_to_read(&self, deployed: &Deployed) -> String {
-        let data = self.data.display();
         let copy = if deployed.extracted {
             format!("aws s3 cp --recursive {} deployed/", deployed.url())
         } else {
             format!("aws s3 cp {} .", deployed.url())
         };
         format!(
-            "\nTo read it, serve the same data and use any S3 client:\n  \
-             towpath serve --data-dir {data}\n  \
-             AWS_SHARED_CREDENTIALS_FILE={data}/credentials AWS_REGION={} AWS_ENDPOINT_URL=http://127.0.0.1:7400 {copy}\n",
-            self.region,
+            "\nTo read it, serve the same data and use any S3 client:\n  {}\n  {} {copy}\n",
+            self.place.serve(),
+            self.place.client(),
         )
     }
 }
