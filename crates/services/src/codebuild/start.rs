@@ -28,6 +28,8 @@ use crate::identity::{Principal, PrincipalKind};
 /// What the name of a pipeline's role session starts with; the rest is the pipeline's name.
 const PIPELINE_SESSION: &str = "codepipeline@";
 const TOKEN_MILLIS: i64 = 5 * 60 * 1000;
+/// A pipeline repeats a start whose answer it never saw, however long its server was away; its tokens are used once.
+const PIPELINE_TOKEN_MILLIS: i64 = 7 * 24 * 3_600_000;
 const TOKEN_CHARS_MAX: usize = 64;
 /// Tokens past their time that one start clears away.
 const TOKENS_CLEARED: usize = 50;
@@ -159,13 +161,14 @@ impl CodeBuild {
         let key = Key::new(TOKENS, partition(scope), token.as_str());
         let known = self.documents.get(&key.collection, &key.partition, &key.key).await.map_err(store)?;
         let expect = known.map_or(Expect::Absent, |document| Expect::Version(document.version));
-        let until_ms = now.millis() + TOKEN_MILLIS;
+        let life = if record.pipeline.is_some() { PIPELINE_TOKEN_MILLIS } else { TOKEN_MILLIS };
+        let until_ms = now.millis() + life;
         let kept = TokenRecord { id: id.to_owned(), input: input.clone(), until_ms };
         writes.push(Write::put_json(key, &kept, expect).map_err(store)?);
         Ok(writes)
     }
 
-    /// The build that was started with this token in the last five minutes.
+    /// The build that was started with this token, while the token lives.
     async fn known_token(
         &self,
         scope: &Scope,
@@ -176,7 +179,7 @@ impl CodeBuild {
         let found = self.documents.get_json::<TokenRecord>(TOKENS, &partition(scope), token).await.map_err(store)?;
         let Some(found) = found.filter(|found| found.value.until_ms >= now.millis()) else { return Ok(None) };
         if found.value.input != *input {
-            return Err(invalid("The idempotency token was used with other input in the last five minutes"));
+            return Err(invalid("The idempotency token was used with other input before"));
         }
         Ok(self.build(scope, &found.value.id).await?.map(|found| found.value.build))
     }

@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         runs::logs_are_read_while_the_build_runs,
         runs::reports_are_kept,
         runs::builds_wait_for_a_slot,
+        runs::a_build_in_a_servers_sandbox,
         pipeline::a_pipelines_build_looks_like_codepipelines,
         pipeline::several_inputs_and_outputs,
         pipeline::an_output_that_the_buildspec_does_not_make,

@@ -7,9 +7,12 @@ use aws_sdk_codebuild::types::{
 
 use sha2::Digest as _;
 
+use towpath_services::codebuild::{DefaultSandbox, SandboxPolicy};
+
 use crate::loopback::{ACCOUNT, REGION};
 use crate::world::{
-    Gate, ROLE, World, environment, inline_source, no_artifacts, pair, phases, refused, s3_source, status, unzip,
+    Gate, ROLE, World, environment, inline_source, no_artifacts, pair, phases, problem, refused, s3_source, status,
+    unzip,
 };
 
 fn to_s3(name: &str, packaging: ArtifactPackaging) -> ProjectArtifacts {
@@ -400,4 +403,30 @@ pub async fn builds_wait_for_a_slot() {
     };
     assert!(phase(&second, "PROVISIONING").start_time() >= first.end_time(), "one after the other");
     assert_eq!((status(&first), status(&second)), ("SUCCEEDED", "SUCCEEDED"));
+}
+
+/// Bubblewrap where it works; where it does not, a server must refuse rather than run commands unprotected.
+pub async fn a_build_in_a_servers_sandbox() {
+    let policy = SandboxPolicy::server(&towpath_builds::detect(), false);
+    let default = policy.default.clone();
+    let world = World::with(|settings| settings.sandbox = policy.into()).await;
+    let buildspec = "version: 0.2\nphases: {build: {commands: [\"pwd && cat dir/input.txt > out.txt\"]}}\nartifacts: {files: [out.txt]}\n";
+    world.put_zip("src.zip", &[("buildspec.yml", buildspec), ("dir/input.txt", "hello\n")], &[]).await;
+    world.create("demo", s3_source("bkt/src.zip"), to_s3("o.zip", ArtifactPackaging::Zip)).await;
+    let build = world.finished(&world.start("demo").await).await;
+    match default {
+        DefaultSandbox::Bubblewrap => {
+            let log = world.log(build.id().expect("an id")).await;
+            assert_eq!(status(&build), "SUCCEEDED", "{:?}\n{log}", phases(&build));
+            assert!(log.contains("\n/codebuild/output/src"), "{log}");
+            assert_eq!(unzip(&world.object("out/o.zip").await.expect("an object").0)["out.txt"], "hello\n");
+            world.until_clean(build.id().expect("an id")).await;
+        }
+        DefaultSandbox::Nothing(reason) => {
+            let (phase, _, message) = problem(&build);
+            assert_eq!(phase, "PROVISIONING");
+            assert!(message.contains(&reason), "{message}");
+        }
+        other => panic!("a server must not choose {other:?}"),
+    }
 }

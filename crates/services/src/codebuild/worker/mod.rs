@@ -145,26 +145,43 @@ impl CodeBuild {
 impl Worker {
     async fn work(&mut self) {
         let mut failures = 0;
+        let closing = self.service.closing.clone();
         loop {
-            if self.service.closing.is_cancelled() {
-                return;
-            }
-            match self.step().await {
+            // A step that is dropped half way is a step that a crash cut short: the next process repeats it.
+            let stepped = tokio::select! {
+                biased;
+                () = closing.cancelled() => return,
+                stepped = self.step() => stepped,
+            };
+            match stepped {
                 Ok(Next::Again) => failures = 0,
                 Ok(Next::Over | Next::Leave) => return,
                 Err(error) => {
                     failures += 1;
                     tracing::error!(%error, source = ?std::error::Error::source(&error), build = self.id, failures, "a build cannot go on");
                     if failures >= ATTEMPTS_MAX {
-                        // The record stays as it is: the next start of the process tries again.
-                        return;
+                        if !self.give_up(&error).await {
+                            return;
+                        }
+                        failures = 0;
                     }
                     tokio::select! {
                         () = tokio::time::sleep(PAUSE) => {}
-                        () = self.service.closing.cancelled() => return,
+                        () = closing.cancelled() => return,
                     }
                 }
             }
+        }
+    }
+
+    /// Ends a build that cannot go on as a fault, so that nobody waits for it. `false`: it was over already, or not even
+    /// that can be written; the record stays as it is and the next start of the process tries again.
+    async fn give_up(&mut self, error: &StepError) -> bool {
+        match self.load().await {
+            Ok(Some(mut loaded)) if !loaded.record.is_complete() => {
+                self.fault(&mut loaded, &error.to_string()).await.is_ok()
+            }
+            _ => false,
         }
     }
 

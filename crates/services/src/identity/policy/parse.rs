@@ -280,6 +280,7 @@ fn parse_conditions(value: Json) -> Result<Vec<Condition>, MalformedPolicy> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Context, Request, evaluate};
     use super::*;
 
     fn problem(text: &str, kind: Kind) -> String {
@@ -361,5 +362,26 @@ mod tests {
             "Invalid principal in policy: com.amazon.balsa.error.InvalidPolicyException: The passed in policy has a \
              statement with no principals!"
         );
+    }
+
+    proptest::proptest! {
+        /// Whatever comes in is a policy or an error; what is a policy can be asked.
+        #[test]
+        fn nothing_makes_the_parser_panic(text in ".{0,300}", action in ".{0,40}", resource in ".{0,60}", key in ".{0,20}") {
+            let json = |text: &str| serde_json::Value::from(text).to_string();
+            let shaped = format!(
+                r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":{},"Resource":{},"Condition":{{"StringLike":{{{}:{}}}}}}}]}}"#,
+                json(&action), json(&resource), json(&key), json(&text),
+            );
+            for document in [text.as_str(), shaped.as_str()] {
+                for kind in [Kind::Identity, Kind::Trust, Kind::Resource] {
+                    if let Ok(policy) = parse(document, kind) {
+                        let context = Context::new().with(&key, text.as_str());
+                        let request = Request { action: &action, resource: &resource, context: &context };
+                        let _ = evaluate([&policy], request);
+                    }
+                }
+            }
+        }
     }
 }
