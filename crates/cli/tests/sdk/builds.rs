@@ -167,6 +167,27 @@ async fn a_failed_build_fails_its_action_in_codebuilds_words() {
 }
 
 #[tokio::test]
+async fn the_buildspec_lies_in_the_source_or_in_a_bucket() {
+    let world = world().await;
+    let says = |word: &str| format!("version: 0.2\nphases:\n  build:\n    commands: ['echo \"says {word}\"']\n");
+    let (default, other, object) = (says("default"), says("other"), says("object"));
+    let files: [(&str, &[u8]); 2] = [("buildspec.yml", default.as_bytes()), ("ci/other.yml", other.as_bytes())];
+    world.put("sources", "app.zip", zip(&files)).await;
+    world.put("sources", "specs/object.yml", object.into_bytes()).await;
+    world.project("plain", "").await;
+    for (word, given) in
+        [("default", ""), ("other", "ci/other.yml"), ("object", "arn:aws:s3:::sources/specs/object.yml")]
+    {
+        let build = codebuild("Compile", "plain");
+        let build = if given.is_empty() { build } else { build.set("BuildspecOverride", given) };
+        let id = world.create(built(word, build)).await;
+        world.succeeds(word, &id).await;
+        let log = world.log(&world.build_of(word, &id, "Compile").await).await;
+        assert!(log.contains(&format!("says {word}")), "{log:#?}");
+    }
+}
+
+#[tokio::test]
 async fn a_build_without_an_artifact_fails_its_consumer() {
     let world = world().await;
     world.bucket("live", false).await;

@@ -2,8 +2,9 @@
 
 use aws_sdk_codepipeline::error::ProvideErrorMetadata as _;
 use aws_sdk_codepipeline::types::{
-    ActionCategory, PipelineDeclaration, PipelineExecutionStatus, PipelineVariable, PipelineVariableDeclaration,
-    StageRetryMode, StageTransitionType, TriggerType,
+    ActionCategory, ActionExecutionFilter, LatestInPipelineExecutionFilter, PipelineDeclaration,
+    PipelineExecutionStatus, PipelineVariable, PipelineVariableDeclaration, StageRetryMode, StageTransitionType,
+    StartTimeRange, TriggerType,
 };
 
 use crate::support::{ACCOUNT, World, eventually, pipeline, rehearsal, stage};
@@ -167,6 +168,14 @@ async fn a_failed_stage_is_tried_again() {
     retry("Build", &id, StageRetryMode::AllActions).await.unwrap();
     world.fails("retried", &id, "Bad").await;
     assert_eq!((count("Good").await, count("Bad").await), (2, 3));
+
+    let latest = async |range: StartTimeRange| {
+        let only = LatestInPipelineExecutionFilter::builder().pipeline_execution_id(&id).start_time_range(range);
+        let filter = ActionExecutionFilter::builder().latest_in_pipeline_execution(only.build().unwrap()).build();
+        let listed = world.pipelines.list_action_executions().pipeline_name("retried").filter(filter).send().await;
+        listed.unwrap().action_execution_details().len()
+    };
+    assert_eq!((latest(StartTimeRange::All).await, latest(StartTimeRange::Latest).await), (6, 3));
 
     let early = retry("Source", &id, StageRetryMode::FailedActions).await.unwrap_err().into_service_error();
     assert!(early.is_stage_not_retryable_exception(), "{early:?}");

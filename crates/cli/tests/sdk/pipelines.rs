@@ -58,6 +58,22 @@ async fn a_pipeline_lives_through_its_versions() {
 }
 
 #[tokio::test]
+async fn every_region_has_its_own_pipelines() {
+    let world = World::new().await;
+    world.pipelines.create_pipeline().pipeline(two_stages("ferry")).send().await.unwrap();
+    let abroad = world.pipelines_in("eu-west-1");
+    assert!(abroad.list_pipelines().send().await.unwrap().pipelines().is_empty());
+    abroad.create_pipeline().pipeline(two_stages("ferry")).send().await.unwrap();
+    abroad.update_pipeline().pipeline(two_stages("ferry")).send().await.unwrap();
+    let got = abroad.get_pipeline().name("ferry").send().await.unwrap();
+    let arn = format!("arn:aws:codepipeline:eu-west-1:{ACCOUNT}:ferry");
+    assert_eq!(got.metadata().unwrap().pipeline_arn(), Some(arn.as_str()));
+    assert_eq!(got.pipeline().unwrap().version(), Some(2));
+    let home = world.pipelines.get_pipeline().name("ferry").send().await.unwrap();
+    assert_eq!(home.pipeline().unwrap().version(), Some(1));
+}
+
+#[tokio::test]
 async fn lists_come_in_pages() {
     let world = World::new().await;
     let client = &world.pipelines;

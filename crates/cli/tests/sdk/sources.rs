@@ -2,6 +2,7 @@
 
 use aws_sdk_codepipeline::error::ProvideErrorMetadata as _;
 use aws_sdk_codepipeline::types::{PipelineDeclaration, SourceRevisionOverride, SourceRevisionType};
+use aws_sdk_s3::primitives::ByteStream;
 
 use crate::support::{Action, World, pipeline, s3_deploy, s3_source, stage};
 
@@ -72,6 +73,34 @@ async fn overrides_choose_version_and_key() {
         let error = start(bad).await.unwrap_err().into_service_error();
         assert_eq!(error.code(), Some("ValidationException"), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn an_object_may_bring_its_own_summary() {
+    let world = World::new().await;
+    world.bucket("sources", true).await;
+    world.bucket("live", false).await;
+    let put = world.s3.put_object().bucket("sources").key("app").body(ByteStream::from_static(b"x"));
+    put.metadata("codepipeline-artifact-revision-summary", "release 7").send().await.unwrap();
+    let id = world.create(declared(s3_source("Fetch", "sources", "app"))).await;
+    world.succeeds("sourced", &id).await;
+    let execution = world.execution("sourced", &id).await;
+    assert_eq!(execution.artifact_revisions()[0].revision_summary(), Some("release 7"));
+    let shown = world.action("sourced", "Source", "Fetch").await;
+    assert_eq!(shown.latest_execution().unwrap().summary(), Some("release 7"));
+}
+
+#[tokio::test]
+async fn an_artifact_store_that_is_not_there_is_named() {
+    let world = World::new().await;
+    world.bucket("sources", true).await;
+    world.put("sources", "app", b"x".to_vec()).await;
+    let mut storeless = declared(s3_source("Fetch", "sources", "app"));
+    storeless.artifact_store.as_mut().unwrap().location = "no-such-store".to_owned();
+    let id = world.create(storeless).await;
+    let (code, message) = world.fails("sourced", &id, "Fetch").await;
+    assert_eq!(code, "ConfigurationError");
+    assert!(message.starts_with("The Amazon S3 bucket named no-such-store does not exist."), "{message}");
 }
 
 #[tokio::test]

@@ -45,7 +45,8 @@ pub struct World {
     pub sts: aws_sdk_sts::Client,
     pub iam: aws_sdk_iam::Client,
     pub logs: aws_sdk_cloudwatchlogs::Client,
-    pub url: String,
+    url: String,
+    root: Credentials,
     dir: TempDir,
     server: Child,
 }
@@ -69,10 +70,13 @@ impl Drop for World {
 
 macro_rules! client {
     ($service:ident, $url:expr, $credentials:expr $(, $more:ident($value:expr))*) => {
+        client!($service, $url, $credentials, in REGION $(, $more($value))*)
+    };
+    ($service:ident, $url:expr, $credentials:expr, in $region:expr $(, $more:ident($value:expr))*) => {
         $service::Client::from_conf(
             $service::Config::builder()
                 .behavior_version($service::config::BehaviorVersion::v2026_01_12())
-                .region($service::config::Region::new(REGION))
+                .region($service::config::Region::new($region))
                 .credentials_provider($credentials)
                 .endpoint_url($url)
                 .http_client(aws_smithy_http_client::Builder::new().build_http())
@@ -120,7 +124,8 @@ impl World {
             panic!("the server said {line:?}; its log: {log}")
         });
         let (key, secret) = root_key(&fs::read_to_string(dir.path().join("data/credentials")).unwrap());
-        let credentials = || Credentials::new(key.clone(), secret.clone(), None, None, "test");
+        let root = Credentials::new(key, secret, None, None, "test");
+        let credentials = || root.clone();
         Self {
             pipelines: client!(aws_sdk_codepipeline, &url, credentials()),
             builds: client!(aws_sdk_codebuild, &url, credentials()),
@@ -128,10 +133,16 @@ impl World {
             sts: client!(aws_sdk_sts, &url, credentials()),
             iam: client!(aws_sdk_iam, &url, credentials()),
             logs: client!(aws_sdk_cloudwatchlogs, &url, credentials()),
+            root: root.clone(),
             url,
             dir,
             server,
         }
+    }
+
+    /// The root user's CodePipeline of another region.
+    pub fn pipelines_in(&self, region: &'static str) -> aws_sdk_codepipeline::Client {
+        client!(aws_sdk_codepipeline, &self.url, self.root.clone(), in region)
     }
 
     /// CodePipeline and STS as somebody else sees them.
