@@ -326,7 +326,9 @@ class Server:
         command = [self.binary, "serve", "--listen", self.listen, "--data-dir", str(self.data)]
         if self.config:
             command += ["--config", str(self.config)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        # Nobody's own settings reach the server.
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("TOWPATH_")}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True, env=clean)
         line = self.process.stdout.readline().strip()
         if not line.startswith("towpath: ready at http://"):
             raise AssertionError(f"no ready line but {line!r}, exit {self.process.wait()}:\n{self.told()}")
@@ -364,6 +366,9 @@ class Server:
 def main(scenarios):
     """Runs the scenario that the command line names."""
     chosen = {scenario.__name__: scenario for scenario in scenarios}
+    if sys.argv[1:] == ["--list"]:
+        print("\n".join(chosen))
+        return
     if len(sys.argv) != 2 or sys.argv[1] not in chosen:
         sys.exit(f"usage: {sys.argv[0]} {'|'.join(chosen)}")
     chosen[sys.argv[1]]()

@@ -32,3 +32,10 @@ pub enum CommandError {
     #[error("the state could not be read or written")]
     Store(#[from] StoreError),
 }
+
+impl CommandError {
+    /// The server's disk has no room: nothing was changed, and the request may be repeated when there is.
+    pub const fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Store(StoreError::DiskFull { .. }))
+    }
+}

@@ -172,6 +172,14 @@ impl WireError {
         }
     }
 
+    /// The server has no room to write down what was asked for. AWS has no word for it; the code is the one of a fault of
+    /// ours, the status one that SDKs do not repeat at once, and the message is for whoever runs the server.
+    pub fn disk_full(dialect: Dialect) -> Self {
+        let message = "No space left on the disk that holds the server's data: nothing was written and nothing is lost. \
+                       Free some space there and repeat the request.";
+        Self { message: message.to_owned(), status: 507, ..Self::internal(dialect) }
+    }
+
     pub fn unavailable(dialect: Dialect) -> Self {
         match dialect {
             Dialect::Json | Dialect::Query => {
@@ -211,6 +219,13 @@ mod tests {
         let error = WireError::modeled(&codepipeline::SERVICE, "PipelineNotFoundException", "gone");
         assert_eq!(error.status, 400);
         assert_eq!(WireError::modeled(&iam::SERVICE, "ServiceFailure", "").status, 500);
+    }
+
+    #[test]
+    fn a_full_disk_is_a_fault_of_ours_that_says_what_to_do() {
+        let error = WireError::disk_full(Dialect::Json);
+        assert_eq!((error.code.as_ref(), error.status), ("InternalFailure", 507));
+        assert!(error.message.contains("Free some space"), "{error}");
     }
 
     #[test]

@@ -41,7 +41,11 @@ pub fn wire(error: CommandError) -> WireError {
         },
         CommandError::Store(cause) => {
             tracing::error!(error = cause as &dyn std::error::Error, "a command was not carried out");
-            return WireError::internal(Dialect::Json);
+            return if error.is_disk_full() {
+                WireError::disk_full(Dialect::Json)
+            } else {
+                WireError::internal(Dialect::Json)
+            };
         }
     };
     WireError::modeled(&SERVICE, code, error.to_string())

@@ -23,7 +23,10 @@ pub(super) fn limit(message: impl Into<String>) -> WireError {
 #[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
 pub(super) fn store(error: StoreError) -> WireError {
     tracing::error!(%error, source = ?std::error::Error::source(&error), "CodeBuild's documents cannot be used");
-    WireError::internal(Dialect::Json)
+    match error {
+        StoreError::DiskFull { .. } => WireError::disk_full(Dialect::Json),
+        _ => WireError::internal(Dialect::Json),
+    }
 }
 
 /// Something that works on AWS and is not in this version: named, with what to do instead.

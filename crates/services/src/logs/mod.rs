@@ -151,7 +151,10 @@ fn no_stream() -> WireError {
 
 fn store_error(error: &StoreError) -> WireError {
     tracing::error!(%error, source = ?std::error::Error::source(error), "log documents cannot be used");
-    WireError::internal(Dialect::Json)
+    match error {
+        StoreError::DiskFull { .. } => WireError::disk_full(Dialect::Json),
+        _ => WireError::internal(Dialect::Json),
+    }
 }
 
 fn internal(error: &dyn std::error::Error) -> WireError {

@@ -119,7 +119,10 @@ fn done(call: &Call) -> Response {
 #[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
 pub(super) fn store_error(error: StoreError) -> WireError {
     tracing::error!(%error, source = ?std::error::Error::source(&error), "identity documents cannot be used");
-    WireError::internal(Dialect::Query)
+    match error {
+        StoreError::DiskFull { .. } => WireError::disk_full(Dialect::Query),
+        _ => WireError::internal(Dialect::Query),
+    }
 }
 
 fn malformed(error: MalformedPolicy) -> WireError {

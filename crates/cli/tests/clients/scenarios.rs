@@ -1,0 +1,39 @@
+//! One test per scenario of each script, so that a failure has a name and the runner runs them side by side.
+
+/// A module of tests for a script, and one that holds the list to what the script has.
+macro_rules! scenarios {
+    ($module:ident, $script:literal, $how:path: $($scenario:ident),+ $(,)?) => {
+        mod $module {
+            $(#[test]
+            fn $scenario() {
+                $how($script, stringify!($scenario));
+            })+
+
+            #[test]
+            fn none_is_left_out() {
+                assert_eq!(crate::python::scenarios($script), [$(stringify!($scenario)),+]);
+            }
+        }
+    };
+}
+
+scenarios!(operations, "operations.py", crate::python::against_a_server:
+    create_pipeline, create_pipeline_refusals, pipeline_limit, get_pipeline, update_pipeline, delete_pipeline,
+    list_pipelines, start_pipeline_execution, execution_cap, get_pipeline_execution, list_pipeline_executions,
+    list_action_executions, list_action_types, wire);
+
+scenarios!(lifecycle, "lifecycle.py", crate::python::against_a_server:
+    put_approval_result, retry_stage_execution, retry_while_others_run, stop_pipeline_execution, stage_transitions,
+    superseding, queued_mode, variables, get_pipeline_state, run_order, bad_configuration_at_run_time);
+
+scenarios!(main_job, "main_job.py", crate::python::against_a_server: boto3, failures, stopping);
+
+scenarios!(aws_cli, "aws_cli.py", crate::python::against_a_server: main_job, refusals);
+
+scenarios!(security, "security.py", crate::python::against_a_server:
+    signatures, sessions, presigned_urls, permissions, secrets);
+
+scenarios!(kill, "kill.py", crate::python::alone: random_moments, terminate, every_kind_of_wait);
+
+scenarios!(server_input, "server_input.py", crate::python::alone:
+    newer_data_directory, full_disk);

@@ -1,0 +1,136 @@
+"""The main job with the stock AWS CLI: every step is one `aws` command, as a person would type it."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+from harness import PATIENCE_SECONDS, equal, holds, main, trust, wait, allow
+
+AWS = pathlib.Path(sys.executable).parent / "aws"
+
+BUILDSPEC = """\
+version: 0.2
+env:
+  exported-variables: [RELEASE]
+phases:
+  build:
+    commands:
+      - RELEASE=r-$CODEBUILD_BUILD_NUMBER
+      - mkdir out && tr a-z A-Z < page.txt > out/page.txt
+      - echo "made $RELEASE"
+artifacts:
+  base-directory: out
+  files: ["*"]
+"""
+
+
+def run(*arguments):
+    return subprocess.run([AWS, *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+
+
+def aws(*arguments):
+    """The answer of a command that must succeed; JSON where it has any."""
+    done = run(*arguments, "--output", "json")
+    if done.returncode != 0:
+        raise AssertionError(f"aws {' '.join(arguments)}: {done.stderr}")
+    return json.loads(done.stdout) if done.stdout.strip().startswith(("{", "[")) else done.stdout
+
+
+def refusal(code, message, *arguments):
+    done = run(*arguments)
+    holds(done.returncode in (254, 255), f"exit {done.returncode}: {done.stdout}{done.stderr}")
+    holds(f"({code})" in done.stderr and message in done.stderr, done.stderr)
+
+
+def role(name, service, directory):
+    document = directory / "trust.json"
+    document.write_text(trust(service))
+    arn = aws("iam", "create-role", "--role-name", name, "--assume-role-policy-document", f"file://{document}")["Role"]["Arn"]
+    policy = directory / "policy.json"
+    policy.write_text(allow("s3:*", "codebuild:*", "logs:*"))
+    aws("iam", "put-role-policy", "--role-name", name, "--policy-name", "work", "--policy-document", f"file://{policy}")
+    return arn
+
+
+def declaration(arn):
+    def action(name, category, provider, configuration, inputs=(), outputs=(), **more):
+        return {"name": name, "actionTypeId": {"category": category, "owner": "AWS", "provider": provider, "version": "1"},
+                "configuration": configuration, "inputArtifacts": [{"name": n} for n in inputs],
+                "outputArtifacts": [{"name": n} for n in outputs], **more}
+
+    source = {"S3Bucket": "source", "S3ObjectKey": "app.zip", "PollForSourceChanges": "false"}
+    return {"pipeline": {
+        "name": "site", "roleArn": arn, "artifactStore": {"type": "S3", "location": "artifacts"},
+        "stages": [
+            {"name": "Source", "actions": [action("Fetch", "Source", "S3", source, outputs=["src"])]},
+            {"name": "Build", "actions": [
+                action("Make", "Build", "CodeBuild", {"ProjectName": "site"}, ["src"], ["built"], namespace="Build")]},
+            {"name": "Gate", "actions": [action("Ok", "Approval", "Manual", {})]},
+            {"name": "Deploy", "actions": [action("Put", "Deploy", "S3", {
+                "BucketName": "site", "Extract": "true", "ObjectKey": "#{Build.RELEASE}"}, ["built"])]},
+        ]}}
+
+
+def main_job():
+    with tempfile.TemporaryDirectory() as path:
+        directory = pathlib.Path(path)
+        archive = directory / "app.zip"
+        with zipfile.ZipFile(archive, "w") as made:
+            made.writestr("page.txt", "hello from the command line\n")
+            made.writestr("buildspec.yml", BUILDSPEC)
+        for bucket in ("source", "artifacts", "site"):
+            aws("s3", "mb", f"s3://{bucket}")
+        aws("s3api", "put-bucket-versioning", "--bucket", "source", "--versioning-configuration", "Status=Enabled")
+        aws("s3", "cp", str(archive), "s3://source/app.zip")
+        arn = role("pipeline", "codepipeline.amazonaws.com", directory)
+        builder = role("builder", "codebuild.amazonaws.com", directory)
+        aws("codebuild", "create-project", "--name", "site", "--source", "type=CODEPIPELINE", "--artifacts",
+            "type=CODEPIPELINE", "--environment",
+            "type=LINUX_CONTAINER,image=aws/codebuild/standard:7.0,computeType=BUILD_GENERAL1_SMALL", "--service-role", builder)
+        file = directory / "pipeline.json"
+        file.write_text(json.dumps(declaration(arn)))
+        aws("codepipeline", "create-pipeline", "--cli-input-json", f"file://{file}")
+
+        def gate():
+            stages = aws("codepipeline", "get-pipeline-state", "--name", "site")["stageStates"]
+            return stages[2]["actionStates"][0].get("latestExecution", {}).get("token")
+
+        token = wait("the approval", gate)
+        aws("codepipeline", "put-approval-result", "--pipeline-name", "site", "--stage-name", "Gate", "--action-name", "Ok",
+            "--result", "summary=fine,status=Approved", "--token", token)
+
+        def ended():
+            rows = aws("codepipeline", "list-pipeline-executions", "--pipeline-name", "site")["pipelineExecutionSummaries"]
+            return rows[0]["status"] if rows[0]["status"] != "InProgress" else None
+
+        equal(wait("the end", ended), "Succeeded", "the execution")
+        page = directory / "page.txt"
+        aws("s3", "cp", "s3://site/r-1/page.txt", str(page))
+        equal(page.read_text(), "HELLO FROM THE COMMAND LINE\n", "the deployed object")
+        log = aws("logs", "filter-log-events", "--log-group-name", "/aws/codebuild/site", "--filter-pattern", '"made r-1"')
+        holds(any(event["message"].strip() == "made r-1" for event in log["events"]), f"the log: {log}")
+        ids = aws("codebuild", "list-builds")["ids"]
+        build = aws("codebuild", "batch-get-builds", "--ids", *ids)["builds"][0]
+        equal((len(ids), build["buildStatus"]), (1, "SUCCEEDED"), "the build")
+
+        # Region by the other variable that tools read.
+        told = subprocess.run([AWS, "sts", "get-caller-identity", "--query", "Arn", "--output", "text"], capture_output=True,
+                              text=True, env={**os.environ, "AWS_REGION": "us-east-1"})
+        equal(told.stdout.strip(), "arn:aws:iam::123456789012:root", "who I am")
+
+
+def refusals():
+    refusal("PipelineNotFoundException", "The account with AWS account ID '123456789012' does not include a pipeline named 'q'",
+            "codepipeline", "get-pipeline", "--name", "q")
+    refusal("NoSuchBucket", "The specified bucket does not exist", "s3api", "list-objects-v2", "--bucket", "nobody")
+    refusal("NoSuchEntity", "nobody", "iam", "get-role", "--role-name", "nobody")
+    refusal("ResourceNotFoundException", "The specified log group does not exist", "logs", "filter-log-events",
+            "--log-group-name", "nobody")
+
+
+if __name__ == "__main__":
+    main([main_job, refusals])
