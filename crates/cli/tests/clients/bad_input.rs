@@ -92,9 +92,9 @@ fn both_refuse(files: &[(&str, &str)], words: &[&str]) {
 
 #[test]
 fn a_file_that_is_neither_json_nor_yaml() {
-    both_refuse(&[("pipeline.json", "{\"name\": \"bad\",,}")], &["pipeline.json:1:16"]);
-    both_refuse(&[("pipeline.yaml", "name: bad\n\tstages: [\n")], &["pipeline.yaml:2:"]);
-    both_refuse(&[("pipeline.json", "just words")], &["pipeline.json:1:1"]);
+    both_refuse(&[("pipeline.json", "{\"name\": \"bad\",,}")], &["not JSON: unexpected token", "pipeline.json:1:16"]);
+    both_refuse(&[("pipeline.yaml", "name: bad\n\tstages: [\n")], &["not YAML:", "found a tab", "pipeline.yaml:1:7"]);
+    both_refuse(&[("pipeline.json", "just words")], &["not JSON: unexpected word", "pipeline.json:1:1"]);
 }
 
 #[test]
@@ -111,8 +111,9 @@ fn an_unknown_field_with_a_suggestion() {
 
 #[test]
 fn a_missing_input_artifact() {
-    let message = "Input Artifact Bundle nothing in action Make is not declared as Output Artifact Bundle in any of the";
-    both_refuse(&[("pipeline.json", &pipeline(&build("nothing")))], &[message, "pipeline.json:10:"]);
+    let message =
+        "Input Artifact Bundle nothing in action Make is not declared as Output Artifact Bundle in any of the";
+    both_refuse(&[("pipeline.json", &pipeline(&build("nothing")))], &[message, "pipeline.json:12:"]);
 }
 
 #[test]
@@ -140,7 +141,8 @@ fn every_violation_is_told_at_once() {
 
 #[test]
 fn a_buildspec_of_a_wrong_version_fails_the_build() {
-    let files = [("pipeline.json", pipeline(&build("src"))), ("buildspec.yml", "version: 0.3\nphases: {}\n".to_owned())];
+    let files =
+        [("pipeline.json", pipeline(&build("src"))), ("buildspec.yml", "version: 0.3\nphases: {}\n".to_owned())];
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
     told(&files, &["run", "."]).is(1, &["YAML_FILE_ERROR", "0.3"]);
     told(&files, &["validate", "."]).is(0, &["buildspec.yml", "0.3"]);
@@ -152,10 +154,8 @@ fn a_command_that_fails_is_named_with_its_exit_code() {
     let text = pipeline(&build("src"));
     let directory = tempfile::tempdir().expect("a directory");
     write(directory.path(), &[("pipeline.json", &text), ("buildspec.yml", spec)]);
-    run(directory.path(), &["run", "."]).is(
-        1,
-        &["going to fail", "Error while executing command: exit 9. Reason: exit status 9", "Failed"],
-    );
+    run(directory.path(), &["run", "."])
+        .is(1, &["going to fail", "Error while executing command: exit 9. Reason: exit status 9", "Failed"]);
     // Nothing is lost: the same directory runs again, and succeeds when the command does.
     write(directory.path(), &[("buildspec.yml", &spec.replace("exit 9", "exit 0"))]);
     run(directory.path(), &["run", "."]).is(0, &["Succeeded"]);
@@ -164,8 +164,10 @@ fn a_command_that_fails_is_named_with_its_exit_code() {
 #[test]
 fn a_source_that_is_not_there() {
     let text = pipeline(&deploy("bad-site"));
-    told(&[("pipeline.json", &text)], &["run", ".", "--source", "Fetch=nowhere"])
-        .is(2, &["the source of action `Fetch` is not there: nowhere", "hint: give its directory with `--source Fetch=DIR`"]);
+    told(&[("pipeline.json", &text)], &["run", ".", "--source", "Fetch=nowhere"]).is(
+        2,
+        &["the source of action `Fetch` is not there: nowhere", "hint: give its directory with `--source Fetch=DIR`"],
+    );
     told(&[("pipeline.json", &text)], &["run", ".", "--source", "Nobody=."])
         .is(2, &["the pipeline has no S3 source action of that name", "hint: the pipeline has Fetch"]);
 }
@@ -176,8 +178,10 @@ fn a_variable_nobody_declared_and_one_without_a_value() {
     told(&[("pipeline.json", &text)], &["run", ".", "--var", "Target=x"])
         .is(2, &["the pipeline declares no variable of that name", "hint: the pipeline has no variables"]);
     let text = text.replacen("\"stages\"", "\"variables\": [{\"name\": \"Target\"}], \"stages\"", 1);
-    told(&[("pipeline.json", &text)], &["run", "."])
-        .is(2, &["the pipeline's variable `Target` has no default and no value", "hint: give one with `--var Target=VALUE`"]);
+    told(&[("pipeline.json", &text)], &["run", "."]).is(
+        2,
+        &["the pipeline's variable `Target` has no default and no value", "hint: give one with `--var Target=VALUE`"],
+    );
 }
 
 #[test]

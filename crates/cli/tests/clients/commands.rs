@@ -18,7 +18,8 @@ fn parts(output: &Output) -> (Option<i32>, String, String) {
 fn the_ready_line_is_the_only_line() {
     let server = Server::start();
     assert!(server.url.starts_with("http://127.0.0.1:"), "{}", server.url);
-    let credentials = std::fs::read_to_string(server.credentials()).expect("the first start writes the root user's key");
+    let credentials =
+        std::fs::read_to_string(server.credentials()).expect("the first start writes the root user's key");
     let lines: Vec<&str> = credentials.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(lines[0], "[default]");
     assert!(lines[1].starts_with("aws_access_key_id"), "{}", lines[1]);
@@ -38,7 +39,10 @@ fn a_port_in_use_is_said_with_what_to_do() {
     let (code, out, err) = parts(&output);
     assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
     assert!(err.starts_with(&format!("error: cannot listen on {address}: Address already in use")), "{err}");
-    assert!(err.contains("\n  hint: another program listens there; stop it, or choose another port with --listen"), "{err}");
+    assert!(
+        err.contains("\n  hint: another program listens there; stop it, or choose another port with --listen"),
+        "{err}"
+    );
     assert!(!data.path().join("data").exists(), "nothing was made for a server that never was");
 }
 

@@ -66,13 +66,15 @@ fn events(output: &Output) -> Vec<Value> {
 #[test]
 fn static_site() {
     let directory = copy("static-site");
-    let output = towpath().args(["run", ".", "--approve", "all"]).current_dir(directory.path()).output().expect("it runs");
+    let output =
+        towpath().args(["run", ".", "--approve", "all"]).current_dir(directory.path()).output().expect("it runs");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     assert!(text(&output).contains("\nSucceeded in "), "{}", text(&output));
     assert!(text(&output).contains("deployed by Publish: s3://static-site-live/"), "{}", text(&output));
     assert!(stored(directory.path(), |bytes| bytes.starts_with(b"<!doctype html>")), "the site is in the bucket");
     // Again, over the same data: the next version of the source, the next build.
-    let again = towpath().args(["run", ".", "--format", "json"]).current_dir(directory.path()).output().expect("it runs");
+    let again =
+        towpath().args(["run", ".", "--format", "json"]).current_dir(directory.path()).output().expect("it runs");
     assert_eq!(again.status.code(), Some(0), "{}", text(&again));
     let events = events(&again);
     let last = events.last().expect("an end");
@@ -86,11 +88,15 @@ fn static_site() {
 #[test]
 fn python_package() {
     let directory = copy("python-package");
-    let output = towpath().args(["run", ".", "--approve", "all"]).current_dir(directory.path()).output().expect("it runs");
+    let output =
+        towpath().args(["run", ".", "--approve", "all"]).current_dir(directory.path()).output().expect("it runs");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     assert!(text(&output).contains("deployed by Release: s3://python-package-releases/click/"), "{}", text(&output));
     // A wheel is a zip with its metadata; the checksum names it.
-    assert!(stored(directory.path(), |bytes| bytes.starts_with(b"PK") && contains(bytes, b".dist-info/WHEEL")), "the wheel");
+    assert!(
+        stored(directory.path(), |bytes| bytes.starts_with(b"PK") && contains(bytes, b".dist-info/WHEEL")),
+        "the wheel"
+    );
     assert!(stored(directory.path(), |bytes| bytes.len() < 300 && contains(bytes, b".whl\n")), "its checksum");
 }
 
@@ -174,7 +180,10 @@ fn signal(child: &Child, name: &str) {
 fn ctrl_c_abandons_the_execution_and_ends_its_build() {
     let directory = tempfile::tempdir().expect("a directory");
     let pid = directory.path().join("pid");
-    let spec = format!("version: 0.2\nphases:\n  build:\n    commands:\n      - sleep 600 & echo $! > '{}' && wait\n", pid.display());
+    let spec = format!(
+        "version: 0.2\nphases:\n  build:\n    commands:\n      - sleep 600 & echo $! > '{}' && wait\n",
+        pid.display()
+    );
     let source = directory.path().join("source");
     std::fs::create_dir(&source).expect("a directory");
     std::fs::write(source.join("pipeline.json"), SLOW).expect("the pipeline");
@@ -196,7 +205,8 @@ fn ctrl_c_abandons_the_execution_and_ends_its_build() {
     assert!(text(&output).contains("Stopped"), "{}", text(&output));
     until("the build's command to be gone", || !sleeper.exists());
     // The pipeline is as good as before: the same directory runs again.
-    std::fs::write(source.join("buildspec.yml"), "version: 0.2\nphases:\n  build:\n    commands:\n      - true\n").expect("written");
+    std::fs::write(source.join("buildspec.yml"), "version: 0.2\nphases:\n  build:\n    commands:\n      - true\n")
+        .expect("written");
     let again = towpath().args(["run", "."]).current_dir(&source).output().expect("it runs");
     assert_eq!(again.status.code(), Some(0), "{}", text(&again));
 }

@@ -24,7 +24,10 @@ fn script(name: &str) -> Command {
     }
     command.arg(scripts().join(name)).env("TOWPATH_TEST_BINARY", env!("CARGO_BIN_EXE_towpath"));
     // The checkout stays as it is, and nothing of the user's own AWS set-up is read.
-    command.env("PYTHONDONTWRITEBYTECODE", "1").env("AWS_CONFIG_FILE", "/dev/null").env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
     command
 }
 
