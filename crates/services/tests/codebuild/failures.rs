@@ -77,6 +77,8 @@ pub async fn a_role_without_permissions() {
     );
     assert_eq!(phases(&build).last().map(String::as_str), Some("COMPLETED - []"));
     assert_eq!(phases(&build).len(), 4, "PROVISIONING that failed is followed by COMPLETED");
+    let logs = build.logs().expect("a place");
+    assert_eq!((logs.group_name(), logs.stream_name()), (None, None), "a stream that is not there has no name");
 
     world.role("blind", trust, r#"{"Effect":"Allow","Action":"logs:*","Resource":"*"}"#).await;
     let (phase, code, message) = problem(&start("blind").await);

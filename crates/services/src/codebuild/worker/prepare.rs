@@ -16,7 +16,7 @@ use super::super::plan::{self, Input};
 use super::super::projects::{acting_for, role_arn};
 use super::super::records::{BuildRecord, Stage};
 use super::files::Files;
-use super::queue::log_place;
+use super::queue::{log_place, show_logs};
 use super::{Loaded, Next, StepError, Worker};
 use crate::identity::{AssumeRequest, CODEBUILD_PRINCIPAL, SessionCredentials};
 
@@ -103,6 +103,7 @@ impl Worker {
         // Repeated after a crash, PROVISIONING may be over already.
         if loaded.record.build.current_phase.as_deref() == Some("PROVISIONING") {
             let now = self.service.ambient.now();
+            show_logs(&mut loaded.record.build, &self.scope, self.service.settings.console_url.as_deref());
             succeed(&mut loaded.record.build, now);
             begin(&mut loaded.record.build, "DOWNLOAD_SOURCE", now);
             if !self.save(loaded).await? {

@@ -40,7 +40,6 @@ impl Worker {
         let now = self.service.ambient.now();
         end(&mut loaded.record.build, "SUCCEEDED", None, now);
         begin(&mut loaded.record.build, "PROVISIONING", now);
-        show_logs(&mut loaded.record.build, &self.scope, self.service.settings.console_url.as_deref());
         loaded.record.stage = Stage::Preparing;
         self.save(&mut loaded).await?;
         Ok(Next::Again)
@@ -60,8 +59,8 @@ pub(super) fn log_place(build: &Build) -> Option<(String, String)> {
     Some((group, stream))
 }
 
-/// From PROVISIONING on the answer says where the log is.
-fn show_logs(build: &mut Build, scope: &Scope, console: Option<&str>) {
+/// Says where the log is. Not before the stream is there: whoever reads the answer may read the log next.
+pub(super) fn show_logs(build: &mut Build, scope: &Scope, console: Option<&str>) {
     let place = log_place(build);
     let id = build.id.clone().unwrap_or_default();
     let Some(logs) = build.logs.as_mut() else { return };
