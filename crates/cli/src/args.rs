@@ -146,7 +146,7 @@ pub struct Common {
 Examples:
   towpath serve --data-dir /var/lib/towpath
   AWS_ENDPOINT_URL=http://127.0.0.1:7400 AWS_SHARED_CREDENTIALS_FILE=/var/lib/towpath/credentials \\
-    AWS_REGION=us-east-1 aws codepipeline list-pipelines")]
+    AWS_DEFAULT_REGION=us-east-1 aws codepipeline list-pipelines")]
 pub struct ServeArgs {
     /// Address and port; port 0 asks the system for a free one
     #[arg(long, value_name = "ADDRESS:PORT", env = env::LISTEN, default_value = "127.0.0.1:7400", hide_env_values = true)]

@@ -13,7 +13,7 @@ const STATUS: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "</h1><p>This is a CodePipeline server, and it is up. Point an AWS client at this address:</p>",
     "<pre>export AWS_ENDPOINT_URL=http://127.0.0.1:7400\n",
-    "export AWS_SHARED_CREDENTIALS_FILE=DATA_DIR/credentials AWS_REGION=us-east-1\n",
+    "export AWS_SHARED_CREDENTIALS_FILE=DATA_DIR/credentials AWS_DEFAULT_REGION=us-east-1\n",
     "aws codepipeline list-pipelines</pre>",
     "<p><a href=\"/health\">/health</a> answers monitors, <a href=\"/metrics\">/metrics</a> answers Prometheus.</p></body></html>"
 );

@@ -65,7 +65,7 @@ impl Place<'_> {
     pub fn client(&self) -> String {
         let credentials = quoted(&self.data.join("credentials"));
         format!(
-            "AWS_SHARED_CREDENTIALS_FILE={credentials} AWS_REGION={} AWS_ENDPOINT_URL=http://127.0.0.1:7400",
+            "AWS_SHARED_CREDENTIALS_FILE={credentials} AWS_DEFAULT_REGION={} AWS_ENDPOINT_URL=http://127.0.0.1:7400",
             self.region
         )
     }
