@@ -15,7 +15,8 @@ fn main() -> std::io::Result<()> {
         let name = docs_file_name(entry);
         std::fs::write(directory.join(&name), docs_page(entry))?;
         let id = &entry.id;
-        index.push_str(&format!("- [{} / {} / {}]({name})\n", id.category.as_str(), id.owner.as_str(), id.provider));
+        let line = [id.category.as_str(), id.owner.as_str(), &id.provider].join(" / ");
+        index.push_str(&["- [", &line, "](", &name, ")\n"].concat());
     }
     std::fs::write(directory.join("README.md"), index)
 }
