@@ -207,3 +207,12 @@ fn ctrl_c_abandons_the_execution_and_ends_its_build() {
     let again = towpath().args(["run", "."]).current_dir(&source).output().expect("it runs");
     assert_eq!(again.status.code(), Some(0), "{}", text(&again));
 }
+
+#[test]
+fn the_static_site_is_served_with_the_aws_cli_alone() {
+    let printed = crate::python::shell_against_a_server("examples/with-aws-cli/static-site.sh");
+    assert!(printed.contains("Deploy\tSucceeded"), "{printed}");
+    for page in ["about.html", "index.html", "locks.html", "style.css"] {
+        assert!(printed.contains(page), "{page}: {printed}");
+    }
+}

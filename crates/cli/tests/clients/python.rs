@@ -49,6 +49,28 @@ pub fn against_a_server(name: &str, scenario: &str) {
     assert!(output.status.success(), "{name} {scenario}:\n{}\nserver:\n{}", told(&output), server.log());
 }
 
+/// Runs a shell script of an example against a server of its own, with the AWS CLI of that environment; answers what it
+/// printed.
+pub fn shell_against_a_server(path: &str) -> String {
+    let server = Server::start();
+    let python = script("harness.py").get_program().to_owned();
+    let tools = Path::new(&python).parent().map(Path::to_owned).unwrap_or_default();
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let paths = std::iter::once(tools).chain(std::env::split_paths(&paths));
+    let output = Command::new("sh")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path))
+        .env("PATH", std::env::join_paths(paths).expect("a PATH"))
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_ENDPOINT_URL", &server.url)
+        .env("AWS_SHARED_CREDENTIALS_FILE", server.credentials())
+        .env("AWS_DEFAULT_REGION", "us-east-1")
+        .output()
+        .expect("sh runs");
+    assert!(output.status.success(), "{path}:\n{}\nserver:\n{}", told(&output), server.log());
+    told(&output)
+}
+
 /// Runs one scenario that starts and ends its servers itself.
 pub fn alone(name: &str, scenario: &str) {
     let output = script(name).arg(scenario).output().expect("python runs");
