@@ -28,7 +28,7 @@ pub use apply::Applied;
 pub use commands::{Created, NewPipeline, StartRequest};
 pub use error::CommandError;
 pub use towpath_engine::Reply;
-pub use towpath_engine::validation::{PathSegment, Violation, ViolationCode};
+pub use towpath_engine::validation::{Violation, ViolationCode};
 pub use views::{ActionPage, ExecutionPage, PipelinePage, PipelineState, PipelineView};
 
 /// Asks whoever owns the roles whether CodePipeline may act as one.

@@ -135,11 +135,6 @@ impl Orchestrator {
         })
     }
 
-    /// An execution by its id alone, for followers on the same machine.
-    pub async fn execution_by_id(&self, id: &ExecutionId) -> Result<Option<Execution>, CommandError> {
-        Ok(self.store.execution(id).await?.map(|row| row.value))
-    }
-
     /// Newest first. `succeeded_in` keeps executions of the current version that succeeded in that stage.
     pub async fn list_executions(
         &self,
