@@ -10,7 +10,6 @@ const PYTHON_PACKAGES: &str = "tests/requirements.txt";
 
 pub fn run(root: &Path, arguments: &[String]) -> Result<ExitCode, String> {
     let python = python(root)?;
-    let binary = binary(root)?;
     let nextest = shell::succeeds(Command::new("cargo").args(["nextest", "--version"]));
     let mut tests = Command::new("cargo");
     if nextest {
@@ -19,7 +18,7 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<ExitCode, String> {
         shell::say("cargo-nextest is not installed; the tests run under `cargo test`, which is slower");
         tests.args(["test", "--workspace"]);
     }
-    tests.args(arguments).current_dir(root).env("TOWPATH_TEST_PYTHON", python).env("TOWPATH_TEST_BINARY", binary);
+    tests.args(arguments).current_dir(root).env("TOWPATH_TEST_PYTHON", python);
     shell::status(&mut tests)
 }
 
@@ -46,11 +45,4 @@ pub fn python(root: &Path) -> Result<PathBuf, String> {
     )?;
     std::fs::write(&stamp, wanted).map_err(|error| format!("{} cannot be written: {error}", stamp.display()))?;
     Ok(python)
-}
-
-/// The shipped binary, built as the README's first command builds it.
-fn binary(root: &Path) -> Result<PathBuf, String> {
-    shell::say("building towpath");
-    shell::must(Command::new("cargo").arg("build").current_dir(root), "towpath does not build")?;
-    Ok(shell::target(root).join("debug/towpath"))
 }
