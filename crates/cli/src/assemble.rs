@@ -44,6 +44,9 @@ use crate::host::{Host, Segment, Violation};
 
 pub use serve::serve;
 
+/// How long a system that closes waits for calls under way, and again for stopped builds to end.
+const SETTLE: Duration = Duration::from_secs(2);
+
 /// Who a system is for; it decides where builds run when nobody says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
@@ -207,6 +210,9 @@ impl System {
 
     /// Stops claiming work and lets open requests end. What runs outside goes on.
     async fn close(&self) {
+        // What was told to stop is really told before this process ends.
+        self.front.orchestrator.quiesce(SETTLE).await;
+        self.front.services.codebuild.settle(SETTLE).await;
         self.front.orchestrator.shutdown();
         self.stop.send_replace(true);
         self.front.services.codebuild.shutdown().await;

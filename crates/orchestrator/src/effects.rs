@@ -16,8 +16,8 @@ use crate::Orchestrator;
 use crate::apply::Extra;
 use crate::error::CommandError;
 use crate::limits::{
-    SCHEDULE_PAUSE_MAX, STOP_TRIES_MAX, STORE_RETRY, TASK_PAGE, UNAVAILABLE_BACKOFF_FIRST, UNAVAILABLE_BACKOFF_MAX,
-    UNAVAILABLE_MAX,
+    PROVIDER_CALLS_MAX, SCHEDULE_PAUSE_MAX, SETTLING, STOP_TRIES_MAX, STORE_RETRY, TASK_PAGE,
+    UNAVAILABLE_BACKOFF_FIRST, UNAVAILABLE_BACKOFF_MAX, UNAVAILABLE_MAX,
 };
 
 impl Orchestrator {
@@ -43,6 +43,17 @@ impl Orchestrator {
         let this = Arc::clone(self);
         tokio::spawn(async move { this.run_schedule().await });
         Ok(())
+    }
+
+    /// Waits until no provider is being called and nothing is left to be stopped, for `limit` at the most: whoever
+    /// abandoned an execution and leaves has then told its work outside to stop.
+    pub async fn quiesce(&self, limit: Duration) {
+        let _ = tokio::time::timeout(limit, async {
+            while self.schedule.has_stops() || self.calls.available_permits() < PROVIDER_CALLS_MAX {
+                tokio::time::sleep(SETTLING).await;
+            }
+        })
+        .await;
     }
 
     /// Stops claiming work. What runs outside goes on and is taken up again by the next start.

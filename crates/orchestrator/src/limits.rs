@@ -16,6 +16,8 @@ pub const UNAVAILABLE_BACKOFF_FIRST: Duration = Duration::from_millis(500);
 pub const UNAVAILABLE_BACKOFF_MAX: Duration = Duration::from_mins(1);
 /// The schedule looks at the clock at least this often.
 pub const SCHEDULE_PAUSE_MAX: Duration = Duration::from_mins(1);
+/// How often it is looked whether calls under way have ended.
+pub const SETTLING: Duration = Duration::from_millis(5);
 /// Tries of a best-effort stop.
 pub const STOP_TRIES_MAX: u32 = 5;
 /// Pause before an answer is offered to the store again after the store failed.

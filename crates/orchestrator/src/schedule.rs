@@ -6,7 +6,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use towpath_model::effect::Task;
+use towpath_model::effect::{Task, TaskKind};
 use towpath_model::ids::TaskId;
 use towpath_model::time::Timestamp;
 
@@ -115,6 +115,11 @@ impl Schedule {
 
     pub async fn changed(&self) {
         self.changed.notified().await;
+    }
+
+    /// Whether some action's work is still to be stopped.
+    pub fn has_stops(&self) -> bool {
+        self.lock().entries.values().any(|entry| entry.task.kind == TaskKind::Stop)
     }
 
     pub fn len(&self) -> usize {

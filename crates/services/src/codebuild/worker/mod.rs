@@ -30,6 +30,8 @@ use super::records::{BuildRecord, Stage};
 const ATTEMPTS_MAX: u32 = 120;
 const PAUSE: Duration = Duration::from_secs(1);
 const RESUME_PAGE: usize = 500;
+/// How often it is looked whether stopped builds have let go.
+const SETTLING: Duration = Duration::from_millis(5);
 
 /// What became of a step.
 enum Next {
@@ -108,6 +110,30 @@ impl CodeBuild {
             self.employ(record.scope.clone(), record.id().to_owned(), permit);
         }
         Ok(count)
+    }
+
+    /// Waits until every build that is over has let go of its runner, so that whoever stopped a build and leaves leaves
+    /// nothing running; for `limit` at the most.
+    pub async fn settle(&self, limit: Duration) {
+        let _ = tokio::time::timeout(limit, async {
+            while self.is_cleaning().await {
+                tokio::time::sleep(SETTLING).await;
+            }
+        })
+        .await;
+    }
+
+    async fn is_cleaning(&self) -> bool {
+        let live: Vec<String> = self.live.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        for (scope, id) in live.iter().filter_map(|key| parse_open_key(key)) {
+            // What cannot be read now is taken up by the next start.
+            if let Ok(Some(found)) = self.build(&scope, &id).await
+                && found.value.stage == Stage::Cleaning
+            {
+                return true;
+            }
+        }
+        false
     }
 
     /// Gives a build a worker, unless it has one.
