@@ -210,7 +210,7 @@ fn ctrl_c_abandons_the_execution_and_ends_its_build() {
 
 #[test]
 fn the_static_site_is_served_with_the_aws_cli_alone() {
-    let printed = crate::python::shell_against_a_server("examples/with-aws-cli/static-site.sh");
+    let printed = crate::python::shell_against_a_server("examples/with-aws-cli.sh");
     assert!(printed.contains("Deploy\tSucceeded"), "{printed}");
     for page in ["about.html", "index.html", "locks.html", "style.css"] {
         assert!(printed.contains(page), "{page}: {printed}");

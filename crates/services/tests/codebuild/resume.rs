@@ -248,5 +248,7 @@ pub async fn every_write_may_be_the_last() {
         }
     }
     assert_eq!(survived, 2);
-    assert!(died > 20, "a build makes more writes than that: {died}");
+    // Start, preparation, launch, upload, end and clearing away, each before and after its write. A fast runner's phases
+    // share a write, so how many more there are is the machine's business.
+    assert!(died >= 12, "a build makes more writes than that: {died}");
 }

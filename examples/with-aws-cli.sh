@@ -3,7 +3,7 @@
 # Start `towpath serve` first and point the CLI at it:
 #   export AWS_ENDPOINT_URL=http://127.0.0.1:7400 AWS_SHARED_CREDENTIALS_FILE=DATA_DIR/credentials AWS_DEFAULT_REGION=us-east-1
 set -eu
-cd "$(dirname "$0")/../static-site"
+cd "$(dirname "$0")/static-site"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
