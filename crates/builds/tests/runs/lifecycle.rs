@@ -12,8 +12,11 @@ use towpath_builds::{BuildsError, Handle, Liveness, spawn};
 
 use crate::support::{World, eventually, finish, printed, read, runner, runs, wait};
 
+/// The runner's process. Its mark is there a moment before its number is in it.
 fn pid_of(handle: &Handle) -> Pid {
-    Pid::from_raw(read(&handle.dir().join("started")).trim().parse().unwrap())
+    let number = || read(&handle.dir().join("started")).trim().parse().ok();
+    eventually("the runner's number", || number().is_some());
+    Pid::from_raw(number().expect("it was there"))
 }
 
 pub fn a_build_says_everything_in_files() {
