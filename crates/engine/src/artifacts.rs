@@ -1,7 +1,7 @@
 //! Artifacts as the engine sees them: where an input lies, where an output will lie, and which source revision it was
 //! made from. Whether the object is really there is for whoever reads it.
 
-use towpath_model::action::{ArtifactLocation, ErrorDetails, Revision, error_code};
+use towpath_model::action::{ArtifactCopy, ArtifactLocation, ErrorDetails, Revision, error_code};
 use towpath_model::catalogue::ActionTypeEntry;
 use towpath_model::declaration::{ActionDeclaration, ArtifactStore};
 use towpath_model::ids::{ArtifactName, IdSource};
@@ -28,6 +28,19 @@ pub(crate) fn inputs(
             })
         })
         .collect()
+}
+
+/// Inputs that lie in another Region's store are copied under the same key into the store of the action's Region; the
+/// action is given the copies.
+pub(crate) fn bring(inputs: &mut [ArtifactLocation], bucket: &str, region: &str) -> Vec<ArtifactCopy> {
+    let mut copies = Vec::new();
+    for input in inputs {
+        if input.region != region {
+            let to = ArtifactLocation { bucket: bucket.to_owned(), region: region.to_owned(), ..input.clone() };
+            copies.push(ArtifactCopy { from: std::mem::replace(input, to.clone()), to });
+        }
+    }
+    copies
 }
 
 /// One new object per declared output, in the store of the action's Region.

@@ -1,7 +1,7 @@
 //! Which status may follow which: the one table that every status change passes (executions.md section 2).
 //! It must never grow a wildcard: a new status has to be weighed against every other.
 
-use towpath_model::state::{ActionStatus, ExecutionStatus, StageStatus};
+use towpath_model::state::{ActionStatus, ConditionStatus, ExecutionStatus, StageStatus};
 
 /// One status change, of whatever it is that changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,6 +9,7 @@ pub enum Change {
     Execution(ExecutionStatus, ExecutionStatus),
     Stage(StageStatus, StageStatus),
     Action(ActionStatus, ActionStatus),
+    Condition(ConditionStatus, ConditionStatus),
 }
 
 /// A status change that must never happen: a fault of the engine, not of the caller.
@@ -22,6 +23,7 @@ pub fn check(change: Change) -> Result<(), IllegalChange> {
 
 pub const fn is_legal(change: Change) -> bool {
     use ActionStatus as A;
+    use ConditionStatus as C;
     use ExecutionStatus as E;
     use StageStatus as S;
     match change {
@@ -42,7 +44,13 @@ pub const fn is_legal(change: Change) -> bool {
         | Change::Stage(S::Failed | S::Stopped, S::InProgress)
         // A success condition with result FAIL.
         | Change::Stage(S::Succeeded, S::Failed)
-        | Change::Action(A::InProgress, A::Succeeded | A::Failed | A::Abandoned) => true,
+        | Change::Action(A::InProgress, A::Succeeded | A::Failed | A::Abandoned)
+        | Change::Condition(
+            C::InProgress,
+            C::Succeeded | C::Failed | C::Errored | C::Cancelled | C::Abandoned | C::Overridden,
+        )
+        // An override after the condition held the execution back.
+        | Change::Condition(C::Failed | C::Errored, C::Overridden) => true,
 
         Change::Execution(E::InProgress, E::InProgress | E::Stopped)
         | Change::Execution(
@@ -85,6 +93,21 @@ pub const fn is_legal(change: Change) -> bool {
             | S::Failed
             | S::Cancelled
             | S::Skipped,
+        )
+        | Change::Condition(C::InProgress, C::InProgress)
+        | Change::Condition(
+            C::Failed | C::Errored,
+            C::InProgress | C::Succeeded | C::Failed | C::Errored | C::Cancelled | C::Abandoned,
+        )
+        | Change::Condition(
+            C::Succeeded | C::Cancelled | C::Abandoned | C::Overridden,
+            C::InProgress
+            | C::Succeeded
+            | C::Failed
+            | C::Errored
+            | C::Cancelled
+            | C::Abandoned
+            | C::Overridden,
         )
         | Change::Action(A::InProgress, A::InProgress)
         | Change::Action(

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use towpath_model::catalogue::ActionTypes;
-use towpath_model::declaration::PipelineDeclaration;
+use towpath_model::declaration::{ConditionType, PipelineDeclaration, StageDeclaration};
 use towpath_model::effect::Effect;
 use towpath_model::event::{Event, Rejection};
 use towpath_model::history::{ActionRecord, HistoryEntry};
@@ -57,6 +57,7 @@ pub enum Reply {
     ApprovedAt(Timestamp),
     StopAccepted(ExecutionId),
     Retried(ExecutionId),
+    RolledBack(ExecutionId),
 }
 
 /// Decides one event. The same world, event and context give the same decision.
@@ -83,6 +84,12 @@ pub fn step(world: World, event: &Event, cx: &mut Context) -> Result<Decision, R
         Event::StageRetryRequested { execution, stage, mode } => {
             execution::retry::retry(&mut turn, execution, stage, *mode)?
         }
+        Event::RollbackRequested { stage, target, requested_by } => {
+            execution::rollback::request(&mut turn, stage, target, requested_by)?
+        }
+        Event::ConditionOverridden { execution, stage, gate, overridden_by } => {
+            execution::override_condition::override_condition(&mut turn, execution, stage, *gate, overridden_by)?
+        }
         Event::TransitionChanged { stage, transition, enabled, reason, changed_by } => {
             stage::transition::change(&mut turn, stage, transition, *enabled, reason.as_deref(), changed_by)?
         }
@@ -93,7 +100,8 @@ pub fn step(world: World, event: &Event, cx: &mut Context) -> Result<Decision, R
 }
 
 /// The executions whose rows the decision about this event needs. Some may not exist: a caller may name anything.
-pub fn executions_needed(gate: &Gate, event: &Event) -> Vec<ExecutionId> {
+/// `current` is the current version of the pipeline.
+pub fn executions_needed(gate: &Gate, current: &PipelineDeclaration, event: &Event) -> Vec<ExecutionId> {
     let mut needed = BTreeSet::new();
     match event {
         // Nothing moves but the progress of one action.
@@ -108,12 +116,18 @@ pub fn executions_needed(gate: &Gate, event: &Event) -> Vec<ExecutionId> {
             }
         }
         Event::ExecutionRequested { .. } => needed.extend(waiting(gate)),
+        Event::RollbackRequested { target, .. } => {
+            needed.insert(target.clone());
+            needed.extend(waiting(gate));
+        }
         Event::ApprovalAnswered { stage, .. } => {
             needed.extend(waiting(gate));
             needed.extend(gate.stage(stage).into_iter().flat_map(|s| s.lock.iter().chain(&s.latest).cloned()));
             needed.extend(gate.active.iter().chain(&gate.parallel).cloned());
         }
-        Event::StopRequested { execution, .. } | Event::StageRetryRequested { execution, .. } => {
+        Event::StopRequested { execution, .. }
+        | Event::StageRetryRequested { execution, .. }
+        | Event::ConditionOverridden { execution, .. } => {
             needed.insert(execution.clone());
             needed.extend(waiting(gate));
             needed.extend(gate.active.iter().cloned());
@@ -123,7 +137,25 @@ pub fn executions_needed(gate: &Gate, event: &Event) -> Vec<ExecutionId> {
             needed.extend(gate.active.iter().chain(&gate.parallel).cloned());
         }
     }
+    if !matches!(event, Event::ActionProgressed { .. }) {
+        needed.extend(rollback_targets(gate, current));
+    }
     needed.into_iter().collect()
+}
+
+/// Whoever fails in a stage that declares ROLLBACK goes back to these.
+fn rollback_targets<'a>(
+    gate: &'a Gate,
+    current: &'a PipelineDeclaration,
+) -> impl Iterator<Item = ExecutionId> + 'a {
+    let rolling_back = current.stages.iter().filter(|stage| rolls_back(stage));
+    rolling_back.filter_map(|stage| gate.stage(&stage.name)?.last_success.clone())
+}
+
+fn rolls_back(stage: &StageDeclaration) -> bool {
+    let on_failure = stage.on_failure.as_ref().and_then(|failure| failure.result.as_deref());
+    let of = |gate| stage.condition(gate).and_then(|condition| condition.result.as_deref());
+    [on_failure, of(ConditionType::OnSuccess), of(ConditionType::OnFailure)].contains(&Some("ROLLBACK"))
 }
 
 fn waiting(gate: &Gate) -> impl Iterator<Item = ExecutionId> + '_ {

@@ -1,18 +1,21 @@
 //! One decision in the making: the loaded rows, what has been touched so far, and the only functions that change a
 //! status. Every change of a status passes `legal` and leaves its line in history, so the two cannot drift apart.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use towpath_model::action::ErrorDetails;
 use towpath_model::catalogue::ActionTypes;
-use towpath_model::declaration::{ActionDeclaration, ExecutionMode, PipelineDeclaration, StageDeclaration};
+use towpath_model::declaration::{ActionDeclaration, ConditionType, ExecutionMode, PipelineDeclaration};
+use towpath_model::declaration::StageDeclaration;
 use towpath_model::effect::Effect;
 use towpath_model::event::Rejection;
-use towpath_model::history::{EventState, HistoryEntry, HistoryEvent};
+use towpath_model::history::{ActionRecord, EventState, HistoryEntry, HistoryEvent};
 use towpath_model::ids::{ActionExecutionId, ExecutionId, IdSource, StageName};
-use towpath_model::state::{ActionAttempt, ActionStatus, Execution, ExecutionStatus, Gate, Position, StageGate};
-use towpath_model::state::{StageRun, StageStatus};
+use towpath_model::state::{ActionAttempt, ActionStatus, ConditionStatus, Execution, ExecutionStatus, Gate, Position};
+use towpath_model::state::StageGate;
+use towpath_model::state::{StageRun, StageStatus, Work};
 use towpath_model::time::Timestamp;
 
 use crate::action::record;
@@ -41,6 +44,8 @@ pub(crate) struct Turn<'a> {
     executions: BTreeMap<ExecutionId, Execution>,
     changed: BTreeSet<ExecutionId>,
     attempts: Vec<(ExecutionId, ActionExecutionId)>,
+    /// Of attempts that were put away in this decision.
+    records: Vec<ActionRecord>,
     history: Vec<HistoryEntry>,
 }
 
@@ -58,22 +63,16 @@ impl<'a> Turn<'a> {
             executions: world.executions,
             changed: BTreeSet::new(),
             attempts: Vec::new(),
+            records: Vec::new(),
             history: Vec::new(),
         }
     }
 
-    pub fn into_decision(self, reply: Reply) -> Result<Decision> {
-        let mut records = Vec::with_capacity(self.attempts.len());
-        for (execution, action) in &self.attempts {
-            let run = self.execution(execution)?;
-            // A retry in the same breath may have put the attempt away; its record is then already right.
-            if let Some((stage, action, attempt)) = run.attempt_of(action) {
-                let definition = self.definition_of(execution)?;
-                let declaration = find_action(&definition, &stage.name, &action.name)?;
-                records.push(record::record(run, &stage.name, declaration, attempt, self.action_types));
-            }
+    pub fn into_decision(mut self, reply: Reply) -> Result<Decision> {
+        for (execution, attempt) in std::mem::take(&mut self.attempts) {
+            self.write_record(&execution, &attempt)?;
         }
-        let Self { gate, original_gate, mut executions, changed, .. } = self;
+        let Self { gate, original_gate, mut executions, changed, records, .. } = self;
         Ok(Decision {
             gate: (gate != original_gate).then_some(gate),
             executions: changed.iter().filter_map(|id| executions.remove(id)).collect(),
@@ -83,6 +82,31 @@ impl<'a> Turn<'a> {
             definition: self.definition,
             reply,
         })
+    }
+
+    /// The record of an attempt as it is now. Once it ended, only the record needs to know what it was given.
+    fn write_record(&mut self, id: &ExecutionId, attempt: &ActionExecutionId) -> Result {
+        let execution = self.execution(id)?;
+        let Some((stage, work, attempt)) = execution.work_of(attempt) else { return Ok(()) };
+        let definition = self.definition_of(id)?;
+        let declaration = declaration_of(&definition, &stage.name, work)?;
+        let written = record::record(execution, &stage.name, work, &declaration, attempt, self.action_types);
+        let ended = attempt.status != ActionStatus::InProgress;
+        let attempt = attempt.id.clone();
+        self.records.push(written);
+        if ended && let Some(attempt) = self.find_attempt(id, &attempt)? {
+            attempt.invocation = None;
+        }
+        Ok(())
+    }
+
+    /// An attempt that is about to be replaced: what this decision changed of it is written down first.
+    pub fn put_away(&mut self, id: &ExecutionId, attempt: &ActionExecutionId) -> Result {
+        if let Some(at) = self.attempts.iter().position(|(_, touched)| touched == attempt) {
+            self.attempts.swap_remove(at);
+            self.write_record(id, attempt)?;
+        }
+        Ok(())
     }
 
     // --- rows ---
@@ -170,12 +194,16 @@ impl<'a> Turn<'a> {
         if !self.attempts.iter().any(|(_, touched)| touched == action) {
             self.attempts.push((id.clone(), action.clone()));
         }
-        let execution = self.execution_mut(id)?;
-        let attempts = execution.stages.iter_mut().flat_map(|s| &mut s.actions).filter_map(|a| a.latest.as_mut());
-        attempts
-            .into_iter()
-            .find(|attempt| attempt.id == *action)
-            .ok_or_else(|| internal(format!("{id} has no action execution {action}")))
+        self.find_attempt(id, action)?.ok_or_else(|| internal(format!("{id} has no action execution {action}")))
+    }
+
+    fn find_attempt(&mut self, id: &ExecutionId, action: &ActionExecutionId) -> Result<Option<&mut ActionAttempt>> {
+        let stages = &mut self.execution_mut(id)?.stages;
+        Ok(stages.iter_mut().find_map(|stage| {
+            let actions = stage.actions.iter_mut().filter_map(|action| action.latest.as_mut());
+            let rules = stage.conditions.iter_mut().flat_map(|c| &mut c.rules).map(|rule| &mut rule.attempt);
+            actions.chain(rules).find(|attempt| attempt.id == *action)
+        }))
     }
 
     pub fn is_parallel(&self, id: &ExecutionId) -> Result<bool> {
@@ -224,6 +252,26 @@ impl<'a> Turn<'a> {
         self.tell(id, HistoryEvent::Stage { stage: stage.clone(), state })
     }
 
+    /// Changes the status of a stage's condition and says so in history.
+    pub fn set_condition(
+        &mut self,
+        id: &ExecutionId,
+        stage: &StageName,
+        gate: ConditionType,
+        status: ConditionStatus,
+        summary: Option<String>,
+    ) -> Result {
+        let now = self.now;
+        let run = self.stage_run_mut(id, stage)?;
+        let condition = run.conditions.iter_mut().find(|condition| condition.gate == gate);
+        let condition = condition.ok_or_else(|| internal(format!("{id} evaluates no {} of {stage}", gate.as_str())))?;
+        check(Change::Condition(condition.status, status))?;
+        condition.status = status;
+        condition.last_change = now;
+        condition.summary.clone_from(&summary);
+        self.tell(id, HistoryEvent::Condition { stage: stage.clone(), gate, status, summary })
+    }
+
     /// Ends an attempt: its start, poll or wait is over, and history says so. `told` is the error that the event
     /// carries, which is not always the one the state shows.
     pub fn end_action(
@@ -252,19 +300,32 @@ impl<'a> Turn<'a> {
         error: Option<ErrorDetails>,
     ) -> Result {
         let execution = self.execution(id)?;
-        let (stage, run, attempt) =
-            execution.attempt_of(action).ok_or_else(|| internal(format!("{id} has no action execution {action}")))?;
+        let (stage, work, attempt) =
+            execution.work_of(action).ok_or_else(|| internal(format!("{id} has no action execution {action}")))?;
         let definition = self.definition_of(id)?;
-        let declaration = find_action(&definition, &stage.name, &run.name)?;
-        let event = HistoryEvent::Action {
-            stage: stage.name.clone(),
-            action: run.name.clone(),
-            action_execution: action.clone(),
-            action_type: declaration.action_type_id.clone(),
-            region: declaration.region.clone().unwrap_or_else(|| execution.scope.region.clone()),
-            state,
-            progress: attempt.progress.clone(),
-            error,
+        let declaration = declaration_of(&definition, &stage.name, work)?;
+        let (stage, progress) = (stage.name.clone(), attempt.progress.clone());
+        let event = match work {
+            Work::Action(name) => HistoryEvent::Action {
+                stage,
+                action: name.clone(),
+                action_execution: action.clone(),
+                action_type: declaration.action_type_id.clone(),
+                region: declaration.region.clone().unwrap_or_else(|| execution.scope.region.clone()),
+                state,
+                progress,
+                error,
+            },
+            Work::Rule(gate, name) => HistoryEvent::Rule {
+                stage,
+                gate,
+                rule: name.clone(),
+                rule_execution: action.clone(),
+                rule_type: declaration.action_type_id.clone(),
+                state,
+                progress,
+                error,
+            },
         };
         self.tell(id, event)
     }
@@ -290,6 +351,23 @@ impl<'a> Turn<'a> {
 
 pub(crate) fn find_stage<'d>(definition: &'d PipelineDeclaration, stage: &str) -> Result<&'d StageDeclaration> {
     definition.stage(stage).ok_or_else(|| internal(format!("stage {stage} is not in the definition")))
+}
+
+/// What an attempt was declared as; a rule is read as the action it is run like.
+pub(crate) fn declaration_of<'d>(
+    definition: &'d PipelineDeclaration,
+    stage: &str,
+    work: Work,
+) -> Result<Cow<'d, ActionDeclaration>> {
+    match work {
+        Work::Action(name) => Ok(Cow::Borrowed(find_action(definition, stage, name)?)),
+        Work::Rule(gate, name) => {
+            let condition = find_stage(definition, stage)?.condition(gate);
+            let rule = condition.and_then(|condition| condition.rule(name));
+            let rule = rule.ok_or_else(|| internal(format!("rule {name} is not in stage {stage} of the definition")))?;
+            Ok(Cow::Owned(rule.as_action()))
+        }
+    }
 }
 
 pub(crate) fn find_action<'d>(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::ActionTypeId;
-use crate::declaration::EnvironmentVariable;
+use crate::declaration::{ConditionType, EnvironmentVariable};
 use crate::ids::{ActionExecutionId, ActionName, ArtifactName, ExecutionId, PipelineName, Scope, StageName};
 use crate::time::Timestamp;
 
@@ -29,8 +29,15 @@ pub struct SourceRevisionOverride {
     pub revision_value: String,
 }
 
-/// Everything a provider needs to run one action execution. Built by the engine, stored with the task, so a restart
-/// starts from the same words.
+/// An input artifact that lies in another Region's artifact store and is copied before the action starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactCopy {
+    pub from: ArtifactLocation,
+    pub to: ArtifactLocation,
+}
+
+/// Everything a provider needs to run one action execution or one rule execution. Built by the engine, stored with the
+/// task, so a restart starts from the same words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionInvocation {
     pub scope: Scope,
@@ -38,21 +45,33 @@ pub struct ActionInvocation {
     pub pipeline_version: u32,
     pub execution_id: ExecutionId,
     pub stage_name: StageName,
+    /// The action's name; a rule's, where `condition` is set.
     pub action_name: ActionName,
+    /// The execution id of the action; of the rule, where `condition` is set.
     pub action_execution_id: ActionExecutionId,
     pub action_type: ActionTypeId,
+    /// The gate of the stage whose condition the rule belongs to; None for an action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<ConditionType>,
     /// Variables resolved; secrets in clear.
     pub configuration: BTreeMap<String, String>,
     pub region: String,
     pub pipeline_role_arn: String,
     pub role_arn: Option<String>,
+    /// Where the action finds its inputs, all in its own Region once `copies` are made.
     pub input_artifacts: Vec<ArtifactLocation>,
+    /// What has to be copied into the Region's artifact store before `start`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<ArtifactCopy>,
     pub output_artifacts: Vec<ArtifactLocation>,
     pub encryption_key: Option<String>,
     pub source_overrides: Vec<SourceRevisionOverride>,
     pub commands: Vec<String>,
     pub environment_variables: Vec<EnvironmentVariable>,
     pub output_variables: Vec<String>,
+    /// `outputArtifacts[0].files`: what a Commands action puts into its output artifact.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output_files: Vec<String>,
     pub started: Timestamp,
     pub deadline: Timestamp,
 }

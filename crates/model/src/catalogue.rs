@@ -12,10 +12,13 @@ pub enum Category {
     Invoke,
     Approval,
     Compute,
+    /// Of rule types only: no action has it.
+    Rule,
 }
 
 impl Category {
-    pub const ALL: [Self; 7] =
+    /// The categories an action may have.
+    pub const OF_ACTIONS: [Self; 7] =
         [Self::Source, Self::Build, Self::Deploy, Self::Test, Self::Invoke, Self::Approval, Self::Compute];
 
     pub const fn as_str(self) -> &'static str {
@@ -27,6 +30,7 @@ impl Category {
             Self::Invoke => "Invoke",
             Self::Approval => "Approval",
             Self::Compute => "Compute",
+            Self::Rule => "Rule",
         }
     }
 }
@@ -165,7 +169,18 @@ pub enum Repeat {
     AtLeastOnce,
 }
 
-/// The declarative entry of one action type.
+/// Who carries an action out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Executor {
+    /// A provider of the catalogue.
+    Provider,
+    /// A person, through PutApprovalResult.
+    Approval,
+    /// A job worker, which polls for jobs and puts their results.
+    JobWorker,
+}
+
+/// The declarative entry of one action type or rule type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionTypeEntry {
     pub id: ActionTypeId,
@@ -183,8 +198,7 @@ pub struct ActionTypeEntry {
     pub entity_url_template: Option<String>,
     pub execution_url_template: Option<String>,
     pub revision_url_template: Option<String>,
-    /// Waits for PutApprovalResult instead of a provider's answer.
-    pub approval: bool,
+    pub executor: Executor,
     /// The source artifact keeps a `.zip` suffix in its key (S3 source, observed).
     pub artifact_suffix: Option<String>,
     /// The AWS user guide page the entry was written from.
@@ -199,10 +213,21 @@ impl ActionTypeEntry {
     pub fn is_secret(&self, key: &str) -> bool {
         self.property(key).is_some_and(|p| p.secret)
     }
+
+    pub fn is_approval(&self) -> bool {
+        self.executor == Executor::Approval
+    }
 }
 
-/// Finds entries; the catalogue of providers implements it, and custom action types join it later.
+/// Finds entries: those of the providers' catalogue and the custom action types of an account and Region. Rule types
+/// are found like action types, by an id of category Rule.
 pub trait ActionTypes: Send + Sync {
     fn find(&self, id: &ActionTypeId) -> Option<&ActionTypeEntry>;
     fn all(&self) -> Vec<&ActionTypeEntry>;
+
+    /// Whether a value without variables is one the type understands, beyond what its entry says (a cron expression, a
+    /// time zone, a regular expression); why not, otherwise. Pure.
+    fn check_value(&self, _id: &ActionTypeId, _key: &str, _value: &str) -> Result<(), String> {
+        Ok(())
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::ActionTypeId;
+use crate::catalogue::{ActionTypeId, Category, Owner};
 use crate::ids::{ActionName, ArtifactName, Namespace, PipelineName, StageName};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +126,40 @@ impl StageDeclaration {
     }
 }
 
+/// Which gate of a stage a condition stands at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ConditionType {
+    BeforeEntry,
+    OnSuccess,
+    OnFailure,
+}
+
+impl ConditionType {
+    pub const ALL: [Self; 3] = [Self::BeforeEntry, Self::OnSuccess, Self::OnFailure];
+
+    /// The member of the stage declaration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BeforeEntry => "beforeEntry",
+            Self::OnSuccess => "onSuccess",
+            Self::OnFailure => "onFailure",
+        }
+    }
+}
+
+impl StageDeclaration {
+    /// The condition of a gate; AWS allows one.
+    pub fn condition(&self, gate: ConditionType) -> Option<&Condition> {
+        let conditions = match gate {
+            ConditionType::BeforeEntry => &self.before_entry.as_ref()?.conditions,
+            ConditionType::OnSuccess => &self.on_success.as_ref()?.conditions,
+            ConditionType::OnFailure => self.on_failure.as_ref()?.conditions.as_ref()?,
+        };
+        conditions.first()
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blocker {
     pub name: String,
@@ -190,6 +224,27 @@ pub struct RuleDeclaration {
     pub timeout_in_minutes: Option<u32>,
 }
 
+impl RuleDeclaration {
+    /// The rule as the action it is run and checked like: one without outputs, of category Rule.
+    pub fn as_action(&self) -> ActionDeclaration {
+        ActionDeclaration {
+            name: ActionName::new(&self.name),
+            action_type_id: self.rule_type_id.entry_id(),
+            run_order: 1,
+            configuration: self.configuration.clone(),
+            commands: self.commands.clone(),
+            output_artifacts: Vec::new(),
+            input_artifacts: self.input_artifacts.clone().unwrap_or_default(),
+            output_variables: None,
+            role_arn: self.role_arn.clone(),
+            region: self.region.clone(),
+            namespace: None,
+            timeout_in_minutes: self.timeout_in_minutes,
+            environment_variables: None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleTypeId {
@@ -199,6 +254,24 @@ pub struct RuleTypeId {
     pub provider: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+}
+
+impl RuleTypeId {
+    /// The id its entry is found by: the owner is AWS and the version 1 where they are left out.
+    pub fn entry_id(&self) -> ActionTypeId {
+        ActionTypeId {
+            category: Category::Rule,
+            owner: Owner::Aws,
+            provider: self.provider.clone(),
+            version: self.version.clone().unwrap_or_else(|| "1".to_owned()),
+        }
+    }
+}
+
+impl Condition {
+    pub fn rule(&self, name: &str) -> Option<&RuleDeclaration> {
+        self.rules.as_ref()?.iter().find(|rule| rule.name == name)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,6 +13,8 @@ pub enum Effect {
     StartAction { invocation: Box<ActionInvocation> },
     /// Nothing to start: wait for an answer from outside until the deadline (approvals).
     AwaitAction { invocation: Box<ActionInvocation> },
+    /// Offer the action to job workers and wait for their result until the deadline.
+    OfferJob { invocation: Box<ActionInvocation> },
     /// Best effort: tell the provider to stop what it can.
     StopAction { invocation: Box<ActionInvocation>, progress: Progress },
     /// The action ended: its start, poll or wait is over.

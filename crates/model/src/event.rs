@@ -1,7 +1,7 @@
 //! What can happen to a pipeline: commands from the API and answers from providers. The engine takes one at a time.
 
 use crate::action::{Outcome, Progress, SourceRevisionOverride};
-use crate::declaration::{PipelineDeclaration, RetryMode};
+use crate::declaration::{ConditionType, PipelineDeclaration, RetryMode};
 use crate::ids::{ActionExecutionId, ActionName, ExecutionId, StageName};
 use crate::state::Trigger;
 
@@ -55,6 +55,19 @@ pub enum Event {
         stage: StageName,
         mode: RetryMode,
     },
+    /// RollbackStage: the stage runs again as it did in the target.
+    RollbackRequested {
+        stage: StageName,
+        target: ExecutionId,
+        requested_by: String,
+    },
+    /// OverrideStageCondition.
+    ConditionOverridden {
+        execution: ExecutionId,
+        stage: StageName,
+        gate: ConditionType,
+        overridden_by: String,
+    },
     TransitionChanged {
         stage: StageName,
         transition: TransitionType,
@@ -97,6 +110,12 @@ pub enum Rejection {
     NotLatestPipelineExecution(String),
     #[error("{0}")]
     ConcurrentPipelineExecutionsLimitExceeded(String),
+    #[error("{0}")]
+    UnableToRollbackStage(String),
+    #[error("{0}")]
+    PipelineExecutionOutdated(String),
+    #[error("{0}")]
+    ConditionNotOverridable(String),
     /// Ours, not the caller's: a row the decision needs was not loaded, or a status change that must never happen was
     /// asked for. Nothing is changed; the edge answers InternalFailure.
     #[error("internal failure: {0}")]

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{ErrorDetails, Progress};
 use crate::catalogue::ActionTypeId;
+use crate::declaration::ConditionType;
 use crate::ids::{ActionExecutionId, ActionName, ExecutionId, Namespace, PipelineId, PipelineName, Scope, StageName};
-use crate::state::ActionAttempt;
+use crate::state::{ActionAttempt, ConditionStatus};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 
@@ -23,6 +24,8 @@ pub enum EventState {
     Superseded,
     Canceled,
     Abandoned,
+    /// Of a stage whose entry condition has the result SKIP. AWS publishes no event for it.
+    Skipped,
 }
 
 impl EventState {
@@ -37,6 +40,7 @@ impl EventState {
             Self::Superseded => "SUPERSEDED",
             Self::Canceled => "CANCELED",
             Self::Abandoned => "ABANDONED",
+            Self::Skipped => "SKIPPED",
         }
     }
 }
@@ -57,6 +61,24 @@ pub enum HistoryEvent {
         action_execution: ActionExecutionId,
         action_type: ActionTypeId,
         region: String,
+        state: EventState,
+        progress: Progress,
+        error: Option<ErrorDetails>,
+    },
+    /// A condition began or ended. AWS publishes no event for it.
+    Condition {
+        stage: StageName,
+        gate: ConditionType,
+        status: ConditionStatus,
+        summary: Option<String>,
+    },
+    /// A rule of a condition began or ended. AWS publishes no event for it.
+    Rule {
+        stage: StageName,
+        gate: ConditionType,
+        rule: ActionName,
+        rule_execution: ActionExecutionId,
+        rule_type: ActionTypeId,
         state: EventState,
         progress: Progress,
         error: Option<ErrorDetails>,
@@ -82,15 +104,20 @@ pub struct HistoryEntry {
     pub event: HistoryEvent,
 }
 
-/// One action execution as ListActionExecutions shows it; replaced whole at each change.
+/// One action execution as ListActionExecutions shows it, or one rule execution as ListRuleExecutions does; replaced
+/// whole at each change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionRecord {
     pub pipeline: PipelineId,
     pub execution: ExecutionId,
     pub pipeline_version: u32,
     pub stage: StageName,
+    /// The action's name; the rule's, where `condition` is set.
     pub action: ActionName,
     pub action_type: ActionTypeId,
+    /// Set for a rule execution: the gate its condition stands at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<ConditionType>,
     pub namespace: Option<Namespace>,
     pub role_arn: Option<String>,
     pub region: String,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{ActionInvocation, ArtifactLocation, ErrorDetails, Progress, Revision, SourceRevisionOverride};
-use crate::declaration::ExecutionMode;
+use crate::declaration::{ConditionType, ExecutionMode};
 use crate::ids::{
     ActionExecutionId, ActionName, ArtifactName, ExecutionId, PipelineId, PipelineName, Scope, StageName,
 };
@@ -89,6 +89,34 @@ impl ActionStatus {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ConditionStatus {
+    InProgress,
+    Succeeded,
+    /// A rule was not met.
+    Failed,
+    /// A rule could not be evaluated.
+    Errored,
+    /// The execution ended while its rules still ran.
+    Cancelled,
+    Abandoned,
+    Overridden,
+}
+
+impl ConditionStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InProgress => "InProgress",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Errored => "Errored",
+            Self::Cancelled => "Cancelled",
+            Self::Abandoned => "Abandoned",
+            Self::Overridden => "Overridden",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trigger {
     /// AWS's trigger type: `CreatePipeline`, `StartPipelineExecution`, ...
@@ -166,6 +194,14 @@ impl Execution {
         self.stages.iter().find(|s| s.name == *name)
     }
 
+    /// Finds the newest execution of an action or a rule by its id.
+    pub fn work_of(&self, id: &ActionExecutionId) -> Option<(&StageRun, Work<'_>, &ActionAttempt)> {
+        self.stages.iter().find_map(|stage| {
+            let work = stage.work().find(|(_, attempt)| attempt.id == *id);
+            work.map(|(work, attempt)| (stage, work, attempt))
+        })
+    }
+
     /// Finds the newest attempt of an action by its execution id.
     pub fn attempt_of(&self, id: &ActionExecutionId) -> Option<(&StageRun, &ActionRun, &ActionAttempt)> {
         self.stages.iter().find_map(|stage| {
@@ -181,12 +217,54 @@ pub struct StageRun {
     pub name: StageName,
     pub status: StageStatus,
     pub actions: Vec<ActionRun>,
+    /// The newest evaluation of each gate that was reached, at most one per gate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<ConditionRun>,
     pub manual_retries: u32,
     pub automatic_retries: u32,
     /// `ManualStageRetry` or `AutomatedStageRetry`.
     pub latest_retry_trigger: Option<String>,
     pub entered: Timestamp,
     pub updated: Timestamp,
+}
+
+/// Whose execution an attempt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work<'e> {
+    Action(&'e ActionName),
+    Rule(ConditionType, &'e ActionName),
+}
+
+impl StageRun {
+    /// The newest executions of the stage's actions and rules.
+    pub fn work(&self) -> impl Iterator<Item = (Work<'_>, &ActionAttempt)> {
+        let actions = self.actions.iter().filter_map(|a| Some((Work::Action(&a.name), a.latest.as_ref()?)));
+        let rules = self.conditions.iter().flat_map(|condition| {
+            condition.rules.iter().map(|rule| (Work::Rule(condition.gate, &rule.name), &rule.attempt))
+        });
+        actions.chain(rules)
+    }
+
+    pub fn condition(&self, gate: ConditionType) -> Option<&ConditionRun> {
+        self.conditions.iter().find(|run| run.gate == gate)
+    }
+}
+
+/// One evaluation of a gate's condition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConditionRun {
+    pub gate: ConditionType,
+    pub status: ConditionStatus,
+    pub summary: Option<String>,
+    pub last_change: Timestamp,
+    pub rules: Vec<RuleRun>,
+}
+
+/// One execution of a rule. It has the statuses of an action execution and is run by a provider like one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleRun {
+    pub name: ActionName,
+    pub attempt: ActionAttempt,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,7 +290,8 @@ pub struct ActionAttempt {
     /// ARN of the person who answered.
     pub updated_by: Option<String>,
     pub variables: BTreeMap<String, String>,
-    /// What the provider was given; None when its variables could not be resolved.
+    /// What the provider was given, while it runs; None when its variables could not be resolved. What it was stays in
+    /// the record.
     pub invocation: Option<ActionInvocation>,
 }
 
@@ -243,6 +322,8 @@ pub struct StageGate {
     pub outbound: Transition,
     /// The last execution that entered.
     pub latest: Option<ExecutionId>,
+    /// The last STANDARD execution that succeeded here with its success condition met or overridden: what an automatic
+    /// rollback goes back to.
     pub last_success: Option<ExecutionId>,
 }
 

@@ -49,7 +49,12 @@ impl Orchestrator {
                 *rows = Some(self.load(pipeline).await?);
             }
             let Some(loaded) = rows.as_mut() else { continue };
-            let needed = towpath_engine::executions_needed(&loaded.gate.value, &event);
+            let current = loaded.definitions.get(&loaded.gate.value.definition_version).cloned();
+            let current = current.ok_or_else(|| CommandError::PipelineNotFound {
+                account: loaded.gate.value.scope.account.clone(),
+                name: loaded.gate.value.name.to_string(),
+            })?;
+            let needed = towpath_engine::executions_needed(&loaded.gate.value, &current, &event);
             self.fill(loaded, &needed).await?;
             let now = self.clock.now();
             let decision = {
@@ -306,7 +311,7 @@ fn tasks_of(pipeline: &PipelineId, effects: &[Effect], now: Timestamp) -> (Vec<T
                 invocation,
                 towpath_model::action::Progress::default(),
             )),
-            Effect::AwaitAction { invocation } => put.push(task(
+            Effect::AwaitAction { invocation } | Effect::OfferJob { invocation } => put.push(task(
                 TaskKind::Await,
                 task_id(&invocation.action_execution_id),
                 invocation.deadline,
@@ -323,5 +328,7 @@ fn tasks_of(pipeline: &PipelineId, effects: &[Effect], now: Timestamp) -> (Vec<T
             Effect::ForgetAction { action } => done.push(task_id(action)),
         }
     }
+    // Begun and ended in one decision: there is nothing to begin.
+    put.retain(|task| task.kind == TaskKind::Stop || !done.contains(&task.id));
     (put, done)
 }

@@ -1,6 +1,7 @@
 //! PutApprovalResult, and what becomes of an approval nobody may answer any more.
 
 use towpath_model::action::{ErrorDetails, error_code};
+use towpath_model::catalogue::ActionTypeEntry;
 use towpath_model::declaration::PipelineDeclaration;
 use towpath_model::event::Rejection;
 use towpath_model::history::EventState;
@@ -76,7 +77,7 @@ fn find(turn: &Turn, answer: &Answer, action: &ActionExecutionId) -> Result<Opti
         {
             let definition = turn.definition_of(&execution.id)?;
             let id = &find_action(&definition, answer.stage, answer.action)?.action_type_id;
-            let approval = turn.action_types.find(id).is_some_and(|entry| entry.approval);
+            let approval = turn.action_types.find(id).is_some_and(ActionTypeEntry::is_approval);
             return Ok(approval.then(|| execution.id.clone()));
         }
     }

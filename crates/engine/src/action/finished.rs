@@ -7,13 +7,13 @@ use towpath_model::action::{ErrorDetails, Outcome, Progress, Revision, error_cod
 use towpath_model::history::EventState;
 use towpath_model::ids::{ActionExecutionId, ExecutionId};
 use towpath_model::limits;
-use towpath_model::state::ActionStatus;
+use towpath_model::state::{ActionStatus, Work};
 
 use crate::action::{cut, merge, open_attempt};
 use crate::artifacts;
 use crate::stage::progress;
 use crate::step::Reply;
-use crate::turn::{Result, Turn, find_action, internal};
+use crate::turn::{Result, Turn, declaration_of, internal};
 
 pub(crate) fn finished(
     turn: &mut Turn,
@@ -66,9 +66,13 @@ fn succeed(
     }
     let outputs = attempt.invocation.as_ref().map(|invocation| invocation.output_artifacts.clone()).unwrap_or_default();
     let definition = turn.definition_of(id)?;
-    let (stage, run, _) =
-        turn.execution(id)?.attempt_of(action).ok_or_else(|| internal(format!("{id} has no action {action}")))?;
-    let namespace = find_action(&definition, &stage.name, &run.name)?.namespace.clone();
+    let (stage, work, _) =
+        turn.execution(id)?.work_of(action).ok_or_else(|| internal(format!("{id} has no action {action}")))?;
+    if let Work::Rule(..) = work {
+        // A rule answers a question and makes nothing.
+        return turn.end_action(id, action, ActionStatus::Succeeded, EventState::Succeeded, None);
+    }
+    let namespace = declaration_of(&definition, &stage.name, work)?.namespace.clone();
     let execution = turn.execution_mut(id)?;
     if let Some(namespace) = namespace {
         execution.outputs.insert(namespace.into_string(), variables.clone());

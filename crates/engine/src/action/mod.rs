@@ -25,7 +25,7 @@ pub(crate) fn open_attempt<'t>(
     execution: &ExecutionId,
     action: &ActionExecutionId,
 ) -> Option<&'t ActionAttempt> {
-    let (_, _, attempt) = turn.find(execution)?.attempt_of(action)?;
+    let (_, _, attempt) = turn.find(execution)?.work_of(action)?;
     (attempt.status == ActionStatus::InProgress).then_some(attempt)
 }
 

@@ -8,11 +8,12 @@ use towpath_model::declaration::ActionDeclaration;
 use towpath_model::history::ActionRecord;
 use towpath_model::ids::StageName;
 use towpath_model::secret::MASK;
-use towpath_model::state::{ActionAttempt, Execution};
+use towpath_model::state::{ActionAttempt, Execution, Work};
 
 pub(crate) fn record(
     execution: &Execution,
     stage: &StageName,
+    work: Work,
     declaration: &ActionDeclaration,
     attempt: &ActionAttempt,
     action_types: &dyn ActionTypes,
@@ -33,6 +34,10 @@ pub(crate) fn record(
         stage: stage.clone(),
         action: declaration.name.clone(),
         action_type: declaration.action_type_id.clone(),
+        condition: match work {
+            Work::Action(_) => None,
+            Work::Rule(gate, _) => Some(gate),
+        },
         namespace: declaration.namespace.clone(),
         role_arn: declaration.role_arn.clone(),
         region: declaration.region.clone().unwrap_or_else(|| execution.scope.region.clone()),

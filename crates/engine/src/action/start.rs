@@ -4,33 +4,35 @@
 use std::collections::BTreeMap;
 
 use towpath_model::action::{ActionInvocation, ErrorDetails, Progress, error_code};
-use towpath_model::catalogue::{ActionTypeEntry, Category};
+use towpath_model::catalogue::{ActionTypeEntry, Category, Executor};
 use towpath_model::declaration::{ActionDeclaration, EnvironmentVariable, ExecutionMode, PipelineDeclaration};
 use towpath_model::effect::Effect;
 use towpath_model::history::EventState;
-use towpath_model::ids::{ActionExecutionId, ActionName, ExecutionId, StageName};
+use towpath_model::ids::{ActionExecutionId, ExecutionId, StageName};
 use towpath_model::limits;
-use towpath_model::state::{ActionAttempt, ActionStatus};
+use towpath_model::state::{ActionAttempt, ActionStatus, RuleRun, StageRun, Work};
 use towpath_model::time::Timestamp;
 
 use crate::artifacts;
-use crate::turn::{Result, Turn, find_action, internal};
+use crate::turn::{Result, Turn, declaration_of, internal};
 use crate::validation::{config, region_enum};
 use crate::variables::Scope;
 
-pub(crate) fn start(turn: &mut Turn, id: &ExecutionId, stage: &StageName, name: &ActionName) -> Result {
+pub(crate) fn start(turn: &mut Turn, id: &ExecutionId, stage: &StageName, work: Work) -> Result {
     let definition = turn.definition_of(id)?;
-    let declaration = find_action(&definition, stage, name)?;
+    let declaration = &*declaration_of(&definition, stage, work)?;
     let action = ActionExecutionId::new(turn.ids.uuid());
     let entry = turn.action_types.find(&declaration.action_type_id);
     let deadline = turn.now.plus_minutes(timeout(declaration, entry));
     let prepared = match entry {
         Some(entry) => {
-            Preparation { definition: &definition, stage, declaration, entry }.prepare(turn, id, &action, deadline)?
+            let preparation = Preparation { definition: &definition, stage, work, declaration, entry };
+            preparation.prepare(turn, id, &action, deadline)?
         }
         None => Err(ErrorDetails::new(error_code::CONFIGURATION_ERROR, unavailable(declaration, turn))),
     };
-    let approval = entry.is_some_and(|entry| entry.approval);
+    let executor = entry.map_or(Executor::Provider, |entry| entry.executor);
+    let approval = executor == Executor::Approval;
     let mut attempt = ActionAttempt {
         id: action.clone(),
         status: ActionStatus::InProgress,
@@ -48,17 +50,16 @@ pub(crate) fn start(turn: &mut Turn, id: &ExecutionId, stage: &StageName, name: 
     if approval && turn.execution(id)?.mode == ExecutionMode::Parallel {
         attempt.progress.external_id = Some(action.to_string());
     }
-    let run = turn.stage_run_mut(id, stage)?.actions.iter_mut().find(|run| run.name == *name);
-    run.ok_or_else(|| internal(format!("stage {stage} runs no action {name}")))?.latest = Some(attempt);
+    put(turn.stage_run_mut(id, stage)?, work, attempt)?;
     turn.attempt_mut(id, &action)?;
     turn.tell_action(id, &action, EventState::Started, None)?;
     match prepared {
         Ok(invocation) => {
             let invocation = Box::new(invocation);
-            turn.effects.push(if approval {
-                Effect::AwaitAction { invocation }
-            } else {
-                Effect::StartAction { invocation }
+            turn.effects.push(match executor {
+                Executor::Provider => Effect::StartAction { invocation },
+                Executor::Approval => Effect::AwaitAction { invocation },
+                Executor::JobWorker => Effect::OfferJob { invocation },
             });
             Ok(())
         }
@@ -67,6 +68,22 @@ pub(crate) fn start(turn: &mut Turn, id: &ExecutionId, stage: &StageName, name: 
             turn.end_action(id, &action, ActionStatus::Failed, EventState::Failed, Some(error))
         }
     }
+}
+
+fn put(run: &mut StageRun, work: Work, attempt: ActionAttempt) -> Result {
+    let missing = || internal(format!("stage {} does not run {work:?}", run.name));
+    match work {
+        Work::Action(name) => {
+            let missing = missing();
+            run.actions.iter_mut().find(|action| action.name == *name).ok_or(missing)?.latest = Some(attempt);
+        }
+        Work::Rule(gate, name) => {
+            let missing = missing();
+            let condition = run.conditions.iter_mut().find(|condition| condition.gate == gate).ok_or(missing)?;
+            condition.rules.push(RuleRun { name: name.clone(), attempt });
+        }
+    }
+    Ok(())
 }
 
 /// `timeoutInMinutes` where the type allows it, else the type's own.
@@ -93,6 +110,7 @@ fn unavailable(declaration: &ActionDeclaration, turn: &Turn) -> String {
 struct Preparation<'d> {
     definition: &'d PipelineDeclaration,
     stage: &'d StageName,
+    work: Work<'d>,
     declaration: &'d ActionDeclaration,
     entry: &'d ActionTypeEntry,
 }
@@ -112,7 +130,7 @@ impl Preparation<'_> {
         deadline: Timestamp,
     ) -> Result<Prepared<ActionInvocation>> {
         let execution = turn.execution(id)?.clone();
-        let Self { definition, stage, declaration, entry } = *self;
+        let Self { definition, stage, work, declaration, entry } = *self;
         let region = declaration.region.clone().unwrap_or_else(|| execution.scope.region.clone());
         let scope = Scope::of(&execution);
         let resolved = self.resolve(&scope).and_then(|resolved| {
@@ -128,12 +146,13 @@ impl Preparation<'_> {
             })?;
             Ok((resolved, inputs, store))
         });
-        let ((configuration, commands, environment_variables), input_artifacts, store) = match resolved {
+        let ((configuration, commands, environment_variables), mut input_artifacts, store) = match resolved {
             Ok(parts) => parts,
             Err(error) => return Ok(Err(error)),
         };
         let output_artifacts =
             artifacts::reserve(declaration, entry, &definition.name, store, &region, &input_artifacts, turn.ids);
+        let copies = artifacts::bring(&mut input_artifacts, &store.location, &region);
         let is_source = declaration.action_type_id.category == Category::Source;
         Ok(Ok(ActionInvocation {
             scope: execution.scope,
@@ -144,11 +163,16 @@ impl Preparation<'_> {
             action_name: declaration.name.clone(),
             action_execution_id: action.clone(),
             action_type: declaration.action_type_id.clone(),
+            condition: match work {
+                Work::Action(_) => None,
+                Work::Rule(gate, _) => Some(gate),
+            },
             configuration,
             region,
             pipeline_role_arn: definition.role_arn.clone(),
             role_arn: declaration.role_arn.clone(),
             input_artifacts,
+            copies,
             output_artifacts,
             encryption_key: store.encryption_key.as_ref().map(|key| key.id.clone()),
             source_overrides: execution
@@ -159,6 +183,7 @@ impl Preparation<'_> {
             commands,
             environment_variables,
             output_variables: declaration.output_variables.clone().unwrap_or_default(),
+            output_files: declaration.output_artifacts.iter().flat_map(|o| o.files.iter().flatten()).cloned().collect(),
             started: turn.now,
             deadline,
         }))

@@ -5,28 +5,22 @@ use towpath_model::declaration::RetryMode;
 use towpath_model::event::Rejection;
 use towpath_model::history::{EventState, HistoryEvent};
 use towpath_model::ids::{ExecutionId, StageName};
-use towpath_model::state::{ActionStatus, ExecutionStatus, Position, StageRun, StageStatus};
+use towpath_model::state::{ActionAttempt, ActionStatus, ConditionStatus, ExecutionStatus, Position, StageRun, StageStatus};
 
 use crate::execution::start;
-use crate::stage::progress;
+use crate::stage::{condition, progress};
 use crate::stage::transition::stage_not_found;
 use crate::step::Reply;
 use crate::turn::{Result, Turn};
 
-/// AWS's word for a retry asked for by a person.
+/// AWS's words for who asked for a retry.
 const MANUAL: &str = "ManualStageRetry";
+const AUTOMATIC: &str = "AutomatedStageRetry";
 
 pub(crate) fn retry(turn: &mut Turn, id: &ExecutionId, stage: &StageName, mode: RetryMode) -> Result<Reply> {
     check(turn, id, stage, mode)?;
-    let resumes = turn.execution(id)?.status.has_ended();
-    if resumes {
-        let execution = turn.execution_mut(id)?;
-        execution.attempt += 1;
-        execution.stop = None;
-        execution.status_summary = None;
-        turn.set_execution(id, ExecutionStatus::InProgress, EventState::Resumed, None)?;
-        turn.set_stage(id, stage, StageStatus::InProgress, EventState::Resumed)?;
-        take_place(turn, id, stage)?;
+    if turn.execution(id)?.status.has_ended() {
+        resume(turn, id, stage)?;
     } else {
         // Others of its group still run: nothing changes its status, but the retry is announced like any other.
         turn.execution_mut(id)?.attempt += 1;
@@ -36,17 +30,48 @@ pub(crate) fn retry(turn: &mut Turn, id: &ExecutionId, stage: &StageName, mode: 
     let run = turn.stage_run_mut(id, stage)?;
     run.manual_retries += 1;
     run.latest_retry_trigger = Some(MANUAL.to_owned());
-    for action in &mut run.actions {
-        let again = match mode {
-            RetryMode::AllActions => true,
-            RetryMode::FailedActions => is_unsuccessful(action.latest.as_ref().map(|attempt| attempt.status)),
-        };
-        if again {
+    start_over(turn, id, stage, mode)?;
+    Ok(Reply::Retried(id.clone()))
+}
+
+/// The stage declares one automatic retry, and this failure is the first.
+pub(crate) fn automatic(turn: &mut Turn, id: &ExecutionId, stage: &StageName, mode: RetryMode) -> Result {
+    resume(turn, id, stage)?;
+    let run = turn.stage_run_mut(id, stage)?;
+    run.automatic_retries += 1;
+    run.latest_retry_trigger = Some(AUTOMATIC.to_owned());
+    start_over(turn, id, stage, mode)
+}
+
+/// The ended execution is under way again and holds its stage; every gate of it will be asked anew.
+fn resume(turn: &mut Turn, id: &ExecutionId, stage: &StageName) -> Result {
+    let execution = turn.execution_mut(id)?;
+    execution.attempt += 1;
+    execution.stop = None;
+    execution.status_summary = None;
+    turn.set_execution(id, ExecutionStatus::InProgress, EventState::Resumed, None)?;
+    turn.set_stage(id, stage, StageStatus::InProgress, EventState::Resumed)?;
+    take_place(turn, id, stage)?;
+    condition::forget(turn, id, stage)
+}
+
+/// Puts away the attempts that are to be made again, and goes on.
+fn start_over(turn: &mut Turn, id: &ExecutionId, stage: &StageName, mode: RetryMode) -> Result {
+    let again = |attempt: &ActionAttempt| match mode {
+        RetryMode::AllActions => true,
+        RetryMode::FailedActions => is_unsuccessful(Some(attempt.status)),
+    };
+    let attempts = turn.stage_run(id, stage)?.actions.iter().filter_map(|action| action.latest.as_ref());
+    let put_away: Vec<_> = attempts.filter(|attempt| again(attempt)).map(|attempt| attempt.id.clone()).collect();
+    for attempt in &put_away {
+        turn.put_away(id, attempt)?;
+    }
+    for action in &mut turn.stage_run_mut(id, stage)?.actions {
+        if action.latest.as_ref().is_some_and(|attempt| put_away.contains(&attempt.id)) {
             action.latest = None;
         }
     }
-    progress::advance(turn, id)?;
-    Ok(Reply::Retried(id.clone()))
+    progress::advance(turn, id)
 }
 
 fn check(turn: &Turn, id: &ExecutionId, stage: &StageName, mode: RetryMode) -> Result {
@@ -79,6 +104,9 @@ fn check(turn: &Turn, id: &ExecutionId, stage: &StageName, mode: RetryMode) -> R
             "The stage '{stage}' has been entered by a later pipeline execution than '{id}'. Only the latest execution of a \
              stage can be retried."
         )));
+    }
+    if !execution.status.has_ended() && run.status == StageStatus::Failed {
+        return not_retryable("its failure condition is still being evaluated.");
     }
     match run.status {
         StageStatus::InProgress if mode == RetryMode::AllActions => {
@@ -113,15 +141,17 @@ fn is_unsuccessful(status: Option<ActionStatus>) -> bool {
     matches!(status, Some(ActionStatus::Failed | ActionStatus::Abandoned))
 }
 
-/// A failed action; or, where the execution was stopped between two groups, one that never started.
+/// A failed action; or, where the execution was stopped between two groups, one that never started; or a condition that
+/// was not met.
 fn has_something_to_retry(run: &StageRun) -> bool {
     let status = |action: &towpath_model::state::ActionRun| action.latest.as_ref().map(|attempt| attempt.status);
     run.actions.iter().any(|action| is_unsuccessful(status(action)))
         || (run.status == StageStatus::Stopped && run.actions.iter().any(|action| action.latest.is_none()))
+        || run.conditions.iter().any(|c| matches!(c.status, ConditionStatus::Failed | ConditionStatus::Errored))
 }
 
 /// The retried execution counts as active again, in the order of starts, and takes the lock of the stage again.
-fn take_place(turn: &mut Turn, id: &ExecutionId, stage: &StageName) -> Result {
+pub(crate) fn take_place(turn: &mut Turn, id: &ExecutionId, stage: &StageName) -> Result {
     if turn.is_parallel(id)? {
         turn.gate.parallel.push(id.clone());
         return Ok(());

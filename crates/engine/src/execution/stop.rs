@@ -3,10 +3,10 @@
 use towpath_model::event::Rejection;
 use towpath_model::history::EventState;
 use towpath_model::ids::{ActionExecutionId, ExecutionId};
-use towpath_model::state::{ActionStatus, ExecutionStatus, Position, StageStatus, StopRequest};
+use towpath_model::state::{ActionStatus, ConditionStatus, ExecutionStatus, Position, StageStatus, StopRequest};
 
 use crate::action::{approval, timed_out};
-use crate::stage::{door, progress};
+use crate::stage::{condition, door, progress};
 use crate::step::Reply;
 use crate::turn::{Result, Turn};
 
@@ -60,7 +60,11 @@ pub(crate) fn apply(turn: &mut Turn, id: &ExecutionId, request: StopRequest) -> 
     match turn.execution(id)?.position {
         Position::In(index) => {
             let stage = turn.stage_name(id, index)?;
-            turn.set_stage(id, &stage, StageStatus::Stopping, EventState::Stopping)?;
+            let ended = if abandon { ConditionStatus::Abandoned } else { ConditionStatus::Cancelled };
+            condition::end_all(turn, id, &stage, ended)?;
+            if matches!(turn.stage_run(id, &stage)?.status, StageStatus::InProgress | StageStatus::Stopping) {
+                turn.set_stage(id, &stage, StageStatus::Stopping, EventState::Stopping)?;
+            }
             if abandon {
                 for action in in_flight(turn, id)? {
                     abandon_action(turn, id, &action)?;

@@ -3,12 +3,12 @@
 
 use towpath_model::declaration::{ExecutionMode, PipelineDeclaration};
 use towpath_model::history::EventState;
-use towpath_model::state::{ExecutionStatus, Position, StageGate};
+use towpath_model::state::{ConditionStatus, ExecutionStatus, Position, StageGate};
 
 use crate::action::{approval, open_attempt};
 use crate::create::normalise;
 use crate::execution::stop::in_flight;
-use crate::stage::{door, progress};
+use crate::stage::{condition, door, progress};
 use crate::step::Reply;
 use crate::turn::{Result, Turn, internal};
 use crate::validation::merge_masked;
@@ -33,8 +33,10 @@ pub(crate) fn update(turn: &mut Turn, declaration: &PipelineDeclaration) -> Resu
         }
         let stopping = turn.execution(&id)?.status == ExecutionStatus::Stopping;
         match turn.execution(&id)?.position {
-            Position::In(_) => {
+            Position::In(index) => {
                 turn.execution_mut(&id)?.cancelling = !stopping;
+                let stage = turn.stage_name(&id, index)?;
+                condition::end_all(turn, &id, &stage, ConditionStatus::Cancelled)?;
                 for action in in_flight(turn, &id)? {
                     if open_attempt(turn, &id, &action).is_some_and(|attempt| attempt.token.is_some()) {
                         approval::cancel(turn, &id, &action)?;

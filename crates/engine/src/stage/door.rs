@@ -126,7 +126,7 @@ pub(crate) fn leave_line(turn: &mut Turn, id: &ExecutionId) {
 }
 
 /// The execution goes in: it takes the lock, its stage run begins, its first group starts.
-fn enter(turn: &mut Turn, id: &ExecutionId, index: usize) -> Result {
+pub(crate) fn enter(turn: &mut Turn, id: &ExecutionId, index: usize) -> Result {
     let stage = turn.stage_name(id, index)?;
     let definition = turn.definition_of(id)?;
     let declaration = find_stage(&definition, &stage)?;
@@ -149,6 +149,7 @@ fn enter(turn: &mut Turn, id: &ExecutionId, index: usize) -> Result {
             .iter()
             .map(|action| ActionRun { name: action.name.clone(), run_order: action.run_order, latest: None })
             .collect(),
+        conditions: Vec::new(),
         manual_retries: 0,
         automatic_retries: 0,
         latest_retry_trigger: None,

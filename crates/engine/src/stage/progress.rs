@@ -1,14 +1,17 @@
-//! Inside a stage: which group starts next, when the stage is over, and where the execution goes then.
+//! Inside a stage: which gate is asked, which group starts next, when the stage is over, and where the execution goes
+//! then.
 
-use towpath_model::declaration::ExecutionMode;
+use towpath_model::declaration::{ConditionType, ExecutionMode, RetryMode};
 use towpath_model::history::{EventState, HistoryEvent};
 use towpath_model::ids::{ActionName, ExecutionId, StageName};
 use towpath_model::limits;
-use towpath_model::state::{ActionStatus, ExecutionKind, ExecutionStatus, Position, StageRun, StageStatus};
+use towpath_model::state::{ActionStatus, ExecutionKind, ExecutionStatus, Position, StageRun, StageStatus, Work};
 
 use crate::action::start;
+use crate::execution::{retry, rollback};
+use crate::stage::condition::{self, Verdict};
 use crate::stage::door;
-use crate::turn::{Result, Turn};
+use crate::turn::{Result, Turn, find_stage, internal};
 
 /// What a stage run asks for, read from its actions alone.
 enum Next {
@@ -19,25 +22,30 @@ enum Next {
     Failed,
 }
 
-/// Asked after every change inside a stage: starts what may start, and ends the stage when nothing runs any more.
+/// Asked after every change inside a stage: asks the gates, starts what may start, and ends the stage when nothing runs
+/// any more.
 pub(crate) fn advance(turn: &mut Turn, id: &ExecutionId) -> Result {
+    let (index, stage) = turn.current_stage(id)?;
     loop {
-        let (index, stage) = turn.current_stage(id)?;
         let execution = turn.execution(id)?;
         let run = turn.stage_run(id, &stage)?;
-        let ending = execution.cancelling || execution.status == ExecutionStatus::Stopping;
-        if ending {
+        if execution.cancelling || execution.status == ExecutionStatus::Stopping {
             return if in_progress(run) == 0 { end_early(turn, id, &stage) } else { Ok(()) };
         }
-        match next(run, execution.mode) {
+        match condition::evaluate(turn, id, &stage, ConditionType::BeforeEntry)? {
+            Verdict::None | Verdict::Met => {}
+            Verdict::Pending => return Ok(()),
+            Verdict::NotMet => return refuse_entry(turn, id, index, &stage),
+        }
+        match next(turn.stage_run(id, &stage)?, turn.execution(id)?.mode) {
             Next::Wait => return Ok(()),
             Next::Start(actions) => {
                 for action in actions {
-                    start::start(turn, id, &stage, &action)?;
+                    start::start(turn, id, &stage, Work::Action(&action))?;
                 }
             }
-            Next::Complete => return complete(turn, id, index, &stage),
-            Next::Failed => return fail(turn, id, &stage),
+            Next::Complete => return actions_succeeded(turn, id, index, &stage),
+            Next::Failed => return action_failed(turn, id, &stage),
         }
     }
 }
@@ -67,21 +75,58 @@ fn next(run: &StageRun, mode: ExecutionMode) -> Next {
     if pending.is_empty() { Next::Wait } else { Next::Start(pending) }
 }
 
-/// Every action succeeded: the execution leaves, unless the outbound transition holds it. Held, it stays in the stage
-/// and keeps its lock (docs/deviations.md).
-fn complete(turn: &mut Turn, id: &ExecutionId, index: usize, stage: &StageName) -> Result {
-    turn.set_stage(id, stage, StageStatus::Succeeded, EventState::Succeeded)?;
-    let parallel = turn.is_parallel(id)?;
+/// The result a gate's condition declares for when it holds the execution back.
+fn result_of(turn: &Turn, id: &ExecutionId, stage: &StageName, gate: ConditionType) -> Result<String> {
+    let definition = turn.definition_of(id)?;
+    let condition = find_stage(&definition, stage)?.condition(gate);
+    Ok(condition.and_then(|condition| condition.result.clone()).unwrap_or_default())
+}
+
+/// The entry condition is not met: the actions do not run.
+fn refuse_entry(turn: &mut Turn, id: &ExecutionId, index: usize, stage: &StageName) -> Result {
+    if result_of(turn, id, stage, ConditionType::BeforeEntry)? == "SKIP" {
+        turn.set_stage(id, stage, StageStatus::Skipped, EventState::Skipped)?;
+        return depart(turn, id, index, stage);
+    }
+    turn.set_stage(id, stage, StageStatus::Failed, EventState::Failed)?;
+    fail(turn, id, stage)
+}
+
+/// Every action succeeded. The stage counts as succeeded while its success condition is still being asked; it keeps its
+/// lock until that is answered.
+pub(crate) fn actions_succeeded(turn: &mut Turn, id: &ExecutionId, index: usize, stage: &StageName) -> Result {
+    if turn.stage_run(id, stage)?.status == StageStatus::InProgress {
+        turn.set_stage(id, stage, StageStatus::Succeeded, EventState::Succeeded)?;
+    }
+    match condition::evaluate(turn, id, stage, ConditionType::OnSuccess)? {
+        Verdict::Pending => return Ok(()),
+        Verdict::NotMet => {
+            if result_of(turn, id, stage, ConditionType::OnSuccess)? == "ROLLBACK" {
+                return fail_and_roll_back(turn, id, stage);
+            }
+            turn.set_stage(id, stage, StageStatus::Failed, EventState::Failed)?;
+            return fail(turn, id, stage);
+        }
+        Verdict::None | Verdict::Met => {}
+    }
+    let standard = matches!(turn.execution(id)?.kind, ExecutionKind::Standard);
+    if standard
+        && !turn.is_parallel(id)?
+        && let Some(gate) = turn.stage_gate_mut(stage)
+    {
+        gate.last_success = Some(id.clone());
+    }
+    depart(turn, id, index, stage)
+}
+
+/// The execution leaves, unless the outbound transition holds it. Held, it stays in the stage and keeps its lock
+/// (docs/deviations.md).
+fn depart(turn: &mut Turn, id: &ExecutionId, index: usize, stage: &StageName) -> Result {
     let is_last = is_last_stage(turn, id, index)?;
-    if let Some(gate) = turn.stage_gate_mut(stage) {
-        if !parallel {
-            gate.last_success = Some(id.clone());
-        }
-        if !gate.outbound.enabled && !is_last {
-            turn.execution_mut(id)?.position = Position::After(index);
-            let next = turn.stage_name(id, index + 1)?;
-            return turn.tell(id, HistoryEvent::Waiting { stage: next });
-        }
+    if turn.stage_gate(stage).is_some_and(|gate| !gate.outbound.enabled) && !is_last {
+        turn.execution_mut(id)?.position = Position::After(index);
+        let next = turn.stage_name(id, index + 1)?;
+        return turn.tell(id, HistoryEvent::Waiting { stage: next });
     }
     leave(turn, id, index)
 }
@@ -94,7 +139,7 @@ fn is_last_stage(turn: &Turn, id: &ExecutionId, index: usize) -> Result<bool> {
     })
 }
 
-/// Out of a stage that succeeded: to the next one, or to the end of the pipeline.
+/// Out of a stage that is over: to the next one, or to the end of the pipeline.
 pub(crate) fn leave(turn: &mut Turn, id: &ExecutionId, index: usize) -> Result {
     let stage = turn.stage_name(id, index)?;
     let released = turn.release(&stage, id);
@@ -107,21 +152,68 @@ pub(crate) fn leave(turn: &mut Turn, id: &ExecutionId, index: usize) -> Result {
     if released { door::open(turn, &stage) } else { Ok(()) }
 }
 
+/// An action failed and nothing of the stage runs any more: what the stage declares for that (executions.md sections 8
+/// to 10).
+fn action_failed(turn: &mut Turn, id: &ExecutionId, stage: &StageName) -> Result {
+    if turn.stage_run(id, stage)?.status == StageStatus::InProgress {
+        turn.set_stage(id, stage, StageStatus::Failed, EventState::Failed)?;
+    }
+    let definition = turn.definition_of(id)?;
+    let declared = find_stage(&definition, stage)?.on_failure.as_ref();
+    match declared.and_then(|failure| failure.result.as_deref()) {
+        Some("RETRY") if turn.stage_run(id, stage)?.automatic_retries == 0 => {
+            let configured = declared.and_then(|failure| failure.retry_configuration.as_ref()?.retry_mode);
+            turn.set_execution(id, ExecutionStatus::Failed, EventState::Failed, None)?;
+            return retry::automatic(turn, id, stage, configured.unwrap_or(RetryMode::FailedActions));
+        }
+        Some("ROLLBACK") => return fail_and_roll_back(turn, id, stage),
+        _ => {}
+    }
+    match condition::evaluate(turn, id, stage, ConditionType::OnFailure)? {
+        Verdict::Pending => Ok(()),
+        // The criteria are met: the declared result follows, which can only be ROLLBACK.
+        Verdict::Met => fail_and_roll_back(turn, id, stage),
+        Verdict::None | Verdict::NotMet => fail(turn, id, stage),
+    }
+}
+
 fn fail(turn: &mut Turn, id: &ExecutionId, stage: &StageName) -> Result {
-    turn.set_stage(id, stage, StageStatus::Failed, EventState::Failed)?;
     turn.set_execution(id, ExecutionStatus::Failed, EventState::Failed, None)?;
     door::let_go(turn, stage, id)
 }
 
-/// Nothing runs any more in an execution that was told to stop, or whose definition changed. A stop wins.
+/// The rollback takes the stage before anybody who waits in front of it.
+fn fail_and_roll_back(turn: &mut Turn, id: &ExecutionId, stage: &StageName) -> Result {
+    turn.set_execution(id, ExecutionStatus::Failed, EventState::Failed, None)?;
+    let released = turn.release(stage, id);
+    rollback::automatic(turn, id, stage)?;
+    if released { door::open(turn, stage) } else { Ok(()) }
+}
+
+/// Nothing runs any more in an execution that was told to stop, or whose definition changed. A stop wins. A stage that
+/// was over already, with only a condition still being asked, stays what it was.
 fn end_early(turn: &mut Turn, id: &ExecutionId, stage: &StageName) -> Result {
+    let status = turn.stage_run(id, stage)?.status;
     if turn.execution(id)?.status == ExecutionStatus::Stopping {
-        turn.set_stage(id, stage, StageStatus::Stopped, EventState::Stopped)?;
+        if status == StageStatus::Stopping {
+            turn.set_stage(id, stage, StageStatus::Stopped, EventState::Stopped)?;
+        }
         let reason = turn.execution(id)?.stop.as_ref().and_then(|stop| stop.reason.clone());
         turn.set_execution(id, ExecutionStatus::Stopped, EventState::Stopped, reason)?;
     } else {
-        turn.set_stage(id, stage, StageStatus::Cancelled, EventState::Canceled)?;
+        if status == StageStatus::InProgress {
+            turn.set_stage(id, stage, StageStatus::Cancelled, EventState::Canceled)?;
+        }
         turn.set_execution(id, ExecutionStatus::Cancelled, EventState::Canceled, None)?;
     }
     door::let_go(turn, stage, id)
+}
+
+/// The execution had been held back by a condition that is overridden now: it goes on where it stands.
+pub(crate) fn go_on(turn: &mut Turn, id: &ExecutionId) -> Result {
+    let Position::In(index) = turn.execution(id)?.position else {
+        return Err(internal(format!("execution {id} is in no stage")));
+    };
+    let stage = turn.stage_name(id, index)?;
+    actions_succeeded(turn, id, index, &stage)
 }

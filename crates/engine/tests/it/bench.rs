@@ -83,7 +83,7 @@ pub fn bench(pipeline: Pipeline) -> Bench {
 impl Bench {
     /// One event, decided and stored; a refusal must leave everything as it was.
     pub fn apply(&mut self, event: &Event) -> Result<Reply, Rejection> {
-        let needed = executions_needed(&self.gate, event);
+        let needed = executions_needed(&self.gate, &self.definitions[&self.gate.definition_version], event);
         let world = World {
             gate: self.gate.clone(),
             definitions: self.definitions.clone(),
@@ -132,7 +132,7 @@ impl Bench {
                     let id = invocation.action_execution_id.clone();
                     assert!(self.open.insert(id, Open::Start(*invocation)).is_none(), "started twice");
                 }
-                Effect::AwaitAction { invocation } => {
+                Effect::AwaitAction { invocation } | Effect::OfferJob { invocation } => {
                     let id = invocation.action_execution_id.clone();
                     assert!(self.open.insert(id, Open::Await(*invocation)).is_none(), "awaited twice");
                 }
@@ -342,6 +342,12 @@ impl Bench {
             HistoryEvent::Stage { stage, state } => format!("{who} {stage} {}", state.as_str()),
             HistoryEvent::Action { stage, action, state, .. } => format!("{who} {stage}/{action} {}", state.as_str()),
             HistoryEvent::Waiting { stage } => format!("{who} waits at {stage}"),
+            HistoryEvent::Condition { stage, gate, status, .. } => {
+                format!("{who} {stage}.{} {}", gate.as_str(), status.as_str())
+            }
+            HistoryEvent::Rule { stage, gate, rule, state, .. } => {
+                format!("{who} {stage}.{}/{rule} {}", gate.as_str(), state.as_str())
+            }
         }
     }
 

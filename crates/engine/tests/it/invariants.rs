@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_engine::legal::{Change, is_legal};
-use towpath_model::declaration::ExecutionMode;
+use towpath_model::declaration::{ConditionType, ExecutionMode};
 use towpath_model::history::{EventState, HistoryEntry, HistoryEvent};
 use towpath_model::ids::{ActionExecutionId, ExecutionId, StageName};
 use towpath_model::secret::MASK;
-use towpath_model::state::{ActionAttempt, ActionStatus, Execution, ExecutionStatus, Position, StageStatus};
+use towpath_model::state::{ActionAttempt, ActionStatus, ConditionStatus, Execution, ExecutionStatus, Position, StageStatus};
 
 use crate::bench::Bench;
 
@@ -184,7 +184,7 @@ fn execution_status(state: EventState) -> ExecutionStatus {
         EventState::Failed => ExecutionStatus::Failed,
         EventState::Superseded => ExecutionStatus::Superseded,
         EventState::Canceled => ExecutionStatus::Cancelled,
-        EventState::Abandoned => panic!("no execution is abandoned"),
+        EventState::Abandoned | EventState::Skipped => panic!("no execution is {state:?}"),
     }
 }
 
@@ -196,6 +196,7 @@ fn stage_status(state: EventState) -> StageStatus {
         EventState::Succeeded => StageStatus::Succeeded,
         EventState::Failed => StageStatus::Failed,
         EventState::Canceled => StageStatus::Cancelled,
+        EventState::Skipped => StageStatus::Skipped,
         EventState::Superseded | EventState::Abandoned => panic!("no stage is {state:?}"),
     }
 }
@@ -207,9 +208,11 @@ fn action_status(state: EventState) -> ActionStatus {
         // AWS has no status for a cancelled approval; the state shows Failed.
         EventState::Failed | EventState::Canceled => ActionStatus::Failed,
         EventState::Abandoned => ActionStatus::Abandoned,
-        EventState::Resumed | EventState::Stopping | EventState::Stopped | EventState::Superseded => {
-            panic!("no action is {state:?}")
-        }
+        EventState::Resumed
+        | EventState::Stopping
+        | EventState::Stopped
+        | EventState::Superseded
+        | EventState::Skipped => panic!("no action is {state:?}"),
     }
 }
 
@@ -219,6 +222,7 @@ pub struct Told {
     executions: BTreeMap<ExecutionId, ExecutionStatus>,
     stages: BTreeMap<(ExecutionId, StageName), StageStatus>,
     actions: BTreeMap<ActionExecutionId, ActionStatus>,
+    conditions: BTreeMap<(ExecutionId, StageName, ConditionType), ConditionStatus>,
 }
 
 impl Told {
@@ -243,11 +247,21 @@ impl Told {
                     Some(from) => assert!(is_legal(Change::Stage(from, to)), "{id} {stage}: {from:?} -> {to:?}"),
                 }
             }
-            HistoryEvent::Action { action_execution, state, .. } => {
+            HistoryEvent::Action { action_execution, state, .. }
+            | HistoryEvent::Rule { rule_execution: action_execution, state, .. } => {
                 let to = action_status(*state);
                 match self.actions.insert(action_execution.clone(), to) {
                     None => assert_eq!(*state, EventState::Started),
                     Some(from) => assert!(is_legal(Change::Action(from, to)), "{from:?} -> {to:?}"),
+                }
+            }
+            HistoryEvent::Condition { stage, gate, status, .. } => {
+                match self.conditions.insert((id.clone(), stage.clone(), *gate), *status) {
+                    Some(from) if *status != ConditionStatus::InProgress => {
+                        assert!(is_legal(Change::Condition(from, *status)), "{id} {stage}: {from:?} -> {status:?}");
+                    }
+                    // Asked for the first time, or again by a retry.
+                    _ => assert_eq!(*status, ConditionStatus::InProgress),
                 }
             }
             HistoryEvent::Waiting { .. } => {}

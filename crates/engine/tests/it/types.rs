@@ -1,7 +1,7 @@
 //! A small catalogue of action types, one of each kind that a rule speaks of.
 
 use towpath_model::catalogue::{
-    ActionTypeEntry, ActionTypeId, ActionTypes, Bounds, Category, Owner, Property, Repeat, ValidValues,
+    ActionTypeEntry, ActionTypeId, ActionTypes, Bounds, Category, Executor, Owner, Property, Repeat, ValidValues,
 };
 
 pub struct Types(Vec<ActionTypeEntry>);
@@ -37,7 +37,7 @@ fn entry(
         entity_url_template: None,
         execution_url_template: None,
         revision_url_template: None,
-        approval: false,
+        executor: Executor::Provider,
         artifact_suffix: None,
         documentation: String::new(),
     }
@@ -92,7 +92,7 @@ pub fn types() -> Types {
         properties: vec![Property::optional("CustomData", ""), Property::optional("IsSummaryRequired", "").boolean()],
         default_timeout_minutes: 7 * 24 * 60,
         timeout_configurable: true,
-        approval: true,
+        executor: Executor::Approval,
         ..entry(Category::Approval, Owner::Aws, "Manual", (0, 0), (0, 0))
     };
     let commands =

@@ -20,6 +20,9 @@ pub fn wire(error: CommandError) -> WireError {
         CommandError::InvalidNextToken => "InvalidNextTokenException",
         CommandError::Contention => "ConflictException",
         CommandError::Rejected(rejection) => match rejection {
+            Rejection::UnableToRollbackStage(_) => "UnableToRollbackStageException",
+            Rejection::PipelineExecutionOutdated(_) => "PipelineExecutionOutdatedException",
+            Rejection::ConditionNotOverridable(_) => "ConditionNotOverridableException",
             Rejection::Validation(_) => "ValidationException",
             Rejection::Conflict(_) => "ConflictException",
             Rejection::StageNotFound(_) => "StageNotFoundException",
