@@ -144,10 +144,7 @@ pub fn executions_needed(gate: &Gate, current: &PipelineDeclaration, event: &Eve
 }
 
 /// Whoever fails in a stage that declares ROLLBACK goes back to these.
-fn rollback_targets<'a>(
-    gate: &'a Gate,
-    current: &'a PipelineDeclaration,
-) -> impl Iterator<Item = ExecutionId> + 'a {
+fn rollback_targets<'a>(gate: &'a Gate, current: &'a PipelineDeclaration) -> impl Iterator<Item = ExecutionId> + 'a {
     let rolling_back = current.stages.iter().filter(|stage| rolls_back(stage));
     rolling_back.filter_map(|stage| gate.stage(&stage.name)?.last_success.clone())
 }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use towpath_model::action::ErrorDetails;
 use towpath_model::catalogue::ActionTypes;
-use towpath_model::declaration::{ActionDeclaration, ConditionType, ExecutionMode, PipelineDeclaration};
 use towpath_model::declaration::StageDeclaration;
+use towpath_model::declaration::{ActionDeclaration, ConditionType, ExecutionMode, PipelineDeclaration};
 use towpath_model::effect::Effect;
 use towpath_model::event::Rejection;
 use towpath_model::history::{ActionRecord, EventState, HistoryEntry, HistoryEvent};
 use towpath_model::ids::{ActionExecutionId, ExecutionId, IdSource, StageName};
-use towpath_model::state::{ActionAttempt, ActionStatus, ConditionStatus, Execution, ExecutionStatus, Gate, Position};
 use towpath_model::state::StageGate;
+use towpath_model::state::{ActionAttempt, ActionStatus, ConditionStatus, Execution, ExecutionStatus, Gate, Position};
 use towpath_model::state::{StageRun, StageStatus, Work};
 use towpath_model::time::Timestamp;
 
@@ -364,7 +364,8 @@ pub(crate) fn declaration_of<'d>(
         Work::Rule(gate, name) => {
             let condition = find_stage(definition, stage)?.condition(gate);
             let rule = condition.and_then(|condition| condition.rule(name));
-            let rule = rule.ok_or_else(|| internal(format!("rule {name} is not in stage {stage} of the definition")))?;
+            let rule =
+                rule.ok_or_else(|| internal(format!("rule {name} is not in stage {stage} of the definition")))?;
             Ok(Cow::Owned(rule.as_action()))
         }
     }

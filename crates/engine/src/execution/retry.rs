@@ -5,11 +5,13 @@ use towpath_model::declaration::RetryMode;
 use towpath_model::event::Rejection;
 use towpath_model::history::{EventState, HistoryEvent};
 use towpath_model::ids::{ExecutionId, StageName};
-use towpath_model::state::{ActionAttempt, ActionStatus, ConditionStatus, ExecutionStatus, Position, StageRun, StageStatus};
+use towpath_model::state::{
+    ActionAttempt, ActionStatus, ConditionStatus, ExecutionStatus, Position, StageRun, StageStatus,
+};
 
 use crate::execution::start;
-use crate::stage::{condition, progress};
 use crate::stage::transition::stage_not_found;
+use crate::stage::{condition, progress};
 use crate::step::Reply;
 use crate::turn::{Result, Turn};
 

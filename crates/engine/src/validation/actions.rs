@@ -1,7 +1,7 @@
-//! Actions against the entry of their type: the type exists, artifacts are as many as it takes, its configuration keys
+//! Actions and rules against the entry of their type: the type exists, artifacts are as many as it takes, its configuration keys
 //! are there and known, and fields of one type do not stand on another.
 
-use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, ValidValues};
+use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, ValidValues};
 use towpath_model::declaration::{ActionDeclaration, PipelineType};
 
 use super::stores::region_enum;
@@ -13,23 +13,43 @@ pub(super) fn check(rules: &mut Rules) {
     for (s, stage) in rules.declaration.stages.iter().enumerate() {
         for (a, action) in stage.actions.iter().enumerate() {
             let path = Path::action(s, a);
-            match rules.action_types.find(&action.action_type_id) {
-                Some(entry) => against_entry(rules, &path, action, entry),
-                None => unknown_type(rules, &path, action),
+            if action.action_type_id.category == Category::Rule {
+                unknown_type(rules, &path, "action", action);
+            } else {
+                check_one(rules, &path, action);
             }
-            fields_of_commands(rules, &path, action);
         }
     }
 }
 
-fn refuse(rules: &mut Rules, path: Path, message: String, hint: Option<String>) {
-    rules.add(path, ViolationCode::InvalidActionDeclaration, message, hint);
+/// An action, or a rule read as one, against the entry of its type.
+pub(super) fn check_one(rules: &mut Rules, path: &Path, action: &ActionDeclaration) {
+    let what = if action.action_type_id.category == Category::Rule { "rule" } else { "action" };
+    match rules.action_types.find(&action.action_type_id) {
+        Some(entry) => against_entry(rules, path, what, action, entry),
+        None => unknown_type(rules, path, what, action),
+    }
+    fields_of_commands(rules, path, what, action);
 }
 
-fn unknown_type(rules: &mut Rules, path: &Path, action: &ActionDeclaration) {
+fn refuse(rules: &mut Rules, path: Path, what: &str, message: String, hint: Option<String>) {
+    let code = match what {
+        "rule" => ViolationCode::InvalidStageDeclaration,
+        _ => ViolationCode::InvalidActionDeclaration,
+    };
+    rules.add(path, code, message, hint);
+}
+
+/// `action` at the start of a sentence.
+fn capital(what: &str) -> &'static str {
+    if what == "rule" { "Rule" } else { "Action" }
+}
+
+fn unknown_type(rules: &mut Rules, path: &Path, what: &str, action: &ActionDeclaration) {
     let id = &action.action_type_id;
     let message = format!(
-        "ActionType (Category: '{}', Provider: '{}', Owner: '{}', Version: '{}') in action '{}' is not available in region '{}'",
+        "{}Type (Category: '{}', Provider: '{}', Owner: '{}', Version: '{}') in {what} '{}' is not available in region '{}'",
+        capital(what),
         id.category.as_str(),
         id.provider,
         id.owner.as_str(),
@@ -38,7 +58,11 @@ fn unknown_type(rules: &mut Rules, path: &Path, action: &ActionDeclaration) {
         region_enum(action.region.as_deref().unwrap_or(rules.region))
     );
     let hint = type_hint(rules, id);
-    refuse(rules, path.key("actionTypeId"), message, hint);
+    refuse(rules, path.key(type_key(what)), what, message, hint);
+}
+
+fn type_key(what: &str) -> &'static str {
+    if what == "rule" { "ruleTypeId" } else { "actionTypeId" }
 }
 
 /// The same provider under another category, owner or version; or one of nearly that name.
@@ -62,13 +86,13 @@ fn type_hint(rules: &Rules, id: &ActionTypeId) -> Option<String> {
     })
 }
 
-fn against_entry(rules: &mut Rules, path: &Path, action: &ActionDeclaration, entry: &ActionTypeEntry) {
+fn against_entry(rules: &mut Rules, path: &Path, what: &str, action: &ActionDeclaration, entry: &ActionTypeEntry) {
     if entry.v2_only && rules.declaration.pipeline_type == Some(PipelineType::V1) {
         let message = format!("{} Action can only be used with V2 pipelines.", entry.id.provider);
-        refuse(rules, path.key("actionTypeId"), message, Some("Set pipelineType to V2.".to_owned()));
+        refuse(rules, path.key(type_key(what)), what, message, Some("Set pipelineType to V2.".to_owned()));
     }
-    count(rules, &path.key("inputArtifacts"), action, "input", action.input_artifacts.len(), entry.inputs);
-    count(rules, &path.key("outputArtifacts"), action, "output", action.output_artifacts.len(), entry.outputs);
+    count(rules, &path.key("inputArtifacts"), what, action, "input", action.input_artifacts.len(), entry.inputs);
+    count(rules, &path.key("outputArtifacts"), what, action, "output", action.output_artifacts.len(), entry.outputs);
     if action.timeout_in_minutes.is_some() && !entry.timeout_configurable {
         let message = format!(
             "The timeoutInMinutes of action '{}' cannot be set for the action type {}.",
@@ -77,14 +101,23 @@ fn against_entry(rules: &mut Rules, path: &Path, action: &ActionDeclaration, ent
         refuse(
             rules,
             path.key("timeoutInMinutes"),
+            what,
             message,
             Some("Only manual approval actions may set it.".to_owned()),
         );
     }
-    configuration(rules, &path.key("configuration"), action, entry);
+    configuration(rules, &path.key("configuration"), what, action, entry);
 }
 
-fn count(rules: &mut Rules, path: &Path, action: &ActionDeclaration, what: &str, count: usize, bounds: Bounds) {
+fn count(
+    rules: &mut Rules,
+    path: &Path,
+    what: &str,
+    action: &ActionDeclaration,
+    kind: &str,
+    count: usize,
+    bounds: Bounds,
+) {
     let (words, bound) = if count < bounds.min {
         ("less than the minimum", bounds.min)
     } else if count > bounds.max {
@@ -92,42 +125,48 @@ fn count(rules: &mut Rules, path: &Path, action: &ActionDeclaration, what: &str,
     } else {
         return;
     };
-    let message = format!("Action {} declares {count} {what} artifacts which is {words} count ({bound})", action.name);
-    refuse(rules, path.clone(), message, None);
+    let message =
+        format!("{} {} declares {count} {kind} artifacts which is {words} count ({bound})", capital(what), action.name);
+    refuse(rules, path.clone(), what, message, None);
 }
 
-fn configuration(rules: &mut Rules, path: &Path, action: &ActionDeclaration, entry: &ActionTypeEntry) {
+fn configuration(rules: &mut Rules, path: &Path, what: &str, action: &ActionDeclaration, entry: &ActionTypeEntry) {
     for property in entry.properties.iter().filter(|property| property.required) {
         if action.config(&property.name).is_none() {
             let message = format!(
-                "Action configuration for action '{}' is missing required configuration '{}'",
-                action.name, property.name
+                "{} configuration for {what} '{}' is missing required configuration '{}'",
+                capital(what),
+                action.name,
+                property.name
             );
             let written = action.configuration.iter().flatten().map(|(key, _)| key.as_str());
             let hint = match nearest(&property.name, written.filter(|key| entry.property(key).is_none())) {
                 Some(meant) => format!("Is '{meant}' meant to be '{}'?", property.name),
                 None => property.description.clone(),
             };
-            refuse(rules, path.clone(), message, Some(hint).filter(|hint| !hint.is_empty()));
+            refuse(rules, path.clone(), what, message, Some(hint).filter(|hint| !hint.is_empty()));
         }
     }
     for (key, value) in action.configuration.iter().flatten() {
         let path = path.key(key);
         let Some(property) = entry.property(key) else {
-            let message =
-                format!("Action configuration for action '{}' contains unknown configuration '{key}'", action.name);
+            let message = format!(
+                "{} configuration for {what} '{}' contains unknown configuration '{key}'",
+                capital(what),
+                action.name
+            );
             let known = entry.properties.iter().map(|property| property.name.as_str());
             let hint = did_you_mean(key, known.clone()).or_else(|| {
                 let known: Vec<&str> = known.collect();
                 (!known.is_empty()).then(|| format!("{} knows: {}.", entry.id.provider, known.join(", ")))
             });
-            refuse(rules, path, message, hint);
+            refuse(rules, path, what, message, hint);
             continue;
         };
         // Switching off what is not here is no use of it; generated pipelines spell such defaults out.
         let switched_off = property.valid == ValidValues::Boolean && value.eq_ignore_ascii_case("false");
         if let Some(why) = property.refused.as_ref().filter(|_| !switched_off) {
-            refuse(rules, path, why.clone(), Some(format!("Remove '{key}' from action '{}'.", action.name)));
+            refuse(rules, path, what, why.clone(), Some(format!("Remove '{key}' from {what} '{}'.", action.name)));
             continue;
         }
         // A value with references is checked once they are resolved.
@@ -135,10 +174,11 @@ fn configuration(rules: &mut Rules, path: &Path, action: &ActionDeclaration, ent
             && let Err(expected) = config::fits(&property.valid, value)
         {
             let message = format!(
-                "Action configuration for action '{}' has an invalid value for configuration '{key}': {expected}",
+                "{} configuration for {what} '{}' has an invalid value for configuration '{key}': {expected}",
+                capital(what),
                 action.name
             );
-            refuse(rules, path.clone(), message, None);
+            refuse(rules, path.clone(), what, message, None);
         }
         let queryable = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if property.queryable && (value.chars().count() > 20 || !value.chars().all(queryable)) {
@@ -147,19 +187,19 @@ fn configuration(rules: &mut Rules, path: &Path, action: &ActionDeclaration, ent
                  have at most 20 characters of [a-zA-Z0-9_-]",
                 action.name
             );
-            refuse(rules, path, message, None);
+            refuse(rules, path, what, message, None);
         }
     }
 }
 
 /// `commands`, `outputVariables` and `files` belong to the Commands action, `environmentVariables` also to EKS.
-fn fields_of_commands(rules: &mut Rules, path: &Path, action: &ActionDeclaration) {
+fn fields_of_commands(rules: &mut Rules, path: &Path, what: &str, action: &ActionDeclaration) {
     let name = &action.name;
     let provider = action.action_type_id.provider.as_str();
     if provider == "Commands" {
         if action.commands.as_ref().is_none_or(Vec::is_empty) {
-            let message = format!("Action {name} must have a non-empty commands field");
-            refuse(rules, path.key("commands"), message, None);
+            let message = format!("{} {name} must have a non-empty commands field", capital(what));
+            refuse(rules, path.key("commands"), what, message, None);
         }
         return;
     }
@@ -176,14 +216,15 @@ fn fields_of_commands(rules: &mut Rules, path: &Path, action: &ActionDeclaration
     ];
     for (there, path, field) in misplaced {
         if there {
-            let message = format!("Action {name} uses the field {field}, which is only valid for the Commands action");
+            let message =
+                format!("{} {name} uses the field {field}, which is only valid for the Commands {what}", capital(what));
             let hint = match (field, provider) {
                 ("environmentVariables", "CodeBuild") => {
                     Some("CodeBuild takes them as JSON in the configuration key EnvironmentVariables.".to_owned())
                 }
-                _ => Some(format!("Remove {field} from the action.")),
+                _ => Some(format!("Remove {field} from the {what}.")),
             };
-            refuse(rules, path, message, hint);
+            refuse(rules, path, what, message, hint);
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use towpath_model::declaration::ConditionType;
+
 use super::suggest::did_you_mean;
-use super::{Path, Rules, ViolationCode};
+use super::{Path, Rules, ViolationCode, conditions};
 
 /// Where an action runs: its stage, and its run order in it.
 type Place = (usize, u32);
@@ -60,6 +62,23 @@ pub(super) fn check(rules: &mut Rules) {
                         input.name, action.name
                     ),
                     hint,
+                );
+            }
+        }
+    }
+    for site in conditions::sites(rules) {
+        let order = if site.gate == ConditionType::BeforeEntry { 0 } else { u32::MAX };
+        for (i, input) in site.rule.input_artifacts.iter().flatten().enumerate() {
+            if !producers.get(input.name.as_str()).is_some_and(|(place, _)| *place < (site.stage, order)) {
+                rules.add(
+                    site.path.key("inputArtifacts").index(i).key("name"),
+                    ViolationCode::InvalidStageDeclaration,
+                    format!(
+                        "Input Artifact Bundle {} in rule {} is not declared as Output Artifact Bundle in any of the preceding \
+                         actions",
+                        input.name, site.rule.name
+                    ),
+                    did_you_mean(&input.name, producers.keys().copied()),
                 );
             }
         }

@@ -6,6 +6,7 @@
 
 mod actions;
 mod artifacts;
+mod conditions;
 pub(crate) mod config;
 mod path;
 mod references;
@@ -73,6 +74,7 @@ pub fn validate(
     structure::check(&mut rules);
     stores::check(&mut rules);
     stages::check(&mut rules);
+    conditions::check(&mut rules);
     actions::check(&mut rules);
     artifacts::check(&mut rules);
     references::check(&mut rules);

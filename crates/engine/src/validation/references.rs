@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_model::catalogue::Category;
-use towpath_model::declaration::ActionDeclaration;
+use towpath_model::declaration::{ActionDeclaration, ConditionType};
 
 use super::suggest::did_you_mean;
-use super::{Path, Rules, ViolationCode};
+use super::{Path, Rules, ViolationCode, conditions};
 use crate::variables::{PIPELINE_NAMESPACE, Reference, VARIABLES_NAMESPACE, references};
 
 /// Where an action runs: its stage, and its run order in it.
@@ -23,6 +23,18 @@ pub(super) fn check(rules: &mut Rules) {
                         Site { stage: &stage.name, action, place: (s, action.run_order), path: &path, key: &key };
                     check_one(rules, &namespaces, &site, &reference);
                 }
+            }
+        }
+    }
+    for site in conditions::sites(rules) {
+        // An entry condition is asked before every action of its stage, the others after all of them.
+        let order = if site.gate == ConditionType::BeforeEntry { 0 } else { u32::MAX };
+        let rule = site.rule.as_action();
+        for (path, key, text) in texts(&site.path, &rule) {
+            for reference in references(text) {
+                let stage = &rules.declaration.stages[site.stage].name;
+                let site = Site { stage, action: &rule, place: (site.stage, order), path: &path, key: &key };
+                check_one(rules, &namespaces, &site, &reference);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use towpath_model::catalogue::{Category, Owner};
 
-use super::{Path, Rules, ViolationCode};
+use super::{Path, Rules, ViolationCode, conditions};
 
 /// A Region as AWS prints it in these messages: `US_EAST_1`.
 pub(crate) fn region_enum(region: &str) -> String {
@@ -52,7 +52,8 @@ pub(super) fn check(rules: &mut Rules) {
 
 fn action_regions(rules: &Rules) -> BTreeSet<String> {
     let actions = rules.declaration.stages.iter().flat_map(|stage| &stage.actions);
-    actions.filter_map(|action| action.region.clone()).collect()
+    let of_rules = conditions::sites(rules).into_iter().filter_map(|site| site.rule.region.clone());
+    actions.filter_map(|action| action.region.clone()).chain(of_rules).collect()
 }
 
 fn foreign_regions(rules: &mut Rules) {

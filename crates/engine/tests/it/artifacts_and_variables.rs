@@ -99,10 +99,10 @@ fn an_action_elsewhere_writes_to_the_store_of_its_region() {
     b.done(&e1, "S");
     let build = b.invocation(&e1, "B");
     assert_eq!((build.region.as_str(), build.encryption_key.as_deref()), ("us-east-1", Some("alias/far")));
-    assert_eq!(
-        (build.input_artifacts[0].bucket.as_str(), build.input_artifacts[0].region.as_str()),
-        ("near", "eu-west-1")
-    );
+    let [copy] = build.copies.as_slice() else { panic!("one copy: {:?}", build.copies) };
+    assert_eq!((copy.from.bucket.as_str(), copy.from.region.as_str()), ("near", "eu-west-1"));
+    assert_eq!((copy.to.bucket.as_str(), copy.to.region.as_str()), ("far", "us-east-1"));
+    assert_eq!((copy.from.key.as_str(), &build.input_artifacts), (copy.to.key.as_str(), &vec![copy.to.clone()]));
     assert_eq!(
         (build.output_artifacts[0].bucket.as_str(), build.output_artifacts[0].region.as_str()),
         ("far", "us-east-1")

@@ -7,7 +7,9 @@ use towpath_model::declaration::{ConditionType, ExecutionMode};
 use towpath_model::history::{EventState, HistoryEntry, HistoryEvent};
 use towpath_model::ids::{ActionExecutionId, ExecutionId, StageName};
 use towpath_model::secret::MASK;
-use towpath_model::state::{ActionAttempt, ActionStatus, ConditionStatus, Execution, ExecutionStatus, Position, StageStatus};
+use towpath_model::state::{
+    ActionAttempt, ActionStatus, ConditionStatus, Execution, ExecutionStatus, Position, StageStatus,
+};
 
 use crate::bench::Bench;
 
@@ -130,7 +132,7 @@ fn effects_match_attempts(bench: &Bench) {
 }
 
 fn attempts(execution: &Execution) -> impl Iterator<Item = &ActionAttempt> {
-    execution.stages.iter().flat_map(|stage| &stage.actions).filter_map(|run| run.latest.as_ref())
+    execution.stages.iter().flat_map(|stage| stage.work()).map(|(_, attempt)| attempt)
 }
 
 /// ListActionExecutions and the state agree, and no secret is in the list. A status and its last event agree too.
@@ -139,6 +141,11 @@ fn records_match_attempts(bench: &Bench, execution: &Execution) {
         let record = bench.records.get(&attempt.id).unwrap_or_else(|| panic!("{} has no record", attempt.id));
         assert_eq!(record.execution, execution.id);
         let mut shown = record.attempt.clone();
+        if attempt.status != ActionStatus::InProgress {
+            // What an ended attempt was given is in its record alone.
+            assert_eq!(attempt.invocation, None);
+            shown.invocation = None;
+        }
         if let (Some(shown), Some(kept)) = (&mut shown.invocation, &attempt.invocation) {
             assert_eq!(shown.configuration, record.resolved_configuration);
             shown.configuration.clone_from(&kept.configuration);

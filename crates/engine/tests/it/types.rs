@@ -97,5 +97,13 @@ pub fn types() -> Types {
     };
     let commands =
         ActionTypeEntry { v2_only: true, ..entry(Category::Compute, Owner::Aws, "Commands", (1, 10), (0, 1)) };
-    Types(vec![s3_source, github, connection, codebuild, work, approval, commands])
+    let mut all = vec![s3_source, github, connection, codebuild, work, approval, commands];
+    for provider in ["VariableCheck", "DeploymentWindow", "CloudWatchAlarm", "LambdaInvoke"] {
+        all.push(ActionTypeEntry {
+            properties: vec![Property::optional("Variable", "")],
+            timeout_configurable: true,
+            ..entry(Category::Rule, Owner::Aws, provider, (0, 5), (0, 0))
+        });
+    }
+    Types(all)
 }
