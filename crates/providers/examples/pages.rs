@@ -1,4 +1,4 @@
-//! Writes the reference page of every action type into a directory: what `cargo xtask docs` runs.
+//! Writes the reference page of every action and rule type into a directory: what `cargo xtask docs` runs.
 
 use towpath_model::catalogue::ActionTypes as _;
 use towpath_providers::docs::{docs_file_name, docs_page};
@@ -9,7 +9,7 @@ fn main() -> std::io::Result<()> {
     let directory = std::path::Path::new(&directory);
     let catalogue = Catalogue::new(Settings { rehearsal: true });
     let mut index = String::from(
-        "# Action types\n\nGenerated from the catalogue by `cargo xtask docs`. One page per action type.\n\n",
+        "# Action and rule types\n\nGenerated from the catalogue by `cargo xtask docs`. One page per type.\n\n",
     );
     for entry in catalogue.all() {
         let name = docs_file_name(entry);

@@ -8,6 +8,8 @@ use crate::codebuild::CodeBuild;
 use crate::manual_approval::ManualApproval;
 use crate::provider::Provider;
 use crate::rehearsal::Rehearsal;
+use crate::rules::deployment_window::DeploymentWindow;
+use crate::rules::variable_check::VariableCheck;
 use crate::s3_deploy::S3Deploy;
 use crate::s3_source::S3Source;
 
@@ -26,12 +28,14 @@ impl Catalogue {
     pub fn new(settings: Settings) -> Self {
         let mut list: Vec<Box<dyn Provider>> = Vec::new();
         list.extend(CodeBuild::CATEGORIES.map(|c| Box::new(CodeBuild::new(c)) as Box<dyn Provider>));
+        list.push(Box::new(DeploymentWindow::new()));
         list.push(Box::new(ManualApproval::new()));
         if settings.rehearsal {
             list.extend(Rehearsal::CATEGORIES.map(|c| Box::new(Rehearsal::new(c)) as Box<dyn Provider>));
         }
         list.push(Box::new(S3Deploy::new()));
         list.push(Box::new(S3Source::new()));
+        list.push(Box::new(VariableCheck::new()));
         Self { providers: list.into_iter().map(|p| (p.entry().id.clone(), p)).collect() }
     }
 
@@ -47,5 +51,9 @@ impl ActionTypes for Catalogue {
 
     fn all(&self) -> Vec<&ActionTypeEntry> {
         self.providers.values().map(|p| p.entry()).collect()
+    }
+
+    fn check_value(&self, id: &ActionTypeId, key: &str, value: &str) -> Result<(), String> {
+        self.get(id).map_or(Ok(()), |provider| provider.check_value(key, value))
     }
 }

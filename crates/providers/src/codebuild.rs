@@ -15,7 +15,7 @@ use aws_sdk_codebuild::types::{
 };
 use serde::Deserialize;
 use towpath_model::action::{ActionInvocation, ArtifactLocation, ErrorDetails, Outcome, Progress, error_code};
-use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Owner, Property, Repeat};
+use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
 use towpath_model::limits::{ERROR_MESSAGE_CHARS_MAX, TIMEOUT_BUILD_MINUTES, TIMEOUT_TEST_MINUTES};
 
 use crate::limits::IDEMPOTENCY_TOKEN_CHARS_MAX;
@@ -74,7 +74,7 @@ fn entry(category: Category) -> ActionTypeEntry {
             "https://console.aws.amazon.com/codebuild/home?#/builds/{ExternalExecutionId}/view/new".to_owned(),
         ),
         revision_url_template: None,
-        approval: false,
+        executor: Executor::Provider,
         artifact_suffix: None,
         documentation: "https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference-CodeBuild.html"
             .to_owned(),

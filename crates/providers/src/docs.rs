@@ -1,8 +1,10 @@
-//! The reference page of an action type, written from its entry alone.
+//! The reference page of an action or rule type, written from its entry alone.
 
 use std::fmt::Write;
 
-use towpath_model::catalogue::{ActionTypeEntry, Bounds, Property, Repeat, ValidValues};
+use towpath_model::catalogue::{ActionTypeEntry, Bounds, Category, Property, Repeat, ValidValues};
+
+use crate::rules::may_skip;
 
 /// The file name of the page: `source-aws-s3.md`.
 pub fn docs_file_name(entry: &ActionTypeEntry) -> String {
@@ -21,9 +23,24 @@ pub fn docs_page(entry: &ActionTypeEntry) -> String {
         id.version,
         entry.description
     );
-    let timeout = if entry.timeout_configurable { "; `timeoutInMinutes` on the action changes it" } else { "" };
+    if id.category == Category::Rule {
+        push(
+            &mut page,
+            format_args!("- At `beforeEntry`, with the result {}", if may_skip(id) { "FAIL or SKIP" } else { "FAIL" }),
+        );
+        push(&mut page, format_args!("- At `onSuccess`, with the result FAIL or ROLLBACK"));
+        push(&mut page, format_args!("- At `onFailure`, with the result ROLLBACK"));
+    }
+    let rule = id.category == Category::Rule;
+    let timeout = match (entry.timeout_configurable, rule) {
+        (true, true) => "; `timeoutInMinutes` on the rule changes it",
+        (true, false) => "; `timeoutInMinutes` on the action changes it",
+        (false, _) => "",
+    };
     push(&mut page, format_args!("- Input artifacts: {}", bounds(entry.inputs)));
-    push(&mut page, format_args!("- Output artifacts: {}", bounds(entry.outputs)));
+    if !rule {
+        push(&mut page, format_args!("- Output artifacts: {}", bounds(entry.outputs)));
+    }
     push(&mut page, format_args!("- Timeout: {} minutes{timeout}", entry.default_timeout_minutes));
     push(&mut page, format_args!("- Start repeated after a crash: {}", repeat(entry.repeat)));
     if entry.v2_only {

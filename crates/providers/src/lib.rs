@@ -1,5 +1,5 @@
-//! The catalogue: one file per action provider, each a declarative entry plus start, poll and stop, written against AWS
-//! APIs through the official SDK crates. "Local" is only an endpoint: a [`realm::Realm`] says where the services are.
+//! The catalogue: one file per action or rule provider, each a declarative entry plus start, poll and stop, written
+//! against AWS APIs through the official SDK crates. "Local" is only an endpoint: a [`realm::Realm`] says where the services are.
 //!
 //! Nothing here sees the store, the engine or a pipeline's state. A provider is given an
 //! [`ActionInvocation`](towpath_model::action::ActionInvocation) and answers with an
@@ -16,6 +16,7 @@ pub mod problem;
 pub mod provider;
 pub mod realm;
 pub mod rehearsal;
+pub mod rules;
 pub mod s3_deploy;
 pub mod s3_source;
 pub mod session;

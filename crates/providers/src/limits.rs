@@ -37,3 +37,18 @@ pub const PARTS_MAX: u64 = 10_000;
 pub const IDEMPOTENCY_TOKEN_CHARS_MAX: usize = 64;
 /// The longest `Seconds` of a rehearsed action: one day.
 pub const REHEARSAL_SECONDS_MAX: f64 = 86_400.0;
+
+/// Steps back that a regular expression may take over one text.
+pub const REGEX_BACKTRACKS_MAX: usize = 1_000_000;
+/// Memory of a compiled regular expression.
+pub const REGEX_BYTES_MAX: usize = 1024 * 1024;
+/// What a message repeats of a configured or resolved value.
+pub const SHOWN_VALUE_CHARS_MAX: usize = 200;
+/// A cron expression; the longest useful one has a few lists.
+pub const CRON_CHARS_MAX: usize = 1000;
+/// How far ahead the next opening of a window is looked for: past every leap day on a given weekday.
+pub const CRON_YEARS_AHEAD: i16 = 50;
+/// Names of time zones are shorter.
+pub const TIME_ZONE_CHARS_MAX: usize = 64;
+/// How often a closed deployment window is looked at.
+pub const WINDOW_INTERVAL_MAX: Duration = Duration::from_mins(1);

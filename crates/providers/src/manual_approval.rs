@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use towpath_model::action::{ActionInvocation, Outcome, Progress};
-use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Owner, Property, Repeat};
+use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
 use towpath_model::limits::TIMEOUT_APPROVAL_MINUTES;
 
 use crate::provider::{Call, Provider};
@@ -47,7 +47,7 @@ fn entry() -> ActionTypeEntry {
         entity_url_template: None,
         execution_url_template: None,
         revision_url_template: None,
-        approval: true,
+        executor: Executor::Approval,
         artifact_suffix: None,
         documentation: "https://docs.aws.amazon.com/codepipeline/latest/userguide/approvals.html".to_owned(),
     }

@@ -22,7 +22,7 @@ pub struct Call<'a> {
     pub scratch: &'a Path,
 }
 
-/// One action provider.
+/// One action or rule provider.
 ///
 /// Every method may be called again after a crash at any point: `start` with the same invocation has the effect that
 /// `entry().repeat` declares, `poll` works with nothing but the invocation and the stored progress, `stop` succeeds on
@@ -31,6 +31,11 @@ pub struct Call<'a> {
 #[async_trait]
 pub trait Provider: Send + Sync {
     fn entry(&self) -> &ActionTypeEntry;
+
+    /// Whether a configured value without variables is one it understands, beyond what the entry says; why not, otherwise.
+    fn check_value(&self, _key: &str, _value: &str) -> Result<(), String> {
+        Ok(())
+    }
 
     async fn start(&self, cx: &Call<'_>, action: &ActionInvocation) -> Outcome;
 

@@ -1,5 +1,6 @@
-//! The scriptable fake provider, owner Custom, in five categories: its configuration says how the action ends. It ships
-//! in the product, switched off, so that pipelines can be rehearsed and scenarios are data.
+//! The scriptable fake provider, owner Custom, in five categories and as a rule (owner AWS, the only owner rules have): its
+//! configuration says how it ends. It ships in the product, switched off, so that pipelines and their conditions can be
+//! rehearsed and scenarios are data.
 //!
 //! It calls no service and writes no object: an output artifact of a rehearsed action has a reserved key and nothing
 //! behind it, so a real action that reads it fails with the missing object, as it does after a Lambda action that wrote
@@ -11,8 +12,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use towpath_model::action::{ActionInvocation, Outcome, Progress, Revision, error_code};
-use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Owner, Property, Repeat};
-use towpath_model::limits::TIMEOUT_CUSTOM_MINUTES;
+use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
+use towpath_model::limits::{TIMEOUT_CUSTOM_MINUTES, TIMEOUT_DEFAULT_MINUTES};
 use towpath_model::time::Timestamp;
 
 use crate::limits::REHEARSAL_SECONDS_MAX;
@@ -82,8 +83,8 @@ impl Script {
 }
 
 impl Rehearsal {
-    pub const CATEGORIES: [Category; 5] =
-        [Category::Source, Category::Build, Category::Deploy, Category::Test, Category::Invoke];
+    pub const CATEGORIES: [Category; 6] =
+        [Category::Source, Category::Build, Category::Deploy, Category::Test, Category::Invoke, Category::Rule];
 
     pub fn new(category: Category) -> Self {
         Self { entry: entry(category) }
@@ -147,9 +148,10 @@ fn revisions(action: &ActionInvocation, message: Option<&str>) -> Vec<Revision> 
 }
 
 fn entry(category: Category) -> ActionTypeEntry {
+    let rule = category == Category::Rule;
     let inputs = if category == Category::Source { Bounds::new(0, 0) } else { Bounds::new(0, 5) };
     ActionTypeEntry {
-        id: ActionTypeId::new(category, Owner::Custom, "Rehearsal", "1"),
+        id: ActionTypeId::new(category, if rule { Owner::Aws } else { Owner::Custom }, "Rehearsal", "1"),
         description: "Ends as its configuration says, without calling anything. For rehearsing pipelines.".to_owned(),
         properties: vec![
             Property::optional(
@@ -163,16 +165,16 @@ fn entry(category: Category) -> ActionTypeEntry {
             Property::optional("Message", "Summary of a success or of progress, or the reason of a failure."),
         ],
         inputs,
-        outputs: Bounds::new(0, 5),
+        outputs: Bounds::new(0, if rule { 0 } else { 5 }),
         output_variables: Vec::new(),
-        default_timeout_minutes: TIMEOUT_CUSTOM_MINUTES,
+        default_timeout_minutes: if rule { TIMEOUT_DEFAULT_MINUTES } else { TIMEOUT_CUSTOM_MINUTES },
         timeout_configurable: true,
-        v2_only: false,
+        v2_only: rule,
         repeat: Repeat::Internal,
         entity_url_template: None,
         execution_url_template: None,
         revision_url_template: None,
-        approval: false,
+        executor: Executor::Provider,
         artifact_suffix: None,
         documentation: String::new(),
     }

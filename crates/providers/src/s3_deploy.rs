@@ -13,7 +13,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::{Semaphore, mpsc};
 use towpath_artifacts::{Archive, Entry, EntryKind, Limits, ReadError};
 use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress, error_code};
-use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Owner, Property, Repeat};
+use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
 use towpath_model::limits::TIMEOUT_S3_DEPLOY_MINUTES;
 use towpath_model::time::Timestamp;
 
@@ -77,7 +77,7 @@ fn entry() -> ActionTypeEntry {
         entity_url_template: Some("https://console.aws.amazon.com/s3/buckets/{Config:BucketName}".to_owned()),
         execution_url_template: None,
         revision_url_template: None,
-        approval: false,
+        executor: Executor::Provider,
         artifact_suffix: None,
         documentation: "https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference-S3Deploy.html"
             .to_owned(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress, Revision, error_code};
-use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Owner, Property, Repeat};
+use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
 use towpath_model::limits::{SUMMARY_CHARS_MAX, TIMEOUT_DEFAULT_MINUTES};
 
 use crate::links;
@@ -61,7 +61,7 @@ fn entry() -> ActionTypeEntry {
         entity_url_template: Some("https://console.aws.amazon.com/s3/home?#".to_owned()),
         execution_url_template: None,
         revision_url_template: None,
-        approval: false,
+        executor: Executor::Provider,
         artifact_suffix: Some(".zip".to_owned()),
         documentation: "https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference-S3.html".to_owned(),
     }

@@ -18,7 +18,7 @@ async fn an_approval_waits_for_somebody() {
     let outcome = stage.start(&action).await;
     assert_eq!(outcome, Outcome::AwaitingCallback { progress: Progress::default() });
     let entry = stage.provider(&action).entry();
-    assert!(entry.approval && entry.timeout_configurable);
+    assert!(entry.is_approval() && entry.timeout_configurable);
     let refused: Vec<_> = entry.properties.iter().filter(|p| p.refused.is_some()).map(|p| p.name.as_str()).collect();
     assert_eq!(refused, ["NotificationArn"]);
 }

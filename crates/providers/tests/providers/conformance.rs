@@ -9,7 +9,7 @@ use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{ActionTypes, Category, Owner, Repeat};
 use towpath_providers::{Catalogue, RealmKind, Settings};
 
-use crate::stage::{Stage, build, invocation, s3_deploy, s3_source, zip_of};
+use crate::stage::{Stage, build, invocation, rule, s3_deploy, s3_source, zip_of};
 use crate::world::SECRET;
 
 /// A value in the configuration of every action that no outcome may repeat.
@@ -54,6 +54,19 @@ fn cases() -> Vec<Case> {
             prepare: nothing,
             finish: nothing,
         },
+        Case {
+            name: "VariableCheck",
+            action: rule("VariableCheck", &[("Variable", "main"), ("Operator", "MATCHES"), ("Value", "ma.*")]),
+            prepare: nothing,
+            finish: nothing,
+        },
+        Case {
+            name: "DeploymentWindow",
+            // It opens two minutes after the start.
+            action: rule("DeploymentWindow", &[("Cron", "* 44-50 13 * * ?")]),
+            prepare: nothing,
+            finish: |stage| stage.clock.advance_minutes(2),
+        },
     ];
     for category in [Category::Build, Category::Test] {
         let mut action = build();
@@ -63,10 +76,13 @@ fn cases() -> Vec<Case> {
         let finish = |stage: &Stage| stage.aws.world().codebuild.finish("SUCCEEDED", &json!({}));
         list.push(Case { name: "CodeBuild", action, prepare: nothing, finish });
     }
-    for category in [Category::Source, Category::Build, Category::Deploy, Category::Test, Category::Invoke] {
+    let rehearsed =
+        [Category::Source, Category::Build, Category::Deploy, Category::Test, Category::Invoke, Category::Rule];
+    for category in rehearsed {
         let variables = json!({"TOKEN": "x"}).to_string();
         let configuration = [("Variables", variables.as_str()), ("Seconds", "5")];
-        let action = invocation(category, Owner::Custom, "Rehearsal", &configuration);
+        let owner = if category == Category::Rule { Owner::Aws } else { Owner::Custom };
+        let action = invocation(category, owner, "Rehearsal", &configuration);
         let finish = |stage: &Stage| stage.clock.advance_minutes(1);
         list.push(Case { name: "Rehearsal", action, prepare: nothing, finish });
     }
@@ -129,8 +145,9 @@ fn every_provider_of_the_catalogue_is_held_to_this() {
 #[test]
 fn rehearsal_is_in_the_catalogue_only_when_it_is_switched_on() {
     let catalogue = Catalogue::new(Settings::default());
-    assert!(catalogue.all().iter().all(|entry| entry.id.owner == Owner::Aws));
-    assert_eq!(catalogue.all().len(), 5);
+    assert!(catalogue.all().iter().all(|entry| entry.id.provider != "Rehearsal"));
+    let switched_on = Catalogue::new(Settings { rehearsal: true });
+    assert_eq!(switched_on.all().len() - catalogue.all().len(), 6);
 }
 
 #[tokio::test]

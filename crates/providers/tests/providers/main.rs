@@ -5,6 +5,7 @@ mod codebuild;
 mod codebuild_peer;
 mod conformance;
 mod realm;
+mod rules;
 mod s3_deploy;
 mod s3_peer;
 mod s3_source;

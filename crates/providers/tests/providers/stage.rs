@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use tempfile::TempDir;
 use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress};
 use towpath_model::catalogue::{ActionTypeId, Category, Owner};
+use towpath_model::declaration::ConditionType;
 use towpath_model::ids::Scope;
 use towpath_model::time::{Clock, Timestamp};
 use towpath_providers::{Call, Catalogue, Credentials, Endpoints, Provider, Realm, RealmKind, RealmSettings, Settings};
@@ -127,19 +128,30 @@ pub fn invocation(
         action_name: "Act".into(),
         action_execution_id: "22222222-2222-4222-8222-222222222222".into(),
         action_type: ActionTypeId::new(category, owner, provider, "1"),
+        condition: None,
         configuration: configuration.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         region: REGION.to_owned(),
         pipeline_role_arn: PIPELINE_ROLE.to_owned(),
         role_arn: None,
         input_artifacts: Vec::new(),
+        copies: Vec::new(),
         output_artifacts: Vec::new(),
         encryption_key: None,
         source_overrides: Vec::new(),
         commands: Vec::new(),
         environment_variables: Vec::new(),
         output_variables: Vec::new(),
+        output_files: Vec::new(),
         started: NOW,
         deadline: NOW.plus_minutes(60),
+    }
+}
+
+pub fn rule(provider: &str, configuration: &[(&str, &str)]) -> ActionInvocation {
+    ActionInvocation {
+        condition: Some(ConditionType::BeforeEntry),
+        action_name: "Rule".into(),
+        ..invocation(Category::Rule, Owner::Aws, provider, configuration)
     }
 }
 
