@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use towpath_engine::{Context, Decision, Reply, World, create, executions_needed, normalise, step};
 use towpath_model::action::{ActionInvocation, ErrorDetails, Outcome, Progress, Revision, SourceRevisionOverride};
-use towpath_model::declaration::{PipelineDeclaration, RetryMode};
+use towpath_model::declaration::{ConditionType, PipelineDeclaration, RetryMode};
 use towpath_model::effect::Effect;
 use towpath_model::event::{Event, Rejection, TransitionType};
 use towpath_model::history::{ActionRecord, HistoryEntry, HistoryEvent};
@@ -171,6 +171,51 @@ impl Bench {
             Reply::Started(id) => Ok(id),
             other => panic!("start replied {other:?}"),
         }
+    }
+
+    pub fn roll_back(&mut self, stage: &str, target: &ExecutionId) -> Result<ExecutionId, Rejection> {
+        let event =
+            Event::RollbackRequested { stage: stage.into(), target: target.clone(), requested_by: BY.to_owned() };
+        match self.apply(&event)? {
+            Reply::RolledBack(id) => Ok(id),
+            other => panic!("rollback replied {other:?}"),
+        }
+    }
+
+    pub fn override_condition(
+        &mut self,
+        execution: &ExecutionId,
+        stage: &str,
+        gate: ConditionType,
+    ) -> Result<Reply, Rejection> {
+        self.apply(&Event::ConditionOverridden {
+            execution: execution.clone(),
+            stage: stage.into(),
+            gate,
+            overridden_by: BY.to_owned(),
+        })
+    }
+
+    /// A rule answers: it succeeds, or fails with a code.
+    pub fn rule(&mut self, execution: &ExecutionId, rule: &str, outcome: Result<(), &str>) {
+        let runs = self.executions[execution].stages.iter().flat_map(|stage| &stage.conditions).flat_map(|c| &c.rules);
+        let mut open = runs.filter(|run| run.name == *rule && run.attempt.status.as_str() == "InProgress");
+        let action = open.next().unwrap_or_else(|| panic!("{rule} does not run")).attempt.id.clone();
+        let outcome = match outcome {
+            Ok(()) => Outcome::succeeded(),
+            Err(code) => Outcome::failed(code, "not so"),
+        };
+        self.apply(&Event::ActionFinished { execution: execution.clone(), action, outcome }).unwrap();
+    }
+
+    pub fn condition(&self, execution: &ExecutionId, stage: &str, gate: ConditionType) -> &'static str {
+        let run = self.executions[execution].stage_run(stage).expect("the stage was entered");
+        run.condition(gate).expect("the condition was asked").status.as_str()
+    }
+
+    /// The execution that was started last.
+    pub fn newest(&self) -> &Execution {
+        self.executions.values().max_by_key(|execution| execution.sequence).expect("an execution")
     }
 
     /// The open attempt of an action, by its name.

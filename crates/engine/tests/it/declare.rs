@@ -2,8 +2,9 @@
 
 use towpath_model::catalogue::{ActionTypeId, Category, Owner};
 use towpath_model::declaration::{
-    ActionDeclaration, ArtifactStore, ExecutionMode, InputArtifact, OutputArtifact, PipelineDeclaration, PipelineType,
-    PipelineVariable, StageDeclaration,
+    ActionDeclaration, ArtifactStore, Condition, ConditionType, Conditions, ExecutionMode, FailureConditions,
+    InputArtifact, OutputArtifact, PipelineDeclaration, PipelineType, PipelineVariable, RetryConfiguration, RetryMode,
+    RuleDeclaration, RuleTypeId, StageDeclaration,
 };
 
 #[derive(Clone)]
@@ -127,6 +128,46 @@ impl Pipeline {
             before_entry: None,
             on_success: None,
             on_failure: None,
+        });
+        self
+    }
+
+    /// A condition with these rules at a gate of the last stage.
+    pub fn gate(mut self, gate: ConditionType, result: &str, rules: &[&str]) -> Self {
+        let rules = rules.iter().map(|name| RuleDeclaration {
+            name: (*name).to_owned(),
+            rule_type_id: RuleTypeId {
+                category: "Rule".to_owned(),
+                owner: Some("AWS".to_owned()),
+                provider: "VariableCheck".to_owned(),
+                version: Some("1".to_owned()),
+            },
+            configuration: None,
+            commands: None,
+            input_artifacts: None,
+            role_arn: None,
+            region: None,
+            timeout_in_minutes: None,
+        });
+        let conditions = vec![Condition { result: Some(result.to_owned()), rules: Some(rules.collect()) }];
+        let stage = self.0.stages.last_mut().expect("a stage");
+        match gate {
+            ConditionType::BeforeEntry => stage.before_entry = Some(Conditions { conditions }),
+            ConditionType::OnSuccess => stage.on_success = Some(Conditions { conditions }),
+            ConditionType::OnFailure => {
+                stage.on_failure =
+                    Some(FailureConditions { result: None, retry_configuration: None, conditions: Some(conditions) });
+            }
+        }
+        self
+    }
+
+    /// What the last stage does by itself when an action of it fails.
+    pub fn on_failure(mut self, result: &str, mode: Option<RetryMode>) -> Self {
+        self.0.stages.last_mut().expect("a stage").on_failure = Some(FailureConditions {
+            result: Some(result.to_owned()),
+            retry_configuration: mode.map(|mode| RetryConfiguration { retry_mode: Some(mode) }),
+            conditions: None,
         });
         self
     }

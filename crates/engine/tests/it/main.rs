@@ -4,6 +4,7 @@
 mod approvals;
 mod artifacts_and_variables;
 mod bench;
+mod conditions;
 mod declare;
 mod definition_changes;
 mod invariants;
@@ -11,6 +12,7 @@ mod modes;
 mod outcomes;
 mod properties;
 mod retry;
+mod rollback;
 mod running;
 mod stop;
 mod transitions;
