@@ -37,7 +37,9 @@ pub struct Commit {
     pub history: Vec<HistoryEntry>,
     /// Inserted, or replaced whole, by task id.
     pub tasks_put: Vec<Task>,
-    /// Replaced if still there; a task that somebody finished meanwhile is a conflict, so it does not come back.
+    /// Replaced if still there and not taken over: a task that somebody finished meanwhile is a conflict, so it does
+    /// not come back, and so is one that has an owner other than the one named here, so that a node that lost its lease
+    /// cannot move it.
     pub tasks_moved: Vec<Task>,
     /// Deleted; one that is gone already is no error.
     pub tasks_done: Vec<TaskId>,

@@ -10,7 +10,9 @@ pub mod documents;
 mod error;
 pub mod limits;
 mod memory;
+mod nodes;
 mod reads;
+mod retention;
 mod sqlite;
 mod stored;
 
@@ -21,10 +23,12 @@ pub use commit::{Commit, Commits, Committed, RequestToken};
 pub use documents::{Document, Documents, DocumentsExt, Expect, Key, Scan, Write};
 pub use error::{Row, StoreError};
 pub use memory::MemoryStore;
+pub use nodes::Nodes;
 pub use reads::{
     ActionFilter, Actions, Cursor, ExecutionFilter, Executions, History, HistoryFilter, InvalidCursor, Loaded, Page,
     Pipelines, Store, Tasks,
 };
+pub use retention::Retention;
 pub use sqlite::{SqliteOptions, SqliteStore, WriteCounters};
 
 /// A stored value together with the version a later write must expect in order to replace exactly it.

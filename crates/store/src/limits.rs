@@ -13,6 +13,9 @@ pub const COMMAND_WRITES_MAX: usize = 10_000;
 pub const WRITE_QUEUE_MAX: usize = 4_096;
 /// Commands that share one transaction. Large enough to hide the sync, small enough to keep its latency low.
 pub const GROUP_MAX: usize = 512;
+/// Ended executions looked at, and executions deleted in one transaction, by one step of retention.
+pub const PRUNE_PAGE: usize = 256;
+pub const PRUNE_CHUNK: usize = 16;
 /// Read-only connections, and with them reads that run at the same time.
 pub const READERS_MAX: usize = 4;
 /// Pages of 8 KiB in the write-ahead log after which the background checkpoint is nudged, and again at each multiple.

@@ -14,6 +14,8 @@ use towpath_model::time::Timestamp;
 
 use crate::commit::Commits;
 use crate::documents::Documents;
+use crate::nodes::Nodes;
+use crate::retention::Retention;
 use crate::{StoreError, Versioned};
 
 /// Where a page ended. Opaque; its text form fits into a page token.
@@ -115,26 +117,35 @@ pub trait Executions: Send + Sync {
     async fn execution_of_token(&self, pipeline: &PipelineId, token: &str) -> Result<Option<ExecutionId>, StoreError>;
 }
 
-/// Which action executions.
+/// Which action executions, or which rule executions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActionFilter {
     Pipeline(PipelineId),
     /// Every attempt.
     Execution(ExecutionId),
-    /// Only the newest attempt of each action.
+    /// Only the newest attempt of each action; of rules, the newest execution of each (stage, gate, rule).
     LatestInExecution(ExecutionId),
 }
 
 #[async_trait]
 pub trait Actions: Send + Sync {
+    /// One action execution or rule execution by its id.
     async fn action(
         &self,
         execution: &ExecutionId,
         action: &ActionExecutionId,
     ) -> Result<Option<ActionRecord>, StoreError>;
 
-    /// Newest start time first, among equals the latest recorded first; `after` is the `next` of the page before.
+    /// Action executions, never those of rules. Newest start time first, among equals the latest recorded first; `after` is the `next` of the page before.
     async fn action_page(
+        &self,
+        filter: &ActionFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<ActionRecord>, StoreError>;
+
+    /// Rule executions alone: the records with a `condition`. Order and pages as in [`Actions::action_page`].
+    async fn rule_page(
         &self,
         filter: &ActionFilter,
         after: Option<Cursor>,
@@ -176,9 +187,27 @@ pub trait Tasks: Send + Sync {
 }
 
 /// Everything, to be held as `Arc<dyn Store>`. Take a narrower trait where one is enough.
-pub trait Store: Documents + Commits + Pipelines + Executions + Actions + History + Tasks {}
+pub trait Store: Documents + Commits + Pipelines + Executions + Actions + History + Tasks + Nodes + Retention {}
 
-impl<S: Documents + Commits + Pipelines + Executions + Actions + History + Tasks + ?Sized> Store for S {}
+impl<S> Store for S where
+    S: Documents + Commits + Pipelines + Executions + Actions + History + Tasks + Nodes + Retention + ?Sized
+{
+}
+
+/// The two kinds of records, kept apart so that neither is in the way of a page of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RecordKind {
+    Action,
+    Rule,
+}
+
+impl RecordKind {
+    pub(crate) const ALL: [Self; 2] = [Self::Action, Self::Rule];
+
+    pub(crate) fn of(record: &ActionRecord) -> Self {
+        if record.condition.is_some() { Self::Rule } else { Self::Action }
+    }
+}
 
 /// Makes a page of up to `limit` rows out of up to one more.
 pub(crate) fn page<R, T>(mut rows: Vec<(Cursor, R)>, limit: usize, item: impl Fn(R) -> T) -> Page<T> {

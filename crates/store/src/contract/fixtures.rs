@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use towpath_model::action::{ActionInvocation, Progress};
 use towpath_model::catalogue::{ActionTypeId, Category, Owner};
-use towpath_model::declaration::{Definition, ExecutionMode, PipelineDeclaration};
+use towpath_model::declaration::{ConditionType, Definition, ExecutionMode, PipelineDeclaration};
 use towpath_model::effect::{Task, TaskKind};
 use towpath_model::history::{ActionRecord, EventState, HistoryEntry, HistoryEvent};
 use towpath_model::ids::{PipelineId, Scope};
@@ -86,6 +86,7 @@ pub fn stage_run(name: &str, status: StageStatus) -> StageRun {
         name: name.into(),
         status,
         actions: Vec::new(),
+        conditions: Vec::new(),
         manual_retries: 0,
         automatic_retries: 0,
         latest_retry_trigger: None,
@@ -108,12 +109,15 @@ pub fn invocation(action: &str) -> ActionInvocation {
         action_name: "Compile".into(),
         action_execution_id: action.into(),
         action_type: action_type(),
+        condition: None,
         configuration: BTreeMap::from([("Outcome".to_owned(), "Succeeded".to_owned())]),
         region: "us-east-1".to_owned(),
         pipeline_role_arn: "arn:aws:iam::123456789012:role/r".to_owned(),
         role_arn: None,
         input_artifacts: Vec::new(),
+        copies: Vec::new(),
         output_artifacts: Vec::new(),
+        output_files: Vec::new(),
         encryption_key: None,
         source_overrides: Vec::new(),
         commands: Vec::new(),
@@ -133,6 +137,7 @@ pub fn action(execution: &str, id: &str, name: &str, started: i64) -> ActionReco
         stage: "Build".into(),
         action: name.into(),
         action_type: action_type(),
+        condition: None,
         namespace: None,
         role_arn: None,
         region: "us-east-1".to_owned(),
@@ -152,6 +157,11 @@ pub fn action(execution: &str, id: &str, name: &str, started: i64) -> ActionReco
             invocation: Some(invocation(id)),
         },
     }
+}
+
+/// A rule execution of pipeline `p`.
+pub fn rule(execution: &str, id: &str, name: &str, gate: ConditionType, started: i64) -> ActionRecord {
+    ActionRecord { condition: Some(gate), ..action(execution, id, name, started) }
 }
 
 pub fn entry(pipeline: &str, execution: &str, state: EventState) -> HistoryEntry {

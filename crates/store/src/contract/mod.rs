@@ -4,7 +4,10 @@
 pub mod commits;
 pub mod documents;
 pub mod fixtures;
+pub mod nodes;
 pub mod reads;
+pub mod retention;
+pub mod rules;
 
 /// Makes a `#[tokio::test]` of every contract function. `$with` is an async function that makes an empty store, hands
 /// it to the given test, and cleans up.
@@ -51,6 +54,32 @@ macro_rules! tests {
             due_tasks_come_in_order_of_time,
             leased_tasks_wait_until_the_lease_is_over,
             pages_past_the_limit_are_refused,
+        );
+        crate::contract::tests!(@ $with, rules:
+            rules_and_actions_are_listed_apart,
+            rules_are_paged_newest_start_first_while_more_start,
+            only_the_latest_executions_of_rules_can_be_asked_for,
+            a_rule_whose_start_moves_is_listed_once,
+        );
+        crate::contract::tests!(@ $with, retention:
+            what_ended_long_ago_goes_with_all_its_records,
+            what_a_gate_names_stays_until_it_no_longer_does,
+            what_runs_or_ended_lately_stays,
+            the_oldest_go_first_and_the_limit_is_kept,
+            much_that_stays_does_not_hide_what_goes,
+            a_retried_execution_is_judged_by_its_new_end,
+            a_deleted_pipeline_goes_with_its_last_execution,
+            numbers_go_on_after_everything_was_deleted,
+        );
+        crate::contract::tests!(@ $with, nodes:
+            tasks_without_an_owner_are_claimed_once,
+            tasks_of_a_node_are_claimed_when_its_lease_is_over,
+            tasks_of_a_released_node_are_claimed_at_once,
+            tasks_of_an_unknown_node_are_claimed,
+            a_node_alone_keeps_its_tasks,
+            claims_are_limited_and_never_overlap,
+            a_task_taken_over_is_not_moved_by_its_old_owner,
+            commits_are_heard,
         );
     };
     (@ $with:ident, $module:ident: $($name:ident),* $(,)?) => {

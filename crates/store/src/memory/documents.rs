@@ -9,6 +9,7 @@ use crate::StoreError;
 use crate::documents::{Document, Documents, Scan, Write, bounded, check_writes};
 use crate::error::Row;
 use crate::limits::PAGE_MAX;
+use crate::nodes::announce;
 
 type Partition = BTreeMap<String, (u64, Vec<u8>)>;
 
@@ -93,6 +94,7 @@ impl Documents for MemoryStore {
         state.version += 1;
         let version = state.version;
         state.documents.apply(writes, version);
+        announce(&self.committed, version);
         Ok(version)
     }
 }

@@ -1,10 +1,17 @@
 //! The store in memory: the same contract as SQLite, for tests, simulation and rehearsals. Nothing survives it.
 
 mod documents;
+mod nodes;
 mod pipelines;
 mod reads;
+mod records;
+mod retention;
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use towpath_model::time::Timestamp;
 
 use documents::DocumentRows;
 use pipelines::PipelineRows;
@@ -13,6 +20,7 @@ use pipelines::PipelineRows;
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
+    committed: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -21,6 +29,8 @@ struct State {
     version: u64,
     documents: DocumentRows,
     pipelines: PipelineRows,
+    /// Until when each node is alive.
+    nodes: HashMap<String, Timestamp>,
 }
 
 impl MemoryStore {

@@ -1,22 +1,22 @@
 //! Pipeline state in ordered maps.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use async_trait::async_trait;
 use towpath_model::declaration::Definition;
 use towpath_model::effect::Task;
-use towpath_model::history::{ActionRecord, HistoryEntry};
-use towpath_model::ids::{ActionExecutionId, ExecutionId, PipelineId, PipelineName, Scope, TaskId};
+use towpath_model::history::HistoryEntry;
+use towpath_model::ids::{ExecutionId, PipelineId, PipelineName, Scope, TaskId};
 use towpath_model::state::{Execution, Gate};
 use towpath_model::time::Timestamp;
 
 use super::MemoryStore;
+use super::records::Records;
 use crate::commit::{Commit, Commits, Committed};
 use crate::error::Row;
+use crate::nodes::{announce, may_move};
+use crate::reads::RecordKind;
 use crate::{StoreError, Versioned};
-
-/// The order of action executions: start time, then row number.
-pub(super) type Started = (i64, u64);
 
 #[derive(Debug, Default)]
 pub(super) struct PipelineRows {
@@ -26,13 +26,17 @@ pub(super) struct PipelineRows {
     pub(super) executions: HashMap<ExecutionId, Versioned<Execution>>,
     pub(super) sequences: BTreeMap<(PipelineId, u64), ExecutionId>,
     pub(super) tokens: HashMap<(PipelineId, String), ExecutionId>,
-    pub(super) actions: HashMap<ActionExecutionId, (Started, ActionRecord)>,
-    pub(super) actions_of_pipeline: BTreeMap<PipelineId, BTreeMap<Started, ActionExecutionId>>,
-    pub(super) actions_of_execution: BTreeMap<ExecutionId, BTreeMap<Started, ActionExecutionId>>,
-    /// Entry N is at N - 1.
-    pub(super) history: Vec<HistoryEntry>,
-    pub(super) history_of_pipeline: HashMap<PipelineId, Vec<u64>>,
-    pub(super) history_of_execution: HashMap<ExecutionId, Vec<u64>>,
+    /// Executions that ended, by when they last changed.
+    pub(super) ended: BTreeSet<(Timestamp, ExecutionId)>,
+    /// Pipelines that were deleted and have left something behind.
+    pub(super) deleted: HashSet<PipelineId>,
+    pub(super) actions: Records,
+    pub(super) rules: Records,
+    /// The last sequence number given out.
+    pub(super) history_end: u64,
+    pub(super) history: BTreeMap<u64, HistoryEntry>,
+    pub(super) history_of_pipeline: HashMap<PipelineId, BTreeSet<u64>>,
+    pub(super) history_of_execution: HashMap<ExecutionId, BTreeSet<u64>>,
     pub(super) tasks: BTreeMap<TaskId, Task>,
     pub(super) due: BTreeSet<(Timestamp, TaskId)>,
 }
@@ -75,9 +79,26 @@ impl PipelineRows {
         {
             return Err(StoreError::conflict(Row::RequestToken, &token.token));
         }
-        match commit.tasks_moved.iter().find(|task| !self.tasks.contains_key(&task.id)) {
+        let movable = |task: &Task| {
+            self.tasks.get(&task.id).is_some_and(|stored| may_move(stored.owner.as_deref(), task.owner.as_deref()))
+        };
+        match commit.tasks_moved.iter().find(|task| !movable(task)) {
             Some(task) => Err(StoreError::conflict(Row::Task, &task.id)),
             None => Ok(()),
+        }
+    }
+
+    pub(super) fn records(&self, kind: RecordKind) -> &Records {
+        match kind {
+            RecordKind::Action => &self.actions,
+            RecordKind::Rule => &self.rules,
+        }
+    }
+
+    pub(super) fn records_mut(&mut self, kind: RecordKind) -> &mut Records {
+        match kind {
+            RecordKind::Action => &mut self.actions,
+            RecordKind::Rule => &mut self.rules,
         }
     }
 
@@ -87,6 +108,7 @@ impl PipelineRows {
             && let Some(gate) = self.gates.remove(&pipeline)
         {
             self.names.remove(&(gate.value.scope, gate.value.name));
+            self.deleted.insert(pipeline);
         }
         if let Some((gate, _)) = commit.gate {
             self.names.insert((gate.scope.clone(), gate.name.clone()), gate.pipeline.clone());
@@ -97,16 +119,25 @@ impl PipelineRows {
         }
         for (execution, _) in commit.executions {
             self.sequences.insert((execution.pipeline.clone(), execution.sequence), execution.id.clone());
-            self.executions.insert(execution.id.clone(), Versioned { value: execution, version });
+            if execution.status.has_ended() {
+                self.ended.insert((execution.updated, execution.id.clone()));
+            }
+            let after = (execution.status.has_ended(), execution.updated);
+            if let Some(before) = self.executions.insert(execution.id.clone(), Versioned { value: execution, version })
+                && after != (true, before.value.updated)
+            {
+                self.ended.remove(&(before.value.updated, before.value.id));
+            }
         }
         for record in commit.actions {
-            self.put_action(record);
+            self.records_mut(RecordKind::of(&record)).put(record);
         }
         for entry in commit.history {
-            let sequence = self.history.len() as u64 + 1;
-            self.history_of_pipeline.entry(entry.pipeline.clone()).or_default().push(sequence);
-            self.history_of_execution.entry(entry.execution.clone()).or_default().push(sequence);
-            self.history.push(HistoryEntry { sequence, ..entry });
+            self.history_end += 1;
+            let sequence = self.history_end;
+            self.history_of_pipeline.entry(entry.pipeline.clone()).or_default().insert(sequence);
+            self.history_of_execution.entry(entry.execution.clone()).or_default().insert(sequence);
+            self.history.insert(sequence, HistoryEntry { sequence, ..entry });
         }
         for task in commit.tasks_put.into_iter().chain(commit.tasks_moved) {
             self.due.insert((task.due, task.id.clone()));
@@ -126,24 +157,6 @@ impl PipelineRows {
             self.tokens.insert((token.pipeline, token.token), token.execution);
         }
     }
-
-    fn put_action(&mut self, record: ActionRecord) {
-        let id = record.attempt.id.clone();
-        let of_pipeline = self.actions_of_pipeline.entry(record.pipeline.clone()).or_default();
-        let of_execution = self.actions_of_execution.entry(record.execution.clone()).or_default();
-        let row = match self.actions.get(&id) {
-            Some((before, _)) => {
-                of_pipeline.remove(before);
-                of_execution.remove(before);
-                before.1
-            }
-            None => self.actions.len() as u64 + 1,
-        };
-        let started = (record.attempt.started.millis(), row);
-        of_pipeline.insert(started, id.clone());
-        of_execution.insert(started, id.clone());
-        self.actions.insert(id, (started, record));
-    }
 }
 
 #[async_trait]
@@ -155,11 +168,12 @@ impl Commits for MemoryStore {
         state.documents.check(&commit.documents)?;
         state.version += 1;
         let version = state.version;
-        let first_history_sequence = state.pipelines.history.len() as u64 + 1;
+        let first_history_sequence = state.pipelines.history_end + 1;
         let mut commit = commit;
         let documents = std::mem::take(&mut commit.documents);
         state.pipelines.apply(commit, version);
         state.documents.apply(documents, version);
+        announce(&self.committed, version);
         Ok(Committed { version, first_history_sequence })
     }
 }

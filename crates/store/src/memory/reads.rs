@@ -11,12 +11,11 @@ use towpath_model::state::{Execution, Gate, StageStatus};
 use towpath_model::time::Timestamp;
 
 use super::MemoryStore;
-use super::pipelines::{PipelineRows, Started};
 use crate::documents::bounded;
 use crate::limits::PAGE_MAX;
 use crate::reads::{
-    ActionFilter, Actions, Cursor, ExecutionFilter, Executions, History, HistoryFilter, Loaded, Page, Pipelines, Tasks,
-    page,
+    ActionFilter, Actions, Cursor, ExecutionFilter, Executions, History, HistoryFilter, Loaded, Page, Pipelines,
+    RecordKind, Tasks, page,
 };
 use crate::{StoreError, Versioned};
 
@@ -118,14 +117,6 @@ impl Executions for MemoryStore {
     }
 }
 
-fn is_latest(rows: &PipelineRows, started: Started, record: &ActionRecord) -> bool {
-    rows.actions_of_execution.get(&record.execution).is_some_and(|ids| {
-        ids.range((Bound::Excluded(started), Bound::Unbounded))
-            .filter_map(|(_, id)| rows.actions.get(id))
-            .all(|(_, newer)| newer.stage != record.stage || newer.action != record.action)
-    })
-}
-
 #[async_trait]
 impl Actions for MemoryStore {
     async fn action(
@@ -134,7 +125,7 @@ impl Actions for MemoryStore {
         action: &ActionExecutionId,
     ) -> Result<Option<ActionRecord>, StoreError> {
         let rows = &self.state().pipelines;
-        let found = rows.actions.get(action).map(|(_, record)| record);
+        let found = RecordKind::ALL.into_iter().find_map(|kind| rows.records(kind).get(action));
         Ok(found.filter(|record| record.execution == *execution).cloned())
     }
 
@@ -145,23 +136,17 @@ impl Actions for MemoryStore {
         limit: usize,
     ) -> Result<Page<ActionRecord>, StoreError> {
         bounded("action executions in one page", limit, PAGE_MAX)?;
-        let rows = &self.state().pipelines;
-        let (ids, latest_only) = match filter {
-            ActionFilter::Pipeline(pipeline) => (rows.actions_of_pipeline.get(pipeline), false),
-            ActionFilter::Execution(execution) => (rows.actions_of_execution.get(execution), false),
-            ActionFilter::LatestInExecution(execution) => (rows.actions_of_execution.get(execution), true),
-        };
-        let Some(ids) = ids else { return Ok(Page { items: Vec::new(), next: None }) };
-        let before = after.map_or((i64::MAX, u64::MAX), |cursor| (cursor.major, cursor.minor));
-        let found = ids
-            .range(..before)
-            .rev()
-            .filter_map(|(started, id)| Some((*started, &rows.actions.get(id)?.1)))
-            .filter(|(started, record)| !latest_only || is_latest(rows, *started, record))
-            .take(limit + 1)
-            .map(|((major, minor), record)| (Cursor { major, minor }, record.clone()))
-            .collect();
-        Ok(page(found, limit, |record| record))
+        Ok(self.state().pipelines.actions.page(filter, after, limit))
+    }
+
+    async fn rule_page(
+        &self,
+        filter: &ActionFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<ActionRecord>, StoreError> {
+        bounded("rule executions in one page", limit, PAGE_MAX)?;
+        Ok(self.state().pipelines.rules.page(filter, after, limit))
     }
 }
 
@@ -170,22 +155,20 @@ impl History for MemoryStore {
     async fn history(&self, filter: &HistoryFilter, after: u64, limit: usize) -> Result<Vec<HistoryEntry>, StoreError> {
         bounded("history entries in one page", limit, PAGE_MAX)?;
         let rows = &self.state().pipelines;
-        let entry = |sequence: u64| rows.history.get(usize::try_from(sequence - 1).ok()?).cloned();
+        let later = (Bound::Excluded(after), Bound::Unbounded);
         let of = match filter {
             HistoryFilter::All => {
-                let sequences = after.saturating_add(1)..=rows.history.len() as u64;
-                return Ok(sequences.take(limit).filter_map(entry).collect());
+                return Ok(rows.history.range(later).take(limit).map(|(_, entry)| entry.clone()).collect());
             }
             HistoryFilter::Pipeline(pipeline) => rows.history_of_pipeline.get(pipeline),
             HistoryFilter::Execution(execution) => rows.history_of_execution.get(execution),
         };
-        let sequences = of.map(Vec::as_slice).unwrap_or_default();
-        let start = sequences.partition_point(|sequence| *sequence <= after);
-        Ok(sequences[start..].iter().take(limit).copied().filter_map(entry).collect())
+        let sequences = of.into_iter().flat_map(|sequences| sequences.range(later));
+        Ok(sequences.take(limit).filter_map(|sequence| rows.history.get(sequence).cloned()).collect())
     }
 
     async fn history_end(&self) -> Result<u64, StoreError> {
-        Ok(self.state().pipelines.history.len() as u64)
+        Ok(self.state().pipelines.history_end)
     }
 }
 

@@ -152,6 +152,15 @@ impl Cache {
         self.rows().definitions.get(&(pipeline.clone(), version)).cloned()
     }
 
+    pub(super) fn forget_definitions(&self, pipeline: &PipelineId) {
+        let mut rows = self.rows();
+        let gone: Vec<_> =
+            rows.definitions.iter().map(|(key, _)| key).filter(|(of, _)| of == pipeline).cloned().collect();
+        for key in gone {
+            rows.definitions.remove(&key);
+        }
+    }
+
     pub(super) fn keep_definition(&self, definition: &Definition) {
         if self.enabled {
             let key = (definition.pipeline.clone(), definition.version);

@@ -3,17 +3,18 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Params};
-use towpath_model::history::ActionRecord;
 use towpath_model::state::{Execution, StageStatus};
 use towpath_model::time::Timestamp;
 
 use super::SqliteStore;
+use super::actions;
 use super::documents;
 use super::errors::{to_i64, to_u64};
 use super::ids::Ids;
 use super::writer::{Numbers, Work};
 use crate::commit::{Commit, Commits, Committed};
 use crate::error::Row;
+use crate::nodes::may_move;
 use crate::{StoreError, stored};
 
 /// A commit with its bodies encoded.
@@ -142,7 +143,12 @@ impl Writing<'_> {
             return conflict(Row::RequestToken, &token.token);
         }
         for task in &commit.tasks_moved {
-            if !self.exists("SELECT 1 FROM tasks WHERE task = ?1", (task.id.as_str(),))? {
+            let owner: Option<Option<String>> = self
+                .connection
+                .prepare_cached("SELECT owner FROM tasks WHERE task = ?1")?
+                .query_row((task.id.as_str(),), |row| row.get(0))
+                .optional()?;
+            if !owner.is_some_and(|owner| may_move(owner.as_deref(), task.owner.as_deref())) {
                 return conflict(Row::Task, &task.id);
             }
         }
@@ -219,7 +225,7 @@ impl Writing<'_> {
             self.apply_execution(execution, encoded, before.as_ref(), numbers)?;
         }
         for (record, body) in commit.actions.iter().zip(&prepared.actions) {
-            self.apply_action(record, body)?;
+            actions::put(self.connection, self.ids, record, body)?;
         }
         let entries = commit.history.iter().zip(&prepared.history);
         for (sequence, (entry, body)) in (numbers.first_history_sequence..).zip(entries) {
@@ -251,9 +257,10 @@ impl Writing<'_> {
         }
         if let Some(token) = &commit.request_token {
             let pipeline = self.ids.find_or_give(self.connection, &token.pipeline)?;
+            let number = self.ids.find_or_give(self.connection, &token.execution)?;
             self.execute(
-                "INSERT INTO request_tokens (pipeline, token, execution) VALUES (?1, ?2, ?3)",
-                (pipeline, &token.token, token.execution.as_str()),
+                "INSERT INTO request_tokens (pipeline, token, execution, number) VALUES (?1, ?2, ?3, ?4)",
+                (pipeline, &token.token, token.execution.as_str(), number),
             )?;
         }
         documents::apply(self.connection, &commit.documents, numbers.version)
@@ -265,6 +272,7 @@ impl Writing<'_> {
         if let Some((pipeline, _)) = &prepared.commit.delete_gate {
             let pipeline = self.ids.find_or_give(self.connection, pipeline)?;
             self.execute("DELETE FROM gates WHERE pipeline = ?1", (pipeline,))?;
+            self.execute("INSERT OR IGNORE INTO deleted_pipelines (pipeline) VALUES (?1)", (pipeline,))?;
         }
         if let (Some((gate, expected)), Some(body)) = (&prepared.commit.gate, &prepared.gate) {
             let pipeline = self.ids.find_or_give(self.connection, &gate.pipeline)?;
@@ -291,8 +299,8 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// A column that is named in an update has its indexes rewritten even if it stays the same, so the status is only
-    /// named when it changes.
+    /// A column that is named in an update has its indexes rewritten even if it stays the same, so the status and when
+    /// it ended are only named when they may change.
     fn apply_execution(
         &mut self,
         execution: &Execution,
@@ -303,22 +311,24 @@ impl Writing<'_> {
         let id = self.ids.find_or_give(self.connection, &execution.id)?;
         let (version, status) = (to_i64(numbers.version), execution.status.as_str());
         let PreparedExecution { body, succeeded } = encoded;
+        let ended = execution.status.has_ended().then(|| execution.updated.millis());
         match before {
             None => {
                 let pipeline = self.ids.find_or_give(self.connection, &execution.pipeline)?;
                 self.execute(
-                    "INSERT INTO executions (execution, pipeline, sequence, status, version, succeeded, body) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                    (id, pipeline, to_i64(execution.sequence), status, version, succeeded, body),
+                    "INSERT INTO executions (execution, pipeline, sequence, status, version, succeeded, body, ended) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                    (id, pipeline, to_i64(execution.sequence), status, version, succeeded, body, ended),
                 )?;
             }
-            Some(before) if before.status == status => self.execute(
+            Some(before) if before.status == status && ended.is_none() => self.execute(
                 "UPDATE executions SET version = ?2, succeeded = ?3, body = ?4 WHERE execution = ?1",
                 (id, version, succeeded, body),
             )?,
             Some(_) => self.execute(
-                "UPDATE executions SET version = ?2, succeeded = ?3, body = ?4, status = ?5 WHERE execution = ?1",
-                (id, version, succeeded, body, status),
+                "UPDATE executions SET version = ?2, succeeded = ?3, body = ?4, status = ?5, ended = ?6 \
+                 WHERE execution = ?1",
+                (id, version, succeeded, body, status, ended),
             )?,
         }
         let succeeded_before = before.map(|before| before.succeeded.as_str()).unwrap_or_default();
@@ -346,39 +356,17 @@ impl Writing<'_> {
         }
         Ok(())
     }
-
-    fn apply_action(&mut self, record: &ActionRecord, body: &[u8]) -> rusqlite::Result<()> {
-        let execution = self.ids.find_or_give(self.connection, &record.execution)?;
-        let (action, started) = (record.attempt.id.as_str(), record.attempt.started.millis());
-        let found: Option<(i64, i64)> = self
-            .connection
-            .prepare_cached("SELECT id, started FROM actions WHERE execution = ?1 AND action = ?2")?
-            .query_row((execution, action), |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        match found {
-            Some((id, before)) if before == started => {
-                self.execute("UPDATE actions SET body = ?2 WHERE id = ?1", (id, body))
-            }
-            Some((id, _)) => {
-                self.execute("UPDATE actions SET body = ?2, started = ?3 WHERE id = ?1", (id, body, started))
-            }
-            None => {
-                let pipeline = self.ids.find_or_give(self.connection, &record.pipeline)?;
-                self.execute(
-                    "INSERT INTO actions (pipeline, execution, started, action, stage, name, body) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                    (pipeline, execution, started, action, record.stage.as_str(), record.action.as_str(), body),
-                )
-            }
-        }
-    }
 }
 
 #[async_trait]
 impl Commits for SqliteStore {
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        let strangers = self.nodes.has_strangers(&commit);
         let prepared = Prepared::new(commit)?;
-        let numbers = self.writer.submit(Work::Commit(Box::new(prepared))).await?;
+        let numbers = self.writer.submit(Work::Commit(Box::new(prepared))).await?.numbers;
+        if strangers {
+            self.nodes.look_again();
+        }
         Ok(Committed { version: numbers.version, first_history_sequence: numbers.first_history_sequence })
     }
 }

@@ -144,6 +144,6 @@ impl Documents for SqliteStore {
 
     async fn write(&self, writes: Vec<Write>) -> Result<u64, StoreError> {
         check_writes(&writes)?;
-        Ok(self.writer.submit(Work::Documents(writes)).await?.version)
+        Ok(self.writer.submit(Work::Documents(writes)).await?.numbers.version)
     }
 }

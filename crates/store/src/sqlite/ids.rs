@@ -34,6 +34,18 @@ impl Ids {
         Ok(found)
     }
 
+    /// Takes a number out of use; answers what it stood for.
+    pub(super) fn remove(&mut self, connection: &Connection, id: i64) -> rusqlite::Result<Option<String>> {
+        let text: Option<String> = connection
+            .prepare_cached("DELETE FROM ids WHERE id = ?1 RETURNING text")?
+            .query_row((id,), |row| row.get(0))
+            .optional()?;
+        if let Some(text) = &text {
+            self.known.remove(text.as_str());
+        }
+        Ok(text)
+    }
+
     pub(super) fn find_or_give(&mut self, connection: &Connection, text: &str) -> rusqlite::Result<i64> {
         if let Some(id) = self.find(connection, text)? {
             return Ok(id);

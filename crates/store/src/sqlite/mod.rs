@@ -10,8 +10,10 @@ mod executions;
 mod history;
 mod ids;
 mod lock;
+mod nodes;
 mod pipelines;
 mod readers;
+mod retention;
 mod schema;
 mod tasks;
 mod writer;
@@ -31,8 +33,10 @@ use tracing::info;
 
 use crate::StoreError;
 use crate::limits::STATEMENTS_MAX;
+use crate::retention::Resume;
 use errors::Failed;
 use lock::DirectoryLock;
+use nodes::NodeList;
 use readers::Readers;
 pub use writer::WriteCounters;
 use writer::Writer;
@@ -57,6 +61,8 @@ pub struct SqliteStore {
     // the lock goes last.
     readers: Arc<Readers>,
     writer: Writer,
+    nodes: NodeList,
+    prune_resume: Resume<i64>,
     directory: PathBuf,
     _lock: DirectoryLock,
 }
@@ -80,7 +86,14 @@ impl SqliteStore {
         }
         let readers = Arc::new(Readers::new(path.clone()));
         let writer = Writer::start(connection, &path, !options.uncached)?;
-        Ok(Self { writer, readers, directory: directory.to_owned(), _lock: lock })
+        Ok(Self {
+            writer,
+            readers,
+            nodes: NodeList::new(),
+            prune_resume: Resume::default(),
+            directory: directory.to_owned(),
+            _lock: lock,
+        })
     }
 
     #[must_use]

@@ -12,7 +12,7 @@ use crate::contract::fixtures::{execution, gate, scope};
 use crate::documents::{Documents, Expect, Key, Scan, Write};
 use crate::{
     ActionFilter, Actions, Commit, Commits, Cursor, ExecutionFilter, Executions, History, HistoryFilter, Pipelines,
-    RequestToken, Tasks,
+    RequestToken, Retention, Tasks,
 };
 
 static RAN: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -54,6 +54,7 @@ async fn every_read(store: &SqliteStore) {
         ActionFilter::LatestInExecution(id),
     ] {
         store.action_page(&filter, after, 10).await.unwrap();
+        store.rule_page(&filter, after, 10).await.unwrap();
     }
     for filter in [HistoryFilter::All, HistoryFilter::Pipeline(pipeline), HistoryFilter::Execution("e1".into())] {
         store.history(&filter, 3, 10).await.unwrap();
@@ -63,6 +64,7 @@ async fn every_read(store: &SqliteStore) {
     store.tasks_due(Timestamp(1), 10).await.unwrap();
     store.next_due().await.unwrap();
     store.tasks(Some(&"a".into()), 10).await.unwrap();
+    store.prune(Timestamp(1), 10).await.unwrap();
 }
 
 #[tokio::test]

@@ -14,7 +14,11 @@ use crate::StoreError;
 const APPLICATION_ID: i32 = 0x5457_5054;
 
 /// Migration N is the Nth entry, starting at 1.
-const MIGRATIONS: &[&str] = &[include_str!("schema/0001_documents.sql"), include_str!("schema/0002_pipelines.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/0001_documents.sql"),
+    include_str!("schema/0002_pipelines.sql"),
+    include_str!("schema/0003_rules_retention.sql"),
+];
 
 fn supported() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)

@@ -12,12 +12,23 @@ use crate::limits::PAGE_MAX;
 use crate::reads::Tasks;
 use crate::{StoreError, stored};
 
-fn body(row: &Row<'_>) -> rusqlite::Result<Vec<u8>> {
-    row.get(0)
+/// A row of (body, owner, lease_until). A task that was taken over keeps its body: the columns hold.
+#[derive(Debug)]
+pub(super) struct TaskRow {
+    body: Vec<u8>,
+    owner: Option<String>,
+    lease_until: Option<i64>,
 }
 
-fn decode(body: &[u8]) -> Result<Task, StoreError> {
-    stored::decode("task", body)
+pub(super) fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
+    Ok(TaskRow { body: row.get(0)?, owner: row.get(1)?, lease_until: row.get(2)? })
+}
+
+impl TaskRow {
+    pub(super) fn decode(self) -> Result<Task, StoreError> {
+        let task: Task = stored::decode("task", &self.body)?;
+        Ok(Task { owner: self.owner, lease_until: self.lease_until.map(Timestamp::from_millis), ..task })
+    }
 }
 
 #[async_trait]
@@ -27,10 +38,10 @@ impl Tasks for SqliteStore {
         self.readers
             .run(move |connection| {
                 let found = connection
-                    .prepare_cached("SELECT body FROM tasks WHERE task = ?1")?
-                    .query_row((task.as_str(),), body)
+                    .prepare_cached("SELECT body, owner, lease_until FROM tasks WHERE task = ?1")?
+                    .query_row((task.as_str(),), task_row)
                     .optional()?;
-                Ok(found.as_deref().map(decode).transpose()?)
+                Ok(found.map(TaskRow::decode).transpose()?)
             })
             .await
     }
@@ -40,11 +51,11 @@ impl Tasks for SqliteStore {
         self.readers
             .run(move |connection| {
                 let mut statement = connection.prepare_cached(
-                    "SELECT body FROM tasks WHERE due <= ?1 AND (lease_until IS NULL OR lease_until <= ?1) \
+                    "SELECT body, owner, lease_until FROM tasks WHERE due <= ?1 AND (lease_until IS NULL OR lease_until <= ?1) \
                      ORDER BY due, task LIMIT ?2",
                 )?;
-                let rows = statement.query_map((now.millis(), limit), body)?;
-                rows.map(|row| Ok(decode(&row?)?)).collect()
+                let rows = statement.query_map((now.millis(), limit), task_row)?;
+                rows.map(|row| Ok(row?.decode()?)).collect()
             })
             .await
     }
@@ -65,10 +76,11 @@ impl Tasks for SqliteStore {
         let after = after.map(ToString::to_string).unwrap_or_default();
         self.readers
             .run(move |connection| {
-                let mut statement =
-                    connection.prepare_cached("SELECT body FROM tasks WHERE task > ?1 ORDER BY task LIMIT ?2")?;
-                let rows = statement.query_map((after, limit), body)?;
-                rows.map(|row| Ok(decode(&row?)?)).collect()
+                let mut statement = connection.prepare_cached(
+                    "SELECT body, owner, lease_until FROM tasks WHERE task > ?1 ORDER BY task LIMIT ?2",
+                )?;
+                let rows = statement.query_map((after, limit), task_row)?;
+                rows.map(|row| Ok(row?.decode()?)).collect()
             })
             .await
     }

@@ -4,12 +4,15 @@ use std::error::Error as _;
 use std::path::Path;
 use std::task::{Context, Waker};
 
+use towpath_model::effect::Task;
 use towpath_model::history::EventState;
+use towpath_model::state::{Execution, ExecutionStatus};
+use towpath_model::time::Timestamp;
 
 use super::{FILE, SqliteOptions, SqliteStore};
-use crate::contract::fixtures::{entry, execution, gate, task};
+use crate::contract::fixtures::{definition, entry, execution, gate, task};
 use crate::documents::{Documents, DocumentsExt, Expect, Key, Scan, Write};
-use crate::{Commit, Commits, Executions, Pipelines, StoreError, Tasks, Versioned};
+use crate::{Commit, Commits, Executions, Nodes, Pipelines, Retention, StoreError, Tasks, Versioned, stored};
 
 async fn with_store<F: AsyncFnOnce(&SqliteStore)>(test: F) {
     let directory = tempfile::tempdir().unwrap();
@@ -122,6 +125,63 @@ async fn a_database_of_the_first_schema_is_brought_up_to_date() {
     assert_eq!(store.get_json::<u32>("c", "p", "old").await.unwrap(), Some(Versioned { value: 1, version: 5 }));
     let commit = Commit { gate: Some((gate("p", "app"), None)), ..Commit::default() };
     assert_eq!(store.commit(commit).await.unwrap().version, 6);
+}
+
+/// What the second schema did not know is found out from what it had.
+#[tokio::test]
+async fn a_database_of_the_second_schema_is_brought_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    let body = |value: &str| format!("CAST('{}' AS BLOB)", value.replace('\'', "''"));
+    let execution_body = |id: &str, status: ExecutionStatus, updated: i64| {
+        let value = Execution { status, updated: Timestamp(updated), ..execution("gone", id, 1) };
+        body(&String::from_utf8(stored::encode("execution", &value).unwrap()).unwrap())
+    };
+    let definition = body(&String::from_utf8(stored::encode("definition", &definition("gone", 1)).unwrap()).unwrap());
+    tamper(
+        directory.path(),
+        &format!(
+            "{} {} INSERT INTO ids (id, text) VALUES (1, 'gone'), (2, 'old'), (3, 'runs'); \
+             INSERT INTO definitions (pipeline, number, body) VALUES (1, 1, {definition}); \
+             INSERT INTO executions (execution, pipeline, sequence, status, version, succeeded, body) VALUES \
+             (2, 1, 1, 'Failed', 1, '', {}), (3, 1, 2, 'InProgress', 1, '', {}); \
+             INSERT INTO request_tokens (pipeline, token, execution) VALUES (1, 't', 'old'); \
+             PRAGMA application_id = 0x54575054; PRAGMA user_version = 2;",
+            include_str!("schema/0001_documents.sql"),
+            include_str!("schema/0002_pipelines.sql"),
+            execution_body("old", ExecutionStatus::Failed, 70),
+            execution_body("runs", ExecutionStatus::InProgress, 5),
+        ),
+    );
+    let store = SqliteStore::open(directory.path()).unwrap();
+    let (pipeline, old, runs) = ("gone".into(), "old".into(), "runs".into());
+    assert_eq!(store.prune(Timestamp(70), 10).await.unwrap(), 0);
+    assert_eq!(store.prune(Timestamp(71), 10).await.unwrap(), 1);
+    assert_eq!(store.execution(&old).await.unwrap(), None);
+    assert_eq!(store.execution_of_token(&pipeline, "t").await.unwrap(), None);
+    let found = store.execution(&runs).await.unwrap().unwrap();
+    assert!(store.definition(&pipeline, 1).await.unwrap().is_some());
+    let mut ended = found.value;
+    ended.status = ExecutionStatus::Cancelled;
+    let commit = Commit { executions: vec![(ended, Some(found.version))], ..Commit::default() };
+    store.commit(commit).await.unwrap();
+    assert_eq!(store.prune(Timestamp(71), 10).await.unwrap(), 1);
+    assert_eq!(store.definition(&pipeline, 1).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_tasks_of_the_process_before_are_orphans() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path()).unwrap();
+    let now = Timestamp(10);
+    store.heartbeat("before", now, Timestamp(1_000)).await.unwrap();
+    assert_eq!(store.claim_orphans("before", now, 10).await.unwrap(), []);
+    let owned = Task { owner: Some("before".to_owned()), ..task("a1", 10) };
+    store.commit(Commit { tasks_put: vec![owned], ..Commit::default() }).await.unwrap();
+    drop(store);
+    let store = SqliteStore::open(directory.path()).unwrap();
+    store.heartbeat("after", now, Timestamp(1_000)).await.unwrap();
+    let claimed = store.claim_orphans("after", now, 10).await.unwrap();
+    assert_eq!(claimed, [Task { owner: Some("after".to_owned()), ..task("a1", 10) }]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, warn};
 
 use super::cache::Cache;
@@ -23,9 +23,13 @@ use super::commit::{Prepared, Writing};
 use super::documents;
 use super::errors::{Failed, to_i64, to_u64};
 use super::ids::Ids;
+use super::nodes::Claim;
+use super::retention::Prune;
+use super::tasks::TaskRow;
 use crate::StoreError;
 use crate::documents::Write;
 use crate::limits::{GROUP_MAX, STATEMENTS_MAX, WAL_NUDGE_PAGES, WAL_RESET_PAGES, WRITE_QUEUE_MAX};
+use crate::nodes::announce;
 
 /// What the writer did since it was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,6 +61,16 @@ pub(super) struct Numbers {
 pub(super) enum Work {
     Documents(Vec<Write>),
     Commit(Box<Prepared>),
+    Prune(Prune),
+    Claim(Claim),
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) numbers: Numbers,
+    pub(super) pruned: usize,
+    pub(super) claimed: Vec<TaskRow>,
 }
 
 #[derive(Debug)]
@@ -67,7 +81,7 @@ struct Command {
 
 #[derive(Debug)]
 struct Answer {
-    result: Result<Numbers, StoreError>,
+    result: Result<Done, StoreError>,
     /// Given back so that the caller's thread frees it, not the writer's.
     _work: Work,
 }
@@ -79,6 +93,7 @@ pub(super) struct Writer {
     thread: Option<JoinHandle<()>>,
     counted: Arc<Counted>,
     cache: Arc<Cache>,
+    committed: watch::Receiver<u64>,
 }
 
 impl Writer {
@@ -87,14 +102,15 @@ impl Writer {
         let counted = Arc::new(Counted::default());
         let worker = Worker::new(connection, path, Arc::clone(&counted), cached)?;
         let cache = Arc::clone(&worker.cache);
+        let committed = worker.committed.subscribe();
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || worker.run(commands))
             .map_err(|error| StoreError::io("start the store's writer thread", error))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), counted, cache })
+        Ok(Self { queue: Some(queue), thread: Some(thread), counted, cache, committed })
     }
 
-    pub(super) async fn submit(&self, work: Work) -> Result<Numbers, StoreError> {
+    pub(super) async fn submit(&self, work: Work) -> Result<Done, StoreError> {
         let (reply, answer) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
         queue.send(Command { work, reply }).await.map_err(|_| StoreError::Closed)?;
@@ -104,6 +120,11 @@ impl Writer {
     /// What the writer keeps up to date with its commits.
     pub(super) fn cache(&self) -> &Arc<Cache> {
         &self.cache
+    }
+
+    /// The version of the latest commit.
+    pub(super) fn committed(&self) -> watch::Receiver<u64> {
+        self.committed.clone()
     }
 
     pub(super) fn counters(&self) -> WriteCounters {
@@ -151,6 +172,7 @@ struct Worker {
     ids: Ids,
     counted: Arc<Counted>,
     cache: Arc<Cache>,
+    committed: watch::Sender<u64>,
     checkpointer: Checkpointer,
 }
 
@@ -166,7 +188,8 @@ impl Worker {
         connection.wal_hook(Some(count_wal_pages));
         let checkpointer = Checkpointer::start(path)?;
         let cache = Arc::new(Cache::new(last.version, cached));
-        Ok(Self { connection, failed, last, ids: Ids::new(), counted, cache, checkpointer })
+        let committed = watch::Sender::new(last.version);
+        Ok(Self { connection, failed, last, ids: Ids::new(), counted, cache, committed, checkpointer })
     }
 
     fn run(mut self, mut commands: mpsc::Receiver<Command>) {
@@ -190,9 +213,10 @@ impl Worker {
                 self.counted.transactions.fetch_add(1, Ordering::Relaxed);
                 let commits = group.iter_mut().zip(&results).filter_map(|(command, result)| {
                     let Work::Commit(prepared) = &mut command.work else { return None };
-                    Some((prepared.commit_mut(), result.as_ref().ok()?.version))
+                    Some((prepared.commit_mut(), result.as_ref().ok()?.numbers.version))
                 });
                 self.cache.put(commits);
+                announce(&self.committed, self.last.version);
                 for (command, result) in group.into_iter().zip(results) {
                     self.answer(command, result);
                 }
@@ -211,7 +235,7 @@ impl Worker {
         }
     }
 
-    fn answer(&self, command: Command, result: Result<Numbers, StoreError>) {
+    fn answer(&self, command: Command, result: Result<Done, StoreError>) {
         let counter = match &result {
             Ok(_) => Some(&self.counted.commands),
             Err(StoreError::Conflict { .. }) => Some(&self.counted.conflicts),
@@ -225,7 +249,7 @@ impl Worker {
     }
 
     /// One transaction around the group. The outer error means that nothing of it was committed.
-    fn transaction(&mut self, group: &[Command]) -> rusqlite::Result<Vec<Result<Numbers, StoreError>>> {
+    fn transaction(&mut self, group: &[Command]) -> rusqlite::Result<Vec<Result<Done, StoreError>>> {
         let before = self.last;
         let results = self.transaction_steps(group);
         if results.is_err() {
@@ -241,7 +265,7 @@ impl Worker {
         results
     }
 
-    fn transaction_steps(&mut self, group: &[Command]) -> rusqlite::Result<Vec<Result<Numbers, StoreError>>> {
+    fn transaction_steps(&mut self, group: &[Command]) -> rusqlite::Result<Vec<Result<Done, StoreError>>> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
         let mut results = Vec::with_capacity(group.len());
         for command in group {
@@ -255,8 +279,9 @@ impl Worker {
     }
 
     /// The inner error is the command's own, found before it wrote anything.
-    fn apply(&mut self, work: &Work) -> rusqlite::Result<Result<Numbers, StoreError>> {
+    fn apply(&mut self, work: &Work) -> rusqlite::Result<Result<Done, StoreError>> {
         let numbers = Numbers { version: self.last.version + 1, first_history_sequence: self.last.history + 1 };
+        let mut done = Done { numbers, pruned: 0, claimed: Vec::new() };
         let entries = match work {
             Work::Documents(writes) => {
                 if let Some(conflict) = documents::check(&self.connection, writes)? {
@@ -274,9 +299,18 @@ impl Worker {
                 writing.apply(&checked, numbers)?;
                 prepared.history_len()
             }
+            // These change nothing that has a version.
+            Work::Prune(prune) => {
+                done.pruned = prune.apply(&self.connection, &mut self.ids, &self.cache)?;
+                return Ok(Ok(done));
+            }
+            Work::Claim(claim) => {
+                done.claimed = claim.apply(&self.connection)?;
+                return Ok(Ok(done));
+            }
         };
         self.last = Last { version: numbers.version, history: self.last.history + entries };
-        Ok(Ok(numbers))
+        Ok(Ok(done))
     }
 }
 
