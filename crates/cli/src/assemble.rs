@@ -22,7 +22,7 @@ use towpath_builds::request::HostSpec;
 use towpath_model::declaration::PipelineDeclaration;
 use towpath_model::ids::{IdSource as _, Scope};
 use towpath_model::time::Clock;
-use towpath_orchestrator::{Orchestrator, Parts, limits::Quotas};
+use towpath_orchestrator::{Orchestrator, Parts, TokioRuntime, limits::Quotas};
 use towpath_providers::{Catalogue, Credentials, Endpoints, Realm, RealmKind, RealmSettings, Settings};
 use towpath_server::{Front, Services, listen};
 use towpath_services::ambient::Ambient;
@@ -163,9 +163,11 @@ impl System {
             realm: Arc::new(realm),
             roles: Arc::new(roles::EmbeddedRoles { identity: Arc::clone(&identity) }),
             clock: Arc::clone(&clock),
+            runtime: Arc::new(TokioRuntime),
             ids: Box::new(SystemIds::default()),
             quotas,
             scratch,
+            node: None,
         });
         let commits = tokio::sync::Mutex::new(orchestrator.subscribe());
         let request_ids = surroundings.clone();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use towpath_engine::{Context, Decision, Reply, World};
-use towpath_model::declaration::Definition;
+use towpath_model::declaration::{Definition, PipelineDeclaration};
 use towpath_model::effect::{Effect, Task, TaskKind, stop_task_id, task_id};
 use towpath_model::event::Event;
 use towpath_model::ids::{ExecutionId, PipelineId, TaskId};
@@ -42,13 +42,20 @@ impl Orchestrator {
         event: Event,
         extra: Extra,
     ) -> Result<Applied, CommandError> {
+        if let Some(applied) = self.apply_in_lane(pipeline, &event, &extra).await? {
+            return Ok(applied);
+        }
         let slot = self.slots.get(pipeline);
+        // What concerns every execution waits for the lanes, and they for it.
+        let _alone = if concerns_all(&event) { Some(slot.lanes_open.write().await) } else { None };
         let mut rows = slot.rows.lock().await;
         for _ in 0..CONFLICT_RETRIES_MAX {
-            if rows.is_none() {
-                *rows = Some(self.load(pipeline).await?);
+            if self.store.is_shared() || rows.is_none() {
+                let definitions = rows.take().map(|loaded| loaded.definitions).unwrap_or_default();
+                *rows = Some(self.load(pipeline, definitions).await?);
             }
             let Some(loaded) = rows.as_mut() else { continue };
+            loaded.leave_to_lanes();
             let current = loaded.definitions.get(&loaded.gate.value.definition_version).cloned();
             let current = current.ok_or_else(|| CommandError::PipelineNotFound {
                 account: loaded.gate.value.scope.account.clone(),
@@ -71,6 +78,10 @@ impl Orchestrator {
                 Err(CommandError::Store(StoreError::Conflict { row: Row::RequestToken, .. })) => {
                     return Err(CommandError::Contention);
                 }
+                // Another node has the task now; whatever this one learned is that one's to find out.
+                Err(CommandError::Store(StoreError::Conflict { row: Row::Task, .. })) => {
+                    return Err(CommandError::TaskLost);
+                }
                 Err(CommandError::Store(StoreError::Conflict { .. })) => *rows = None,
                 Err(error) => {
                     // What the store holds is unknown now; read it again before the next decision.
@@ -83,7 +94,7 @@ impl Orchestrator {
     }
 
     /// The rows the decision needs, and no more: what else is kept in memory is not worth a copy.
-    fn world(&self, loaded: &Loaded, needed: &[ExecutionId]) -> World<'_> {
+    pub(crate) fn world(&self, loaded: &Loaded, needed: &[ExecutionId]) -> World<'_> {
         let row = |id: &ExecutionId| Some((id.clone(), loaded.executions.get(id)?.value.clone()));
         World {
             gate: loaded.gate.value.clone(),
@@ -93,14 +104,19 @@ impl Orchestrator {
         }
     }
 
-    async fn load(&self, pipeline: &PipelineId) -> Result<Loaded, CommandError> {
+    /// `definitions` are those known from before: a version never changes.
+    async fn load(
+        &self,
+        pipeline: &PipelineId,
+        definitions: BTreeMap<u32, Arc<PipelineDeclaration>>,
+    ) -> Result<Loaded, CommandError> {
         let gate = self
             .store
             .gate(pipeline)
             .await?
             .ok_or_else(|| CommandError::PipelineNotFound { account: String::new(), name: pipeline.to_string() })?;
         let version = gate.value.definition_version;
-        let mut loaded = Loaded { gate, executions: std::collections::HashMap::new(), definitions: BTreeMap::new() };
+        let mut loaded = Loaded { gate, executions: std::collections::HashMap::new(), definitions };
         self.fill_definition(&mut loaded, version).await?;
         Ok(loaded)
     }
@@ -142,45 +158,23 @@ impl Orchestrator {
     ) -> Result<(Applied, Vec<Task>), CommandError> {
         let Some(loaded) = rows.as_mut() else { return Err(CommandError::Contention) };
         let deleted = matches!(event, Event::PipelineDeleted);
-        let (tasks, done) = tasks_of(&loaded.gate.value.pipeline, &decision.effects, now);
-        let definition = decision.definition.map(|declaration| Definition {
-            pipeline: loaded.gate.value.pipeline.clone(),
-            version: decision.gate.as_ref().unwrap_or(&loaded.gate.value).definition_version,
-            created: now,
-            declaration,
-        });
-        let reply = decision.reply;
-        let changed = deleted || decision.gate.is_some() || !decision.executions.is_empty() || !tasks.is_empty();
-        // A moved task belongs to the change it came with; a stale answer must not bring a finished task back.
-        let changes_nothing = !changed && extra.tasks_done.is_empty() && extra.documents.is_empty();
-        if changes_nothing {
-            let definition_version = loaded.gate.value.definition_version;
+        let definition_version = loaded.gate.value.definition_version;
+        let reply = decision.reply.clone();
+        let (gate, executions, declaration) =
+            (decision.gate.clone(), decision.executions.clone(), decision.definition.clone());
+        let Some(prepared) = self.prepare(loaded, decision, deleted, extra, now) else {
             return Ok((Applied { reply, definition_version, changed: false }, Vec::new()));
-        }
-        let expected = |id: &ExecutionId| loaded.executions.get(id).map(|row| row.version);
-        let commit = Commit {
-            gate: if deleted { None } else { decision.gate.clone().map(|gate| (gate, Some(loaded.gate.version))) },
-            delete_gate: deleted.then(|| (loaded.gate.value.pipeline.clone(), loaded.gate.version)),
-            definition: definition.clone(),
-            executions: decision.executions.iter().map(|e| (e.clone(), expected(&e.id))).collect(),
-            actions: decision.records,
-            history: decision.history,
-            tasks_put: tasks.clone(),
-            tasks_moved: if changed { extra.tasks_moved.clone() } else { Vec::new() },
-            tasks_done: done.iter().chain(&extra.tasks_done).cloned().collect(),
-            request_token: match (&extra.request_token, &reply) {
-                (Some(token), Reply::Started(execution)) => Some(RequestToken {
-                    pipeline: loaded.gate.value.pipeline.clone(),
-                    token: token.clone(),
-                    execution: execution.clone(),
-                }),
-                _ => None,
-            },
-            documents: extra.documents.clone(),
         };
+        let Prepared { commit, tasks, changed } = prepared;
+        let definition = commit.definition.clone();
+        debug_assert_eq!(definition.is_some(), declaration.is_some());
+        let done = commit.tasks_done.clone();
         let committed = self.store.commit(commit).await?;
-        for id in done.iter().chain(&extra.tasks_done) {
+        for id in &done {
             self.schedule.forget(id);
+        }
+        for execution in executions.iter().filter(|execution| execution.status.has_ended()) {
+            slot.close_lane(&execution.id);
         }
         if deleted {
             let gate = &loaded.gate.value;
@@ -191,11 +185,64 @@ impl Orchestrator {
             self.announce(&committed);
             return Ok((applied, tasks));
         }
-        adopt(loaded, decision.gate, decision.executions, definition, &committed);
+        adopt(loaded, gate, executions, definition, &committed);
         publish(slot, loaded);
         self.announce(&committed);
         let definition_version = loaded.gate.value.definition_version;
         Ok((Applied { reply, definition_version, changed }, tasks))
+    }
+
+    /// The one transaction of a decision; None where it changes nothing.
+    pub(crate) fn prepare(
+        &self,
+        loaded: &Loaded,
+        decision: Decision,
+        deleted: bool,
+        extra: &Extra,
+        now: Timestamp,
+    ) -> Option<Prepared> {
+        let gate = &loaded.gate.value;
+        let (tasks, done) = self.tasks_of(&gate.pipeline, &decision.effects, now);
+        let changed = deleted || decision.gate.is_some() || !decision.executions.is_empty() || !tasks.is_empty();
+        // A moved task belongs to the change it came with; a stale answer must not bring a finished task back.
+        if !changed && extra.tasks_done.is_empty() && extra.documents.is_empty() {
+            return None;
+        }
+        let version = decision.gate.as_ref().unwrap_or(gate).definition_version;
+        let expected = |id: &ExecutionId| loaded.executions.get(id).map(|row| row.version);
+        let commit = Commit {
+            delete_gate: deleted.then(|| (gate.pipeline.clone(), loaded.gate.version)),
+            definition: decision.definition.map(|declaration| Definition {
+                pipeline: gate.pipeline.clone(),
+                version,
+                created: now,
+                declaration,
+            }),
+            gate: decision.gate.filter(|_| !deleted).map(|gate| (gate, Some(loaded.gate.version))),
+            executions: decision
+                .executions
+                .into_iter()
+                .map(|execution| {
+                    let version = expected(&execution.id);
+                    (execution, version)
+                })
+                .collect(),
+            actions: decision.records,
+            history: decision.history,
+            tasks_put: tasks.clone(),
+            tasks_moved: if changed { extra.tasks_moved.clone() } else { Vec::new() },
+            tasks_done: done.iter().chain(&extra.tasks_done).cloned().collect(),
+            request_token: match (&extra.request_token, &decision.reply) {
+                (Some(token), Reply::Started(execution)) => Some(RequestToken {
+                    pipeline: gate.pipeline.clone(),
+                    token: token.clone(),
+                    execution: execution.clone(),
+                }),
+                _ => None,
+            },
+            documents: extra.documents.clone(),
+        };
+        Some(Prepared { commit, tasks, changed })
     }
 
     /// A new pipeline: its gate, first definition and first execution in one commit.
@@ -220,7 +267,7 @@ impl Orchestrator {
             let mut ids: Ids<'_> = self.ids();
             towpath_engine::step(world, event, &mut Context { now, ids: &mut ids })?
         };
-        let (tasks, _) = tasks_of(&pipeline, &decision.effects, now);
+        let (tasks, _) = self.tasks_of(&pipeline, &decision.effects, now);
         let gate = decision.gate.unwrap_or(gate);
         let committed = self
             .store
@@ -252,9 +299,31 @@ impl Orchestrator {
         Ok(applied)
     }
 
-    fn announce(&self, committed: &Committed) {
+    pub(crate) fn announce(&self, committed: &Committed) {
         self.committed.send_modify(|last| *last = (*last).max(committed.version));
     }
+
+    /// The outbox rows that effects put and remove. What is put is this node's own.
+    fn tasks_of(&self, pipeline: &PipelineId, effects: &[Effect], now: Timestamp) -> (Vec<Task>, Vec<TaskId>) {
+        let (mut put, done) = tasks_of(pipeline, effects, now);
+        for task in &mut put {
+            task.owner.clone_from(&self.node);
+        }
+        (put, done)
+    }
+}
+
+/// A decision as it is about to be written.
+pub(crate) struct Prepared {
+    pub commit: Commit,
+    /// What is to be launched after the commit.
+    pub tasks: Vec<Task>,
+    pub changed: bool,
+}
+
+/// Whether an event is about every execution of the pipeline, the PARALLEL ones included.
+fn concerns_all(event: &Event) -> bool {
+    matches!(event, Event::TransitionChanged { .. } | Event::DefinitionUpdated { .. } | Event::PipelineDeleted)
 }
 
 /// Takes the committed values into the cached rows.
@@ -282,7 +351,7 @@ fn publish(slot: &Slot, loaded: &Loaded) {
     let snapshot = loaded
         .definitions
         .get(&loaded.gate.value.definition_version)
-        .map(|definition| Snapshot { gate: loaded.gate.value.clone(), definition: Arc::clone(definition) });
+        .map(|definition| Snapshot { gate: loaded.gate.clone(), definition: Arc::clone(definition) });
     slot.publish(snapshot);
 }
 

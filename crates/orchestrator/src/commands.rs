@@ -216,7 +216,10 @@ impl Orchestrator {
     }
 
     pub(crate) async fn find(&self, scope: &Scope, name: &str) -> Result<Option<PipelineId>, CommandError> {
-        if let Some(id) = self.slots.id_of(scope, name) {
+        // Another node may have deleted the pipeline and made it anew.
+        if !self.store.is_shared()
+            && let Some(id) = self.slots.id_of(scope, name)
+        {
             return Ok(Some(id));
         }
         let Some(gate) = self.store.gate_by_name(scope, name).await? else { return Ok(None) };

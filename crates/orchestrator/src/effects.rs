@@ -1,10 +1,12 @@
 //! Runs what was committed: calls providers, feeds their answers back as events, and watches deadlines. Every call may
 //! happen twice (a crash between call and commit); the provider's entry says why that is safe.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use towpath_model::action::{Outcome, Progress, error_code};
 use towpath_model::effect::{Task, TaskKind};
 use towpath_model::event::Event;
@@ -41,19 +43,19 @@ impl Orchestrator {
             }
         }
         let this = Arc::clone(self);
-        tokio::spawn(async move { this.run_schedule().await });
+        self.runtime.spawn(Box::pin(async move { this.run_schedule().await }));
         Ok(())
     }
 
     /// Waits until no provider is being called and nothing is left to be stopped, for `limit` at the most: whoever
     /// abandoned an execution and leaves has then told its work outside to stop.
     pub async fn quiesce(&self, limit: Duration) {
-        let _ = tokio::time::timeout(limit, async {
+        let settled = async {
             while self.schedule.has_stops() || self.calls.available_permits() < PROVIDER_CALLS_MAX {
-                tokio::time::sleep(SETTLING).await;
+                self.runtime.sleep(SETTLING).await;
             }
-        })
-        .await;
+        };
+        let _ = self.within(limit, settled).await;
     }
 
     /// Stops claiming work. What runs outside goes on and is taken up again by the next start.
@@ -95,10 +97,7 @@ impl Orchestrator {
                 Ok((task, polls)) => self.spawn(task, polls),
                 Err(next) => {
                     let pause = next.map_or(SCHEDULE_PAUSE_MAX, |due| until(due, self.clock.now()));
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        () = self.schedule.changed() => {}
-                    }
+                    let _ = self.within(pause.min(SCHEDULE_PAUSE_MAX), self.schedule.changed()).await;
                 }
             }
         }
@@ -106,10 +105,20 @@ impl Orchestrator {
 
     fn spawn(self: &Arc<Self>, task: Task, polls: u32) {
         let this = Arc::clone(self);
-        tokio::spawn(async move {
+        self.runtime.spawn(Box::pin(async move {
             let Ok(_permit) = Arc::clone(&this.calls).acquire_owned().await else { return };
             this.run(task, polls).await;
-        });
+        }));
+    }
+
+    /// What a future answers, unless it takes longer than `limit`.
+    async fn within<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+        // In a fixed order: which branch is looked at first must not be drawn from the process.
+        tokio::select! {
+            biased;
+            answer = future => Some(answer),
+            () = self.runtime.sleep(limit) => None,
+        }
     }
 
     async fn run(self: &Arc<Self>, task: Task, polls: u32) {
@@ -137,25 +146,30 @@ impl Orchestrator {
                     return;
                 }
                 let limit = until(task.invocation.deadline, now);
-                // A provider's panic must not take the action with it: it runs in a task of its own.
-                let call = tokio::spawn(call(Arc::clone(self), task.clone()));
-                let abort = call.abort_handle();
-                match tokio::time::timeout(limit, call).await {
-                    Ok(Ok(outcome)) => self.answer(task, outcome, Some(provider), polls).await,
-                    Ok(Err(error)) => {
-                        tracing::error!(action = %task.invocation.action_execution_id, %error, "a provider call ended abnormally");
+                // A provider's panic must not take the action with it.
+                let call = AssertUnwindSafe(self.call(&task, provider)).catch_unwind();
+                match self.within(limit, call).await {
+                    Some(Ok(outcome)) => self.answer(task, outcome, Some(provider), polls).await,
+                    Some(Err(_)) => {
+                        tracing::error!(action = %task.invocation.action_execution_id, "a provider call panicked");
                         let outcome = Outcome::failed(
                             error_code::INTERNAL_ERROR,
                             "Towpath failed while running the action. The server log has the details.",
                         );
                         self.answer(task, outcome, Some(provider), polls).await;
                     }
-                    Err(_) => {
-                        abort.abort();
-                        self.time_out(task).await;
-                    }
+                    None => self.time_out(task).await,
                 }
             }
+        }
+    }
+
+    async fn call(&self, task: &Task, provider: &dyn Provider) -> Outcome {
+        let context = self.call_context();
+        if task.kind == TaskKind::Start {
+            provider.start(&context, &task.invocation).await
+        } else {
+            provider.poll(&context, &task.invocation, &task.progress).await
         }
     }
 
@@ -270,7 +284,7 @@ impl Orchestrator {
                         error = &error as &dyn std::error::Error,
                         "an action's answer is not durable yet; trying again"
                     );
-                    tokio::time::sleep(STORE_RETRY).await;
+                    self.runtime.sleep(STORE_RETRY).await;
                 }
             }
         }
@@ -318,18 +332,6 @@ enum Applying {
     Stale,
     /// Towpath stops; the outbox still holds the task.
     Later,
-}
-
-async fn call(orchestrator: Arc<Orchestrator>, task: Task) -> Outcome {
-    let context = orchestrator.call_context();
-    let Some(provider) = orchestrator.catalogue.get(&task.invocation.action_type) else {
-        return Outcome::Unavailable { message: "the action type left the catalogue".to_owned() };
-    };
-    if task.kind == TaskKind::Start {
-        provider.start(&context, &task.invocation).await
-    } else {
-        provider.poll(&context, &task.invocation, &task.progress).await
-    }
 }
 
 fn until(due: Timestamp, now: Timestamp) -> Duration {

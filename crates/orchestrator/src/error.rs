@@ -23,12 +23,38 @@ pub enum CommandError {
     Role(String),
     #[error("{0}")]
     LimitExceeded(String),
+    /// What the shape of a request does not say but AWS checks.
+    #[error("{0}")]
+    Validation(String),
+    #[error("{0}")]
+    ConcurrentModification(String),
+    #[error("{0}")]
+    ActionTypeNotFound(String),
+    #[error("{0}")]
+    ActionTypeAlreadyExists(String),
+    #[error("{0}")]
+    JobNotFound(String),
+    #[error("{0}")]
+    InvalidJobState(String),
+    #[error("{0}")]
+    InvalidNonce(String),
+    #[error("{0}")]
+    OutputVariablesSizeExceeded(String),
+    /// The role whose credentials a job needs does not let CodePipeline assume it.
+    #[error("{0}")]
+    NoCredentials(String),
+    /// A service that has to be asked does not answer now.
+    #[error("{0}; try again")]
+    Unavailable(String),
     #[error(transparent)]
     Rejected(#[from] Rejection),
     #[error("the nextToken is not one this operation gave out")]
     InvalidNextToken,
     #[error("other writers kept changing the pipeline; try again")]
     Contention,
+    /// Not for callers: this node held a task for too long without a sign of life, and another has taken it over.
+    #[error("another node works on the task now")]
+    TaskLost,
     #[error("the state could not be read or written")]
     Store(#[from] StoreError),
 }

@@ -8,7 +8,9 @@ mod apply;
 mod commands;
 mod effects;
 mod error;
+mod lanes;
 pub mod limits;
+pub mod runtime;
 mod schedule;
 mod slots;
 mod views;
@@ -27,6 +29,7 @@ use towpath_store::Store;
 pub use apply::Applied;
 pub use commands::{Created, NewPipeline, StartRequest};
 pub use error::CommandError;
+pub use runtime::{Runtime, TokioRuntime};
 pub use towpath_engine::Reply;
 pub use towpath_engine::validation::{Violation, ViolationCode};
 pub use views::{ActionPage, ExecutionPage, PipelinePage, PipelineState, PipelineView};
@@ -52,10 +55,14 @@ pub struct Parts {
     pub realm: Arc<Realm>,
     pub roles: Arc<dyn Roles>,
     pub clock: Arc<dyn Clock>,
+    /// What runs tasks and waits.
+    pub runtime: Arc<dyn Runtime>,
     pub ids: Box<dyn IdSource + Send>,
     pub quotas: limits::Quotas,
     /// A directory for the providers' temporary files.
     pub scratch: PathBuf,
+    /// The name of this node where several share the store.
+    pub node: Option<String>,
 }
 
 pub struct Orchestrator {
@@ -64,9 +71,11 @@ pub struct Orchestrator {
     realm: Arc<Realm>,
     roles: Arc<dyn Roles>,
     clock: Arc<dyn Clock>,
+    runtime: Arc<dyn Runtime>,
     ids: Mutex<Box<dyn IdSource + Send>>,
     quotas: limits::Quotas,
     scratch: PathBuf,
+    node: Option<String>,
     slots: slots::Slots,
     schedule: schedule::Schedule,
     calls: Arc<Semaphore>,
@@ -84,9 +93,11 @@ impl Orchestrator {
             realm: parts.realm,
             roles: parts.roles,
             clock: parts.clock,
+            runtime: parts.runtime,
             ids: Mutex::new(parts.ids),
             quotas: parts.quotas,
             scratch: parts.scratch,
+            node: parts.node,
             slots: slots::Slots::default(),
             schedule: schedule::Schedule::default(),
             calls: Arc::new(Semaphore::new(limits::PROVIDER_CALLS_MAX)),

@@ -24,15 +24,31 @@ pub const STOP_TRIES_MAX: u32 = 5;
 pub const STORE_RETRY: Duration = Duration::from_secs(1);
 /// Rows read at once when all pending tasks are loaded at start-up.
 pub const TASK_PAGE: usize = 1000;
+/// Custom action types read at once.
+pub const TYPE_PAGE: usize = 100;
+/// Jobs one poll gives out at the most, and without a maxBatchSize.
+pub const JOBS_PER_POLL_MAX: usize = 50;
+/// A job that was given out and not acknowledged is given out again after this.
+pub const JOB_LEASE: Duration = Duration::from_mins(1);
+/// Life of a job's credentials: the shortest that STS gives.
+pub const JOB_CREDENTIALS_SECONDS: i32 = 900;
+/// How long the end of a job is remembered, for repeated and late results.
+pub const JOBS_KEPT: Duration = Duration::from_hours(7 * 24);
+/// Long ended jobs that the end of another takes along.
+pub const JOBS_PRUNED_AT_ONCE: usize = 4;
 
 /// Quotas that AWS raises on request and `[quotas]` raises here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quotas {
     pub pipelines_per_region: usize,
+    pub custom_action_types_per_region: usize,
 }
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self { pipelines_per_region: towpath_model::limits::PIPELINES_PER_REGION_MAX }
+        Self {
+            pipelines_per_region: towpath_model::limits::PIPELINES_PER_REGION_MAX,
+            custom_action_types_per_region: towpath_model::limits::CUSTOM_ACTION_TYPES_PER_REGION_MAX,
+        }
     }
 }

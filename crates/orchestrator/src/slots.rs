@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use towpath_model::declaration::PipelineDeclaration;
+use towpath_model::declaration::{ExecutionMode, PipelineDeclaration};
 use towpath_model::ids::{ExecutionId, PipelineId, Scope};
 use towpath_model::state::{Execution, Gate};
 use towpath_store::Versioned;
@@ -34,21 +34,42 @@ impl Loaded {
         let kept: Vec<u32> = executions.values().map(|e| e.value.pipeline_version).collect();
         self.definitions.retain(|version, _| *version == gate.definition_version || kept.contains(version));
     }
+
+    /// A PARALLEL execution under way changes in its lane: what is kept of it here may be old.
+    pub fn leave_to_lanes(&mut self) {
+        self.executions.retain(|_, row| row.value.mode != ExecutionMode::Parallel || row.value.status.has_ended());
+    }
 }
 
 /// What readers see of a pipeline without waiting for a command under way.
 pub struct Snapshot {
-    pub gate: Gate,
+    pub gate: Versioned<Gate>,
     pub definition: Arc<PipelineDeclaration>,
 }
+
+/// The row of one PARALLEL execution.
+pub type Lane = tokio::sync::Mutex<Option<Versioned<Execution>>>;
 
 #[derive(Default)]
 pub struct Slot {
     pub rows: tokio::sync::Mutex<Option<Loaded>>,
     pub snapshot: RwLock<Option<Arc<Snapshot>>>,
+    /// Held for reading by lanes while they decide and commit, for writing by events that concern every execution.
+    pub lanes_open: tokio::sync::RwLock<()>,
+    lanes: Mutex<HashMap<ExecutionId, Arc<Lane>>>,
 }
 
 impl Slot {
+    pub fn lane(&self, execution: &ExecutionId) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(lanes.entry(execution.clone()).or_default())
+    }
+
+    pub fn close_lane(&self, execution: &ExecutionId) {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).remove(execution);
+    }
+
+
     pub fn publish(&self, snapshot: Option<Snapshot>) {
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot.map(Arc::new);
     }

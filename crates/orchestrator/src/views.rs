@@ -14,6 +14,7 @@ use towpath_store::{ActionFilter, Cursor, ExecutionFilter, HistoryFilter};
 use crate::Orchestrator;
 use crate::commands::not_found;
 use crate::error::CommandError;
+use crate::slots::Snapshot;
 
 /// One version of a pipeline.
 pub struct PipelineView {
@@ -55,14 +56,14 @@ impl Orchestrator {
         version: Option<u32>,
     ) -> Result<PipelineView, CommandError> {
         let id = self.named(scope, name).await?;
-        if let Some(snapshot) = self.slots.get(&id).snapshot()
-            && version.is_none_or(|v| v == snapshot.gate.definition_version)
+        if let Some(snapshot) = self.snapshot(&id)
+            && version.is_none_or(|v| v == snapshot.gate.value.definition_version)
         {
             return Ok(PipelineView {
                 pipeline: id,
                 declaration: Arc::clone(&snapshot.definition),
-                created: snapshot.gate.created,
-                updated: snapshot.gate.updated,
+                created: snapshot.gate.value.created,
+                updated: snapshot.gate.value.updated,
             });
         }
         let gate = self.gate(&id, scope, name).await?;
@@ -80,9 +81,14 @@ impl Orchestrator {
         })
     }
 
+    /// What this process last committed: the truth, unless other nodes write to the same store.
+    pub(crate) fn snapshot(&self, id: &PipelineId) -> Option<Arc<Snapshot>> {
+        if self.store.is_shared() { None } else { self.slots.get(id).snapshot() }
+    }
+
     async fn gate(&self, id: &PipelineId, scope: &Scope, name: &str) -> Result<Gate, CommandError> {
-        if let Some(snapshot) = self.slots.get(id).snapshot() {
-            return Ok(snapshot.gate.clone());
+        if let Some(snapshot) = self.snapshot(id) {
+            return Ok(snapshot.gate.value.clone());
         }
         Ok(self.store.gate(id).await?.ok_or_else(|| not_found(scope, name))?.value)
     }

@@ -10,7 +10,7 @@ use towpath_model::declaration::PipelineDeclaration;
 use towpath_model::ids::{ExecutionId, IdSource, Scope};
 use towpath_model::state::{Execution, Trigger};
 use towpath_model::time::{Clock, Timestamp};
-use towpath_orchestrator::{NewPipeline, Orchestrator, Parts, Roles, StartRequest};
+use towpath_orchestrator::{NewPipeline, Orchestrator, Parts, Roles, StartRequest, TokioRuntime};
 use towpath_providers::{Catalogue, Credentials, Endpoints, Realm, RealmKind, RealmSettings, Settings};
 use towpath_store::Store;
 
@@ -69,9 +69,11 @@ pub async fn orchestrator(store: Arc<dyn Store>) -> Arc<Orchestrator> {
         realm: Arc::new(realm),
         roles: Arc::new(AnyRole),
         clock,
+        runtime: Arc::new(TokioRuntime),
         ids: Box::new(RandomIds),
         quotas: towpath_orchestrator::limits::Quotas::default(),
         scratch: std::env::temp_dir(),
+        node: None,
     });
     orchestrator.resume().await.expect("an empty outbox can be read");
     orchestrator

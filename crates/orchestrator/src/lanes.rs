@@ -1,0 +1,124 @@
+//! The lane of a PARALLEL execution: what concerns it alone is decided over its own row and committed beside whatever
+//! the pipeline's other executions do. Only its beginning and its end, which the gate counts, go through the pipeline's
+//! slot.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use towpath_engine::Context;
+use towpath_model::event::Event;
+use towpath_model::ids::{ExecutionId, PipelineId};
+use towpath_model::state::Execution;
+use towpath_store::{Row, StoreError, Versioned};
+
+use crate::Orchestrator;
+use crate::apply::{Applied, Extra, Prepared};
+use crate::error::CommandError;
+use crate::limits::CONFLICT_RETRIES_MAX;
+use crate::slots::{Lane, Loaded, Snapshot};
+
+/// The execution whose action answered.
+fn answers_for(event: &Event) -> Option<&ExecutionId> {
+    match event {
+        Event::ActionProgressed { execution, .. }
+        | Event::ActionFinished { execution, .. }
+        | Event::ActionTimedOut { execution, .. } => Some(execution),
+        Event::ExecutionRequested { .. }
+        | Event::ApprovalAnswered { .. }
+        | Event::StopRequested { .. }
+        | Event::StageRetryRequested { .. }
+        | Event::RollbackRequested { .. }
+        | Event::ConditionOverridden { .. }
+        | Event::TransitionChanged { .. }
+        | Event::DefinitionUpdated { .. }
+        | Event::PipelineDeleted => None,
+    }
+}
+
+impl Orchestrator {
+    /// Decides an event of a PARALLEL execution in its lane. None: the gate has a part in it, and it is to be decided
+    /// in the pipeline's slot.
+    pub(crate) async fn apply_in_lane(
+        self: &Arc<Self>,
+        pipeline: &PipelineId,
+        event: &Event,
+        extra: &Extra,
+    ) -> Result<Option<Applied>, CommandError> {
+        let Some(id) = answers_for(event) else { return Ok(None) };
+        let slot = self.slots.get(pipeline);
+        let _open = slot.lanes_open.read().await;
+        // Other nodes' writes to the gate are not seen here; there the slot decides, over rows it has just read.
+        let Some(snapshot) = self.snapshot(pipeline) else { return Ok(None) };
+        if !snapshot.gate.value.parallel.contains(id) {
+            return Ok(None);
+        }
+        let lane: Arc<Lane> = slot.lane(id);
+        let mut row = lane.lock().await;
+        let mut fresh = false;
+        for _ in 0..CONFLICT_RETRIES_MAX {
+            if row.is_none() {
+                *row = self.store.execution(id).await?;
+                fresh = true;
+            }
+            let Some(known) = row.as_ref() else { return Ok(None) };
+            if known.value.pipeline_version != snapshot.gate.value.definition_version {
+                return Ok(None);
+            }
+            let loaded = rows_of(&snapshot, known);
+            let now = self.clock.now();
+            let decision = {
+                let mut ids = self.ids();
+                let world = self.world(&loaded, std::slice::from_ref(id));
+                towpath_engine::step(world, event, &mut Context { now, ids: &mut ids })?
+            };
+            let own = decision.executions.iter().all(|execution| execution.id == *id);
+            if decision.gate.is_some() || decision.definition.is_some() || !own {
+                return Ok(None);
+            }
+            let reply = decision.reply.clone();
+            let after = decision.executions.first().cloned();
+            let definition_version = snapshot.gate.value.definition_version;
+            let Some(Prepared { commit, tasks, changed }) = self.prepare(&loaded, decision, false, extra, now) else {
+                if fresh {
+                    return Ok(Some(Applied { reply, definition_version, changed: false }));
+                }
+                // Only what the store holds may be called stale.
+                *row = None;
+                continue;
+            };
+            let done = commit.tasks_done.clone();
+            match self.store.commit(commit).await {
+                Ok(committed) => {
+                    if let Some(value) = after {
+                        *row = Some(Versioned { value, version: committed.version });
+                    }
+                    drop(row);
+                    for task in &done {
+                        self.schedule.forget(task);
+                    }
+                    self.announce(&committed);
+                    self.launch(tasks);
+                    return Ok(Some(Applied { reply, definition_version, changed }));
+                }
+                Err(StoreError::Conflict { row: Row::Task, .. }) => return Err(CommandError::TaskLost),
+                Err(StoreError::Conflict { .. }) => {
+                    *row = None;
+                    fresh = false;
+                }
+                Err(error) => {
+                    *row = None;
+                    return Err(error.into());
+                }
+            }
+        }
+        Err(CommandError::Contention)
+    }
+}
+
+fn rows_of(snapshot: &Snapshot, known: &Versioned<Execution>) -> Loaded {
+    Loaded {
+        gate: snapshot.gate.clone(),
+        executions: HashMap::from([(known.value.id.clone(), known.clone())]),
+        definitions: BTreeMap::from([(snapshot.gate.value.definition_version, Arc::clone(&snapshot.definition))]),
+    }
+}
