@@ -225,6 +225,11 @@ pub trait ActionTypes: Send + Sync {
     fn find(&self, id: &ActionTypeId) -> Option<&ActionTypeEntry>;
     fn all(&self) -> Vec<&ActionTypeEntry>;
 
+    /// The entry of a type that may be gone by now: nothing new starts with it, but its secrets are still known.
+    fn described(&self, id: &ActionTypeId) -> Option<&ActionTypeEntry> {
+        self.find(id)
+    }
+
     /// Whether a value without variables is one the type understands, beyond what its entry says (a cron expression, a
     /// time zone, a regular expression); why not, otherwise. Pure.
     fn check_value(&self, _id: &ActionTypeId, _key: &str, _value: &str) -> Result<(), String> {
