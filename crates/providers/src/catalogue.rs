@@ -36,6 +36,11 @@ impl Catalogue {
         list.push(Box::new(S3Deploy::new()));
         list.push(Box::new(S3Source::new()));
         list.push(Box::new(VariableCheck::new()));
+        Self::of(list)
+    }
+
+    /// A catalogue of other providers, for simulations.
+    pub fn of(list: Vec<Box<dyn Provider>>) -> Self {
         Self { providers: list.into_iter().map(|p| (p.entry().id.clone(), p)).collect() }
     }
 
