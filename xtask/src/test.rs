@@ -32,7 +32,7 @@ pub fn python(root: &Path) -> Result<PathBuf, String> {
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }
-    shell::say("installing boto3 and the AWS CLI into .venv");
+    shell::say("installing boto3, the AWS CLI and moto into .venv");
     shell::must(
         Command::new("python3").args(["-m", "venv"]).arg(&venv),
         "python3 with its venv module is needed (Debian: python3-venv)",

@@ -8,6 +8,7 @@ use crate::codebuild::CodeBuild;
 use crate::manual_approval::ManualApproval;
 use crate::provider::Provider;
 use crate::rehearsal::Rehearsal;
+use crate::rules::cloudwatch_alarm::CloudWatchAlarm;
 use crate::rules::deployment_window::DeploymentWindow;
 use crate::rules::variable_check::VariableCheck;
 use crate::s3_deploy::S3Deploy;
@@ -26,7 +27,7 @@ pub struct Catalogue {
 
 impl Catalogue {
     pub fn new(settings: Settings) -> Self {
-        let mut list: Vec<Box<dyn Provider>> = Vec::new();
+        let mut list: Vec<Box<dyn Provider>> = vec![Box::new(CloudWatchAlarm::new())];
         list.extend(CodeBuild::CATEGORIES.map(|c| Box::new(CodeBuild::new(c)) as Box<dyn Provider>));
         list.push(Box::new(DeploymentWindow::new()));
         list.push(Box::new(ManualApproval::new()));

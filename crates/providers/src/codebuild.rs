@@ -22,6 +22,7 @@ use crate::limits::IDEMPOTENCY_TOKEN_CHARS_MAX;
 use crate::links;
 use crate::problem::{Kind, Problem};
 use crate::provider::{Call, Provider};
+use crate::realms::Service;
 
 const SERVICE: &str = "AWSCodeBuild";
 
@@ -298,6 +299,10 @@ impl CodeBuild {
 impl Provider for CodeBuild {
     fn entry(&self) -> &ActionTypeEntry {
         &self.entry
+    }
+
+    fn service(&self) -> Option<Service> {
+        Some(Service::CodeBuild)
     }
 
     async fn start(&self, cx: &Call<'_>, action: &ActionInvocation) -> Outcome {

@@ -15,6 +15,7 @@ pub mod objects;
 pub mod problem;
 pub mod provider;
 pub mod realm;
+pub mod realms;
 pub mod rehearsal;
 pub mod rules;
 pub mod s3_deploy;
@@ -23,7 +24,8 @@ pub mod session;
 
 pub use catalogue::{Catalogue, Settings};
 pub use provider::{Call, Provider};
-pub use realm::{Endpoints, Realm, RealmKind, RealmSettings};
+pub use realm::{Abroad, Endpoints, Realm, RealmKind, RealmSettings};
+pub use realms::{AwsEnvironment, Network, RealmError, RealmTable, Realms, Service};
 
 // What whoever assembles a realm has to name.
 pub use aws_credential_types::Credentials;

@@ -52,3 +52,5 @@ pub const CRON_YEARS_AHEAD: i16 = 50;
 pub const TIME_ZONE_CHARS_MAX: usize = 64;
 /// How often a closed deployment window is looked at.
 pub const WINDOW_INTERVAL_MAX: Duration = Duration::from_mins(1);
+/// The longest `WaitTime` of an alarm rule, in minutes: the longest timeout a rule may have.
+pub const ALARM_WAIT_MINUTES_MAX: u32 = 86_400;

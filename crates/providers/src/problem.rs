@@ -98,6 +98,11 @@ impl Problem {
         }
     }
 
+    /// Nobody was asked: Towpath itself says no.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Rejected, ..Self::broken("Towpath", message) }
+    }
+
     /// The exchange itself broke: an answer that stops early or lacks what it must have.
     pub fn broken(service: &'static str, message: impl Into<String>) -> Self {
         Self {

@@ -9,6 +9,7 @@ use towpath_model::catalogue::ActionTypeEntry;
 use towpath_model::time::Clock;
 
 use crate::realm::{Realm, RealmKind};
+use crate::realms::Service;
 
 /// What surrounds one call of a provider.
 #[derive(Clone, Copy)]
@@ -45,13 +46,24 @@ pub trait Provider: Send + Sync {
     /// Ends what it can; the reason why it could not, otherwise.
     async fn stop(&self, cx: &Call<'_>, action: &ActionInvocation, progress: &Progress) -> Result<(), String>;
 
+    /// The AWS service that its calls go to, as the SDK names it in `AWS_ENDPOINT_URL_<SERVICE>`; None where there are
+    /// none.
+    fn service(&self) -> Option<Service> {
+        None
+    }
+
     /// How long to wait before the next poll; `polls` have been made already.
     fn poll_interval(&self, cx: &Call<'_>, _action: &ActionInvocation, _progress: &Progress, polls: u32) -> Duration {
-        let (first, last) = match cx.realm.kind() {
-            RealmKind::Embedded => (Duration::from_millis(20), Duration::from_secs(1)),
-            RealmKind::Aws | RealmKind::Other => (Duration::from_secs(2), Duration::from_secs(15)),
-        };
-        // Half as long again each time; 2^32 doublings never happen, the cap is reached within a dozen.
-        first.mul_f64(1.5_f64.powi(i32::try_from(polls.min(32)).unwrap_or(32))).min(last)
+        interval(cx, polls)
     }
+}
+
+/// The usual pause before a poll: short where the service is ours, growing with the number of polls.
+pub fn interval(cx: &Call<'_>, polls: u32) -> Duration {
+    let (first, last) = match cx.realm.kind() {
+        RealmKind::Embedded => (Duration::from_millis(20), Duration::from_secs(1)),
+        RealmKind::Aws | RealmKind::Other => (Duration::from_secs(2), Duration::from_secs(15)),
+    };
+    // Half as long again each time; 2^32 doublings never happen, the cap is reached within a dozen.
+    first.mul_f64(1.5_f64.powi(i32::try_from(polls.min(32)).unwrap_or(32))).min(last)
 }

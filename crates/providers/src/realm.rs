@@ -62,26 +62,36 @@ pub struct RealmSettings {
     pub console_url: Option<String>,
 }
 
+/// What holds in a realm that is not ours: it need not know our Regions and roles.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Abroad {
+    /// The Region that is asked, whatever the action's is.
+    pub region: Option<String>,
+    /// Roles by the ARN a pipeline names, to the ARN that is assumed there.
+    pub roles: BTreeMap<String, String>,
+    /// No role is assumed: calls are made with the realm's own credentials.
+    pub without_roles: bool,
+}
+
 /// Whose permissions a call uses.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Acting {
-    pipeline_role: String,
-    action_role: Option<String>,
+enum Acting {
+    /// The realm's own credentials: CodePipeline itself.
+    Itself,
+    Role(Roles),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Roles {
+    pipeline: String,
+    action: Option<String>,
     session: String,
 }
 
-impl Acting {
-    fn of(action: &ActionInvocation) -> Self {
-        Self {
-            pipeline_role: action.pipeline_role_arn.clone(),
-            action_role: action.role_arn.clone().filter(|role| *role != action.pipeline_role_arn),
-            session: session_name(&action.pipeline_name),
-        }
-    }
-
+impl Roles {
     /// Who assumes the action's role.
     fn pipeline_alone(&self) -> Self {
-        Self { action_role: None, ..self.clone() }
+        Self { action: None, ..self.clone() }
     }
 }
 
@@ -94,18 +104,20 @@ struct Session {
 /// Clients of one acting role in one Region; they live as long as its credentials.
 struct Clients {
     session: Session,
+    cloudwatch: Option<aws_sdk_cloudwatch::Client>,
     s3: Option<aws_sdk_s3::Client>,
     codebuild: Option<aws_sdk_codebuild::Client>,
 }
 
 impl Clients {
     fn new(session: Session) -> Self {
-        Self { session, s3: None, codebuild: None }
+        Self { session, cloudwatch: None, s3: None, codebuild: None }
     }
 }
 
 pub struct Realm {
     settings: RealmSettings,
+    abroad: Abroad,
     clients: Mutex<HashMap<(Acting, String), Clients>>,
 }
 
@@ -125,7 +137,7 @@ macro_rules! config {
         let mut builder = $sdk::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(settings.http.clone())
-            .region($sdk::config::Region::new($region.to_owned()))
+            .region($sdk::config::Region::new($realm.region($region).to_owned()))
             .credentials_provider($credentials.clone())
             .identity_cache($sdk::config::IdentityCache::no_cache())
             .retry_config($realm.retries())
@@ -141,7 +153,12 @@ macro_rules! config {
 
 impl Realm {
     pub fn new(settings: RealmSettings) -> Self {
-        Self { settings, clients: Mutex::default() }
+        Self { settings, abroad: Abroad::default(), clients: Mutex::default() }
+    }
+
+    #[must_use]
+    pub fn abroad(self, abroad: Abroad) -> Self {
+        Self { abroad, ..self }
     }
 
     pub fn name(&self) -> &str {
@@ -157,10 +174,29 @@ impl Realm {
         self.settings.console_url.as_deref()
     }
 
+    /// The Region that is asked for things of `region`.
+    pub fn region<'a>(&'a self, region: &'a str) -> &'a str {
+        self.abroad.region.as_deref().unwrap_or(region)
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.settings.clock)
+    }
+
+    fn acting(&self, action: &ActionInvocation) -> Acting {
+        if self.abroad.without_roles {
+            return Acting::Itself;
+        }
+        let mapped = |role: &String| self.abroad.roles.get(role).unwrap_or(role).clone();
+        let pipeline = mapped(&action.pipeline_role_arn);
+        let own = action.role_arn.as_ref().map(mapped).filter(|role| *role != pipeline);
+        Acting::Role(Roles { pipeline, action: own, session: session_name(&action.pipeline_name) })
+    }
+
     /// An S3 client for what `action` may do, in `region`. Ask again for every call: it is cheap, and the credentials
     /// of the last one may have ended.
     pub async fn s3(&self, action: &ActionInvocation, region: &str) -> Result<aws_sdk_s3::Client, Problem> {
-        let key = (Acting::of(action), region.to_owned());
+        let key = (self.acting(action), region.to_owned());
         let session = self.session(&key).await?;
         Ok(self.client(
             key,
@@ -180,11 +216,38 @@ impl Realm {
         ))
     }
 
-    /// A CodeBuild client for what `action` may do, in the action's Region.
-    pub async fn codebuild(&self, action: &ActionInvocation) -> Result<aws_sdk_codebuild::Client, Problem> {
-        let key = (Acting::of(action), action.region.clone());
+    /// A CloudWatch client for what `action` may do, in the action's Region.
+    pub async fn cloudwatch(&self, action: &ActionInvocation) -> Result<aws_sdk_cloudwatch::Client, Problem> {
+        let key = (self.acting(action), action.region.clone());
         let session = self.session(&key).await?;
         let region = action.region.as_str();
+        Ok(self.client(
+            key,
+            session,
+            |clients| &mut clients.cloudwatch,
+            |credentials| {
+                let builder =
+                    config!(aws_sdk_cloudwatch, self, region, credentials, "cloudwatch", limits::READ_TIMEOUT);
+                aws_sdk_cloudwatch::Client::from_conf(builder.build())
+            },
+        ))
+    }
+
+    /// A CodeBuild client for what `action` may do, in the action's Region.
+    pub async fn codebuild(&self, action: &ActionInvocation) -> Result<aws_sdk_codebuild::Client, Problem> {
+        self.codebuild_as(self.acting(action), &action.region).await
+    }
+
+    /// A CodeBuild client that is CodePipeline itself: for what the service runs for a pipeline whose role need not be
+    /// allowed to use CodeBuild. Fails as `action` would if its roles cannot be assumed.
+    pub async fn codebuild_of_service(&self, action: &ActionInvocation) -> Result<aws_sdk_codebuild::Client, Problem> {
+        self.session(&(self.acting(action), action.region.clone())).await?;
+        self.codebuild_as(Acting::Itself, &action.region).await
+    }
+
+    async fn codebuild_as(&self, acting: Acting, region: &str) -> Result<aws_sdk_codebuild::Client, Problem> {
+        let key = (acting, region.to_owned());
+        let session = self.session(&key).await?;
         Ok(self.client(
             key,
             session,
@@ -196,10 +259,39 @@ impl Realm {
         ))
     }
 
+    /// Credentials of the acting role that are good for `policy` alone, to be given away.
+    pub async fn narrowed_credentials(
+        &self,
+        action: &ActionInvocation,
+        policy: &str,
+        seconds: i32,
+    ) -> Result<Credentials, Problem> {
+        let Acting::Role(roles) = self.acting(action) else {
+            // The realm's own credentials may do everything; they are not given away.
+            return Err(Problem::refused(format!(
+                "the realm {} assumes no roles, so a job has no credentials",
+                self.name()
+            )));
+        };
+        let region = action.region.as_str();
+        let narrow = Some((policy, seconds));
+        let given = if let Some(role) = &roles.action {
+            let pipeline = self.session(&(Acting::Role(roles.pipeline_alone()), action.region.clone())).await?;
+            self.assume_with(&pipeline.credentials, &roles.pipeline, role, &roles.session, region, narrow).await
+        } else {
+            let base = &self.settings.credentials;
+            self.assume_with(base, "CodePipeline", &roles.pipeline, &roles.session, region, narrow).await
+        };
+        given.map(|session| session.credentials).map_err(|problem| self.note(action, problem))
+    }
+
     /// Forgets the role sessions of `action` after a service refused them, so that the next call opens new ones.
     pub fn forget(&self, action: &ActionInvocation) {
-        let acting = Acting::of(action);
-        let chained_from = acting.pipeline_alone();
+        let acting = self.acting(action);
+        let chained_from = match &acting {
+            Acting::Itself => Acting::Itself,
+            Acting::Role(roles) => Acting::Role(roles.pipeline_alone()),
+        };
         self.lock().retain(|(held, _), _| *held != acting && *held != chained_from);
     }
 
@@ -266,17 +358,23 @@ impl Realm {
             return Ok(session);
         }
         let (acting, region) = key;
-        let pipeline_key = (acting.pipeline_alone(), region.clone());
+        let Acting::Role(roles) = acting else {
+            let session =
+                Session { credentials: self.settings.credentials.clone(), expires: Timestamp::from_millis(i64::MAX) };
+            self.remember(key.clone(), session.clone());
+            return Ok(session);
+        };
+        let pipeline_key = (Acting::Role(roles.pipeline_alone()), region.clone());
         let pipeline = if let Some(session) = self.remembered(&pipeline_key) {
             session
         } else {
             let base = &self.settings.credentials;
-            let session = self.assume(base, "CodePipeline", &acting.pipeline_role, &acting.session, region).await?;
+            let session = self.assume(base, "CodePipeline", &roles.pipeline, &roles.session, region).await?;
             self.remember(pipeline_key, session.clone());
             session
         };
-        let Some(role) = &acting.action_role else { return Ok(pipeline) };
-        let session = self.assume(&pipeline.credentials, &acting.pipeline_role, role, &acting.session, region).await?;
+        let Some(role) = &roles.action else { return Ok(pipeline) };
+        let session = self.assume(&pipeline.credentials, &roles.pipeline, role, &roles.session, region).await?;
         self.remember(key.clone(), session.clone());
         Ok(session)
     }
@@ -289,10 +387,27 @@ impl Realm {
         session: &str,
         region: &str,
     ) -> Result<Session, Problem> {
+        self.assume_with(credentials, who, role, session, region, None).await
+    }
+
+    /// `narrow` is a session policy and the seconds for which it is to hold.
+    async fn assume_with(
+        &self,
+        credentials: &Credentials,
+        who: &str,
+        role: &str,
+        session: &str,
+        region: &str,
+        narrow: Option<(&str, i32)>,
+    ) -> Result<Session, Problem> {
         const SERVICE: &str = "AWSSecurityTokenService";
         let builder = config!(aws_sdk_sts, self, region, credentials, "sts", limits::READ_TIMEOUT);
         let client = aws_sdk_sts::Client::from_conf(builder.build());
-        let answer = client.assume_role().role_arn(role).role_session_name(session).send().await;
+        let mut request = client.assume_role().role_arn(role).role_session_name(session);
+        if let Some((policy, seconds)) = narrow {
+            request = request.policy(policy).duration_seconds(seconds);
+        }
+        let answer = request.send().await;
         let given = answer.map_err(|error| Problem::of(SERVICE, &error).assuming(who, role))?.credentials;
         let Some(given) = given else {
             let problem = Problem::broken(SERVICE, format!("AssumeRole on {role} answered without credentials"));
@@ -312,6 +427,6 @@ impl Realm {
 
 impl Session {
     fn fresh(&self, now: Timestamp) -> bool {
-        self.expires.millis() - now.millis() > limits::SESSION_MARGIN_MS
+        self.expires.millis().saturating_sub(now.millis()) > limits::SESSION_MARGIN_MS
     }
 }

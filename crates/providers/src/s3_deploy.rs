@@ -21,6 +21,7 @@ use crate::limits;
 use crate::objects::{Pieces, S3, Source, StoreError, Target};
 use crate::problem::{Kind, Problem};
 use crate::provider::{Call, Provider};
+use crate::realms::Service;
 
 const CANNED_ACLS: [&str; 7] = [
     "private",
@@ -330,6 +331,10 @@ fn pieces(mut archive: Archive, entry: Entry) -> Pieces {
 impl Provider for S3Deploy {
     fn entry(&self) -> &ActionTypeEntry {
         &self.entry
+    }
+
+    fn service(&self) -> Option<Service> {
+        Some(Service::S3)
     }
 
     async fn start(&self, cx: &Call<'_>, action: &ActionInvocation) -> Outcome {

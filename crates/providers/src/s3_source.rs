@@ -12,6 +12,7 @@ use crate::links;
 use crate::objects::{Found, S3, Source, Target};
 use crate::problem::{Kind, Problem};
 use crate::provider::{Call, Provider};
+use crate::realms::Service;
 use crate::session::REVISION_METADATA;
 
 /// Metadata of the source object that becomes the summary of the revision.
@@ -188,6 +189,10 @@ fn revision(
 impl Provider for S3Source {
     fn entry(&self) -> &ActionTypeEntry {
         &self.entry
+    }
+
+    fn service(&self) -> Option<Service> {
+        Some(Service::S3)
     }
 
     async fn start(&self, cx: &Call<'_>, action: &ActionInvocation) -> Outcome {

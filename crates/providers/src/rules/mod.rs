@@ -1,6 +1,7 @@
 //! The rules of stage conditions, one file each. A rule is a provider like any other: its entry has category Rule, and the
 //! invocation says at which gate it stands. What a gate does with the answer is the engine's.
 
+pub mod cloudwatch_alarm;
 pub mod cron;
 pub mod deployment_window;
 pub mod time_zone;

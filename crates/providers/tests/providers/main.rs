@@ -1,10 +1,13 @@
 //! Every provider of the catalogue against a small AWS in memory.
 
+mod alarm;
 mod approval_and_rehearsal;
+mod cloudwatch_peer;
 mod codebuild;
 mod codebuild_peer;
 mod conformance;
 mod realm;
+mod realms;
 mod rules;
 mod s3_deploy;
 mod s3_peer;

@@ -14,7 +14,7 @@ use aws_smithy_types::body::SdkBody;
 use http_body_util::BodyExt;
 use towpath_model::time::Timestamp;
 
-use crate::{codebuild_peer, s3_peer};
+use crate::{cloudwatch_peer, codebuild_peer, s3_peer};
 
 /// Secret of the realm's own credentials and of every session; must never be seen in an outcome.
 pub const SECRET: &str = "correct-horse-battery-staple";
@@ -70,6 +70,7 @@ pub struct Session {
 pub struct World {
     pub s3: s3_peer::S3,
     pub codebuild: codebuild_peer::CodeBuild,
+    pub cloudwatch: cloudwatch_peer::CloudWatch,
     pub sessions: BTreeMap<String, Session>,
     /// Operations nobody may call, as `s3:GetObject`.
     pub denied: BTreeSet<String>,
@@ -174,6 +175,7 @@ impl World {
         let operation = match request.service.as_str() {
             "s3" => format!("s3:{}", s3_peer::operation(request)),
             "codebuild" => format!("codebuild:{}", codebuild_peer::operation(request)),
+            "monitoring" => format!("cloudwatch:{}", cloudwatch_peer::operation(request)),
             _ => "sts:AssumeRole".to_owned(),
         };
         if spend(&mut self.unreachable, &operation) {
@@ -193,6 +195,7 @@ impl World {
         self.log.push(operation.clone());
         Some(match request.service.as_str() {
             "s3" => self.s3.answer(request),
+            "monitoring" => self.cloudwatch.answer(request),
             "codebuild" => {
                 let initiator = self.sessions.get(&request.access_key).map(|s| s.name.clone()).unwrap_or_default();
                 self.codebuild.answer(request, &initiator)
