@@ -43,6 +43,16 @@ impl PipelineDeclaration {
         self.variables.as_deref().unwrap_or_default()
     }
 
+    /// The roles that its actions and rules name for themselves.
+    pub fn own_roles(&self) -> impl Iterator<Item = &str> {
+        let actions =
+            self.stages.iter().flat_map(|stage| &stage.actions).filter_map(|action| action.role_arn.as_deref());
+        let conditions =
+            self.stages.iter().flat_map(|s| ConditionType::ALL.into_iter().filter_map(|gate| s.condition(gate)));
+        let rules = conditions.flat_map(|condition| condition.rules.iter().flatten());
+        actions.chain(rules.filter_map(|rule| rule.role_arn.as_deref()))
+    }
+
     /// The artifact store for a Region: the single one, or the Region's row.
     pub fn store_for(&self, region: &str) -> Option<&ArtifactStore> {
         match (&self.artifact_store, &self.artifact_stores) {

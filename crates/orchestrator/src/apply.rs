@@ -1,5 +1,6 @@
 //! The one place that changes pipeline state: load, decide, commit, then act.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,22 +8,32 @@ use towpath_engine::{Context, Decision, Reply, World};
 use towpath_model::declaration::{Definition, PipelineDeclaration};
 use towpath_model::effect::{Effect, Task, TaskKind, stop_task_id, task_id};
 use towpath_model::event::Event;
-use towpath_model::ids::{ExecutionId, PipelineId, TaskId};
+use towpath_model::ids::{ActionExecutionId, ExecutionId, PipelineId, TaskId};
 use towpath_model::time::Timestamp;
 use towpath_store::{Commit, Committed, RequestToken, Row, StoreError, Versioned, Write};
 
+use crate::action_types::{Types, declared};
 use crate::error::CommandError;
 use crate::limits::CONFLICT_RETRIES_MAX;
 use crate::slots::{Loaded, Slot, Snapshot};
 use crate::{Ids, Orchestrator};
 
 /// What goes into the commit beside the decision itself.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Extra {
     pub tasks_moved: Vec<Task>,
     pub tasks_done: Vec<TaskId>,
     pub request_token: Option<String>,
     pub documents: Vec<Write>,
+    /// The action whose job these documents end; any other job that loses its action is ended by the commit.
+    pub settled: Option<ActionExecutionId>,
+}
+
+impl Extra {
+    /// Whether a conflict over this document is the caller's to solve.
+    pub(crate) fn writes(&self, key: &str) -> bool {
+        self.documents.iter().any(|write| write.key().key == key)
+    }
 }
 
 /// The answer to an applied command.
@@ -63,12 +74,8 @@ impl Orchestrator {
             })?;
             let needed = towpath_engine::executions_needed(&loaded.gate.value, &current, &event);
             self.fill(loaded, &needed).await?;
-            let now = self.clock.now();
-            let decision = {
-                let mut ids = self.ids();
-                towpath_engine::step(self.world(loaded, &needed), &event, &mut Context { now, ids: &mut ids })?
-            };
-            match self.commit(&slot, &mut rows, decision, &event, &extra, now).await {
+            let Decided { decision, with, now } = self.decide(loaded, &needed, &event, &extra).await?;
+            match self.commit(&slot, &mut rows, decision, &event, &with, now).await {
                 Ok((applied, tasks)) => {
                     drop(rows);
                     self.launch(tasks);
@@ -82,6 +89,10 @@ impl Orchestrator {
                 Err(CommandError::Store(StoreError::Conflict { row: Row::Task, .. })) => {
                     return Err(CommandError::TaskLost);
                 }
+                // What the caller brought along is outdated; only the caller can bring it up to date.
+                Err(CommandError::Store(StoreError::Conflict { row: Row::Document, key })) if extra.writes(&key) => {
+                    return Err(CommandError::Contention);
+                }
                 Err(CommandError::Store(StoreError::Conflict { .. })) => *rows = None,
                 Err(error) => {
                     // What the store holds is unknown now; read it again before the next decision.
@@ -93,15 +104,28 @@ impl Orchestrator {
         Err(CommandError::Contention)
     }
 
-    /// The rows the decision needs, and no more: what else is kept in memory is not worth a copy.
-    pub(crate) fn world(&self, loaded: &Loaded, needed: &[ExecutionId]) -> World<'_> {
-        let row = |id: &ExecutionId| Some((id.clone(), loaded.executions.get(id)?.value.clone()));
-        World {
-            gate: loaded.gate.value.clone(),
-            definitions: loaded.definitions.clone(),
-            executions: needed.iter().filter_map(row).collect(),
-            action_types: &*self.catalogue,
+    /// Lets the engine decide, and adds to what is written beside the decision what it means for jobs.
+    pub(crate) async fn decide<'e>(
+        &self,
+        loaded: &Loaded,
+        needed: &[ExecutionId],
+        event: &Event,
+        extra: &'e Extra,
+    ) -> Result<Decided<'e>, CommandError> {
+        let gate = &loaded.gate.value;
+        let declarations = loaded.definitions.values().map(AsRef::as_ref).chain(declared(event));
+        let types = self.types_for(&gate.scope, declarations).await?;
+        let now = self.clock.now();
+        let decision = {
+            let mut ids = self.ids();
+            towpath_engine::step(world(loaded, needed, &types), event, &mut Context { now, ids: &mut ids })?
+        };
+        let jobs = self.job_writes(gate, &decision, extra.settled.as_ref(), &types, now).await?;
+        let mut with = Cow::Borrowed(extra);
+        if !jobs.is_empty() {
+            with.to_mut().documents.extend(jobs);
         }
+        Ok(Decided { decision, with, now })
     }
 
     /// `definitions` are those known from before: a version never changes.
@@ -257,17 +281,20 @@ impl Orchestrator {
         let pipeline = gate.pipeline.clone();
         let slot = self.slots.get(&pipeline);
         let mut rows = slot.rows.lock().await;
+        let types = self.types_for(&gate.scope, [&definition.declaration]).await?;
         let world = World {
             gate: gate.clone(),
             definitions: BTreeMap::from([(definition.version, Arc::new(definition.declaration.clone()))]),
             executions: BTreeMap::new(),
-            action_types: &*self.catalogue,
+            action_types: &types,
         };
         let decision = {
             let mut ids: Ids<'_> = self.ids();
             towpath_engine::step(world, event, &mut Context { now, ids: &mut ids })?
         };
         let (tasks, _) = self.tasks_of(&pipeline, &decision.effects, now);
+        let mut documents = documents;
+        documents.extend(self.job_writes(&gate, &decision, None, &types, now).await?);
         let gate = decision.gate.unwrap_or(gate);
         let committed = self
             .store
@@ -306,11 +333,31 @@ impl Orchestrator {
     /// The outbox rows that effects put and remove. What is put is this node's own.
     fn tasks_of(&self, pipeline: &PipelineId, effects: &[Effect], now: Timestamp) -> (Vec<Task>, Vec<TaskId>) {
         let (mut put, done) = tasks_of(pipeline, effects, now);
+        // A job worker is told nothing: its job is withdrawn.
+        put.retain(|task| task.kind != TaskKind::Stop || !self.may_be_custom(&task.invocation.action_type));
         for task in &mut put {
             task.owner.clone_from(&self.node);
         }
         (put, done)
     }
+}
+
+/// The rows the decision needs, and no more: what else is kept in memory is not worth a copy.
+fn world<'t>(loaded: &Loaded, needed: &[ExecutionId], types: &'t Types) -> World<'t> {
+    let row = |id: &ExecutionId| Some((id.clone(), loaded.executions.get(id)?.value.clone()));
+    World {
+        gate: loaded.gate.value.clone(),
+        definitions: loaded.definitions.clone(),
+        executions: needed.iter().filter_map(row).collect(),
+        action_types: types,
+    }
+}
+
+/// A decision and what is written beside it.
+pub(crate) struct Decided<'e> {
+    pub decision: Decision,
+    pub with: Cow<'e, Extra>,
+    pub now: Timestamp,
 }
 
 /// A decision as it is about to be written.

@@ -5,19 +5,21 @@ use std::sync::Arc;
 
 use towpath_model::action::SourceRevisionOverride;
 use towpath_model::arn;
-use towpath_model::declaration::{Definition, PipelineDeclaration, RetryMode};
+use towpath_model::catalogue::ActionTypes as _;
+use towpath_model::declaration::{ConditionType, Definition, PipelineDeclaration, RetryMode};
 use towpath_model::event::{Event, TransitionType};
 use towpath_model::ids::{ExecutionId, IdSource, PipelineId, Scope};
 use towpath_model::state::Trigger;
 use towpath_model::time::Timestamp;
 use towpath_store::{Expect, Key, StoreError, Write};
 
+use crate::action_types::Types;
 use crate::apply::Extra;
 use crate::error::CommandError;
 use crate::{Orchestrator, Reply, Violation};
 
 /// Where tags of CodePipeline resources are kept: one document per ARN.
-const TAGS: &str = "codepipeline.tags";
+pub(crate) const TAGS: &str = "codepipeline.tags";
 
 pub struct NewPipeline {
     pub scope: Scope,
@@ -52,7 +54,8 @@ impl Orchestrator {
             return Err(in_use());
         }
         self.check_roles(&scope, &declaration).await?;
-        let violations = towpath_engine::validation::validate(&declaration, &scope.region, &*self.catalogue, None);
+        let types = self.types_to_validate(&scope, &declaration).await?;
+        let violations = towpath_engine::validation::validate(&declaration, &scope.region, &types, None);
         if !violations.is_empty() {
             return Err(CommandError::Invalid(violations));
         }
@@ -65,7 +68,7 @@ impl Orchestrator {
         }
         let now = self.clock.now();
         let pipeline = PipelineId::new(self.ids().uuid());
-        let declaration = towpath_engine::normalise(&declaration, &*self.catalogue, 1);
+        let declaration = towpath_engine::normalise(&declaration, &types, 1);
         let gate = towpath_engine::create(&declaration, scope.clone(), pipeline.clone(), now);
         let definition = Definition { pipeline, version: 1, created: now, declaration: declaration.clone() };
         let event = Event::ExecutionRequested {
@@ -96,15 +99,15 @@ impl Orchestrator {
     ) -> Result<PipelineDeclaration, CommandError> {
         let (pipeline, previous) = self.current(scope, &declaration.name).await?;
         self.check_roles(scope, &declaration).await?;
-        let violations =
-            towpath_engine::validation::validate(&declaration, &scope.region, &*self.catalogue, Some(&previous));
+        let types = self.types_to_validate(scope, &declaration).await?;
+        let violations = towpath_engine::validation::validate(&declaration, &scope.region, &types, Some(&previous));
         if !violations.is_empty() {
             return Err(CommandError::Invalid(violations));
         }
-        let declaration = towpath_engine::validation::merge_masked(&declaration, &previous, &*self.catalogue);
+        let declaration = towpath_engine::validation::merge_masked(&declaration, &previous, &types);
         let event = Event::DefinitionUpdated { declaration: Box::new(declaration.clone()) };
         let applied = self.apply(&pipeline, event, Extra::default()).await?;
-        Ok(towpath_engine::normalise(&declaration, &*self.catalogue, applied.definition_version))
+        Ok(towpath_engine::normalise(&declaration, &types, applied.definition_version))
     }
 
     /// DeletePipeline. A name that is not there is no error, as on AWS.
@@ -177,6 +180,37 @@ impl Orchestrator {
         self.command(scope, name, event).await.map(drop)
     }
 
+    /// RollbackStage: the new execution.
+    pub async fn rollback_stage(
+        self: &Arc<Self>,
+        scope: &Scope,
+        name: &str,
+        stage: &str,
+        target: &ExecutionId,
+        requested_by: String,
+    ) -> Result<ExecutionId, CommandError> {
+        let event = Event::RollbackRequested { stage: stage.into(), target: target.clone(), requested_by };
+        match self.command(scope, name, event).await? {
+            Reply::RolledBack(id) => Ok(id),
+            _ => Err(CommandError::Contention),
+        }
+    }
+
+    /// OverrideStageCondition.
+    pub async fn override_condition(
+        self: &Arc<Self>,
+        scope: &Scope,
+        name: &str,
+        stage: &str,
+        execution: &ExecutionId,
+        gate: ConditionType,
+        overridden_by: String,
+    ) -> Result<(), CommandError> {
+        let (execution, stage) = (execution.clone(), stage.into());
+        let event = Event::ConditionOverridden { execution, stage, gate, overridden_by };
+        self.command(scope, name, event).await.map(drop)
+    }
+
     pub async fn change_transition(
         self: &Arc<Self>,
         scope: &Scope,
@@ -236,9 +270,18 @@ impl Orchestrator {
         Ok((view.pipeline, view.declaration.as_ref().clone()))
     }
 
+    /// What the declaration names; every type of the scope where it names one that is not there, to tell what is.
+    async fn types_to_validate(&self, scope: &Scope, declaration: &PipelineDeclaration) -> Result<Types, CommandError> {
+        let types = self.types_for(scope, [declaration]).await?;
+        let mut actions = declaration.stages.iter().flat_map(|stage| &stage.actions);
+        if actions.all(|action| types.find(&action.action_type_id).is_some()) {
+            return Ok(types);
+        }
+        self.types_of_scope(scope).await
+    }
+
     async fn check_roles(&self, scope: &Scope, declaration: &PipelineDeclaration) -> Result<(), CommandError> {
-        let mut action_roles: Vec<String> =
-            declaration.stages.iter().flat_map(|s| &s.actions).filter_map(|a| a.role_arn.clone()).collect();
+        let mut action_roles: Vec<String> = declaration.own_roles().map(str::to_owned).collect();
         action_roles.sort();
         action_roles.dedup();
         self.roles

@@ -125,6 +125,11 @@ impl Orchestrator {
         if self.is_stopping() {
             return;
         }
+        // Somebody outside answers, a person or a job worker; here is nobody to ask.
+        if task.kind == TaskKind::Await {
+            self.answer(task, Outcome::AwaitingCallback { progress: Progress::default() }, None, polls).await;
+            return;
+        }
         let catalogue = Arc::clone(&self.catalogue);
         let Some(provider) = catalogue.get(&task.invocation.action_type) else {
             let message = format!(
@@ -136,10 +141,7 @@ impl Orchestrator {
         };
         match task.kind {
             TaskKind::Stop => self.stop_outside(task, provider).await,
-            TaskKind::Await => {
-                self.answer(task, Outcome::AwaitingCallback { progress: Progress::default() }, None, polls).await;
-            }
-            TaskKind::Start | TaskKind::Poll => {
+            TaskKind::Start | TaskKind::Poll | TaskKind::Await => {
                 let now = self.clock.now();
                 if now >= task.invocation.deadline {
                     self.time_out(task).await;

@@ -5,14 +5,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use towpath_engine::Context;
 use towpath_model::event::Event;
 use towpath_model::ids::{ExecutionId, PipelineId};
 use towpath_model::state::Execution;
 use towpath_store::{Row, StoreError, Versioned};
 
 use crate::Orchestrator;
-use crate::apply::{Applied, Extra, Prepared};
+use crate::apply::{Applied, Decided, Extra, Prepared};
 use crate::error::CommandError;
 use crate::limits::CONFLICT_RETRIES_MAX;
 use crate::slots::{Lane, Loaded, Snapshot};
@@ -65,12 +64,7 @@ impl Orchestrator {
                 return Ok(None);
             }
             let loaded = rows_of(&snapshot, known);
-            let now = self.clock.now();
-            let decision = {
-                let mut ids = self.ids();
-                let world = self.world(&loaded, std::slice::from_ref(id));
-                towpath_engine::step(world, event, &mut Context { now, ids: &mut ids })?
-            };
+            let Decided { decision, with, now } = self.decide(&loaded, std::slice::from_ref(id), event, extra).await?;
             let own = decision.executions.iter().all(|execution| execution.id == *id);
             if decision.gate.is_some() || decision.definition.is_some() || !own {
                 return Ok(None);
@@ -78,7 +72,7 @@ impl Orchestrator {
             let reply = decision.reply.clone();
             let after = decision.executions.first().cloned();
             let definition_version = snapshot.gate.value.definition_version;
-            let Some(Prepared { commit, tasks, changed }) = self.prepare(&loaded, decision, false, extra, now) else {
+            let Some(Prepared { commit, tasks, changed }) = self.prepare(&loaded, decision, false, &with, now) else {
                 if fresh {
                     return Ok(Some(Applied { reply, definition_version, changed: false }));
                 }
@@ -101,6 +95,9 @@ impl Orchestrator {
                     return Ok(Some(Applied { reply, definition_version, changed }));
                 }
                 Err(StoreError::Conflict { row: Row::Task, .. }) => return Err(CommandError::TaskLost),
+                Err(StoreError::Conflict { row: Row::Document, key }) if extra.writes(&key) => {
+                    return Err(CommandError::Contention);
+                }
                 Err(StoreError::Conflict { .. }) => {
                     *row = None;
                     fresh = false;

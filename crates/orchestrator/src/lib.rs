@@ -4,14 +4,17 @@
 //! the values, and commits state, history and effects in one transaction. `effects` runs what was committed, after the
 //! commit, at least once. Nothing here speaks HTTP or HTML, and nothing here decides.
 
+mod action_types;
 mod apply;
 mod commands;
 mod effects;
 mod error;
+mod jobs;
 mod lanes;
 pub mod limits;
 pub mod runtime;
 mod schedule;
+pub mod simulation;
 mod slots;
 mod views;
 
@@ -26,9 +29,11 @@ use towpath_model::time::Clock;
 use towpath_providers::{Catalogue, Realm};
 use towpath_store::Store;
 
+pub use action_types::{CustomActionType, NewActionType, Types, custom_entry};
 pub use apply::Applied;
 pub use commands::{Created, NewPipeline, StartRequest};
 pub use error::CommandError;
+pub use jobs::{Job, JobCredentials, JobDetails, JobFailure, JobProgress, JobRevision, JobStatus, JobSuccess};
 pub use runtime::{Runtime, TokioRuntime};
 pub use towpath_engine::Reply;
 pub use towpath_engine::validation::{Violation, ViolationCode};

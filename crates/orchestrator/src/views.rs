@@ -176,18 +176,46 @@ impl Orchestrator {
         token: Option<&str>,
         limit: usize,
     ) -> Result<ActionPage, CommandError> {
+        let (query, filter) = self.records_of("actions", scope, name, execution, latest_only).await?;
+        let page = self.store.action_page(&filter, cursor(&query, token)?, limit).await?;
+        Ok(ActionPage { records: page.items, next_token: page.next.map(|c| sealed(&query, &c.to_string())) })
+    }
+
+    /// Executions of rules, newest start first; of one execution, or of all.
+    pub async fn list_rules(
+        &self,
+        scope: &Scope,
+        name: &str,
+        execution: Option<&ExecutionId>,
+        latest_only: bool,
+        token: Option<&str>,
+        limit: usize,
+    ) -> Result<ActionPage, CommandError> {
+        let (query, filter) = self.records_of("rules", scope, name, execution, latest_only).await?;
+        let page = self.store.rule_page(&filter, cursor(&query, token)?, limit).await?;
+        Ok(ActionPage { records: page.items, next_token: page.next.map(|c| sealed(&query, &c.to_string())) })
+    }
+
+    /// What page tokens of this query are bound to, and which records it asks for. The execution must exist.
+    async fn records_of(
+        &self,
+        what: &str,
+        scope: &Scope,
+        name: &str,
+        execution: Option<&ExecutionId>,
+        latest_only: bool,
+    ) -> Result<(String, ActionFilter), CommandError> {
         let pipeline = self.named(scope, name).await?;
         if let Some(id) = execution {
             self.execution(scope, name, id).await?;
         }
-        let query = format!("actions {pipeline} {} {latest_only}", execution.map_or("", |id| id.as_str()));
+        let query = format!("{what} {pipeline} {} {latest_only}", execution.map_or("", |id| id.as_str()));
         let filter = match execution {
             None => ActionFilter::Pipeline(pipeline),
             Some(id) if latest_only => ActionFilter::LatestInExecution(id.clone()),
             Some(id) => ActionFilter::Execution(id.clone()),
         };
-        let page = self.store.action_page(&filter, cursor(&query, token)?, limit).await?;
-        Ok(ActionPage { records: page.items, next_token: page.next.map(|c| sealed(&query, &c.to_string())) })
+        Ok((query, filter))
     }
 
     /// What happened to one execution after a point of its history.

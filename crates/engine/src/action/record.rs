@@ -18,7 +18,7 @@ pub(crate) fn record(
     attempt: &ActionAttempt,
     action_types: &dyn ActionTypes,
 ) -> ActionRecord {
-    let entry = action_types.find(&declaration.action_type_id);
+    let entry = action_types.described(&declaration.action_type_id);
     let mut attempt = attempt.clone();
     let mut resolved_configuration = BTreeMap::new();
     if let Some(invocation) = &mut attempt.invocation {

@@ -8,13 +8,11 @@ use towpath_model::catalogue::ActionTypes;
 use towpath_model::effect::Effect;
 use towpath_model::history::ActionRecord;
 use towpath_model::ids::{ActionExecutionId, IdSource, PipelineId, Scope};
-use towpath_model::state::ActionStatus;
+use towpath_model::state::{ActionStatus, Gate};
 use towpath_model::time::Timestamp;
-use towpath_store::{Documents as _, DocumentsExt as _, Expect, Key, Scan, Write};
+use towpath_store::{DocumentsExt as _, Expect, Key, Scan, Write};
 
-use super::record::{
-    ENDED, JOBS, JobRecord, JobStatus, OF_ACTION, Place, Pointer, at, job_key, line, of_action_key,
-};
+use super::record::{ENDED, JOBS, JobRecord, JobStatus, OF_ACTION, Place, Pointer, at, job_key, line, of_action_key};
 use crate::Orchestrator;
 use crate::action_types::{Types, partition};
 use crate::error::CommandError;
@@ -24,8 +22,7 @@ impl Orchestrator {
     /// The documents that go with the decision. `settled` is the action whose job is being ended by the caller itself.
     pub(crate) async fn job_writes(
         &self,
-        scope: &Scope,
-        pipeline: &PipelineId,
+        gate: &Gate,
         decision: &Decision,
         settled: Option<&ActionExecutionId>,
         types: &Types,
@@ -40,25 +37,20 @@ impl Orchestrator {
                 && !forgotten(&invocation.action_execution_id)
             {
                 let job = self.ids().uuid();
-                writes.extend(offer(pipeline, invocation, types, job, now)?);
+                writes.extend(offer(&gate.pipeline, invocation, types, job, now)?);
             }
         }
         for record in &decision.records {
             let ended = record.attempt.status != ActionStatus::InProgress && record.condition.is_none();
             if ended && self.may_be_custom(&record.action_type) && settled != Some(&record.attempt.id) {
-                writes.extend(self.withdraw(scope, record, now).await?);
+                writes.extend(self.withdraw(&gate.scope, record, now).await?);
             }
         }
         Ok(writes)
     }
 
     /// The action ended without its job: nobody is to take the job any more.
-    async fn withdraw(
-        &self,
-        scope: &Scope,
-        record: &ActionRecord,
-        now: Timestamp,
-    ) -> Result<Vec<Write>, CommandError> {
+    async fn withdraw(&self, scope: &Scope, record: &ActionRecord, now: Timestamp) -> Result<Vec<Write>, CommandError> {
         let partition = partition(scope);
         let action = &record.attempt.id;
         let Some(pointer) = self.store.get_json::<Pointer>(OF_ACTION, &partition, action).await? else {
@@ -87,7 +79,8 @@ impl Orchestrator {
     ) -> Result<Vec<Write>, CommandError> {
         let partition = partition(scope);
         let pointer = Pointer { job: job.id.clone() };
-        let mut writes: Vec<Write> = job.queued.iter().map(|place| Write::delete(place.document(), Expect::Any)).collect();
+        let mut writes: Vec<Write> =
+            job.queued.iter().map(|place| Write::delete(place.document(), Expect::Any)).collect();
         let ended = Key::new(ENDED, partition.clone(), at(now, &job.id));
         writes.push(Write::put_json(ended, &pointer, Expect::Any)?);
         let id = job.id.clone();

@@ -12,7 +12,7 @@ use towpath_model::catalogue::ActionTypeId;
 use towpath_model::event::Event;
 use towpath_model::ids::{IdSource as _, Scope};
 use towpath_model::secret::Secret;
-use towpath_providers::{Problem, ProblemKind};
+use towpath_providers::problem::{Kind, Problem};
 use towpath_store::{DocumentsExt as _, Expect, Scan, StoreError, Versioned, Write};
 
 use super::credentials::policy;
@@ -75,12 +75,7 @@ impl Orchestrator {
     }
 
     /// Gives one job out, unless somebody else was faster.
-    async fn dispatch(
-        self: &Arc<Self>,
-        scope: &Scope,
-        id: &str,
-        place: Place,
-    ) -> Result<Option<Job>, CommandError> {
+    async fn dispatch(self: &Arc<Self>, scope: &Scope, id: &str, place: Place) -> Result<Option<Job>, CommandError> {
         let found = self.store.get_json::<JobRecord>(JOBS, &partition(scope), id).await?;
         let Some(Versioned { value: mut job, version }) = found.filter(|job| job.value.queued.as_ref() == Some(&place))
         else {
@@ -146,10 +141,10 @@ impl Orchestrator {
     pub async fn job_details(self: &Arc<Self>, scope: &Scope, id: &str) -> Result<JobDetails, CommandError> {
         let job = self.job(scope, id).await?.value;
         let Some(invocation) = job.invocation else { return Err(not_found(id)) };
-        let credentials = self
-            .job_credentials(&invocation)
-            .await
-            .map_err(|problem| CommandError::Credentials(problem.assuming.clone().unwrap_or_else(|| problem.detail())))?;
+        let credentials = self.job_credentials(&invocation).await.map_err(|problem| match problem.kind {
+            Kind::Transient | Kind::Session => CommandError::Unavailable(problem.detail()),
+            Kind::AccessDenied | Kind::NotFound | Kind::Rejected => CommandError::NoCredentials(refusal(&problem)),
+        })?;
         Ok(JobDetails { id: id.to_owned(), invocation, continuation_token: job.continuation_token, credentials })
     }
 
@@ -158,8 +153,7 @@ impl Orchestrator {
     }
 
     async fn job_credentials(&self, invocation: &ActionInvocation) -> Result<JobCredentials, Problem> {
-        let given =
-            self.realm.narrowed_credentials(invocation, &policy(invocation), JOB_CREDENTIALS_SECONDS).await?;
+        let given = self.realm.narrowed_credentials(invocation, &policy(invocation), JOB_CREDENTIALS_SECONDS).await?;
         Ok(JobCredentials {
             access_key_id: given.access_key_id().to_owned(),
             secret_access_key: Secret::new(given.secret_access_key()),
@@ -169,11 +163,11 @@ impl Orchestrator {
 
     /// A role that may not be assumed fails the action, as it fails one that Towpath runs; anything else may pass.
     async fn no_credentials(self: &Arc<Self>, job: &JobRecord, problem: &Problem) -> Result<(), CommandError> {
-        if matches!(problem.kind, ProblemKind::Transient | ProblemKind::Session) {
+        if matches!(problem.kind, Kind::Transient | Kind::Session) {
             tracing::warn!(job = %job.id, problem = problem.detail(), "a job waits: there are no credentials for its artifacts");
             return Ok(());
         }
-        let message = problem.assuming.clone().unwrap_or_else(|| problem.detail());
+        let message = refusal(problem);
         let event = Event::ActionFinished {
             execution: job.execution.clone(),
             action: job.action.clone(),
@@ -186,11 +180,12 @@ impl Orchestrator {
     }
 }
 
+fn refusal(problem: &Problem) -> String {
+    problem.assuming.clone().unwrap_or_else(|| problem.detail())
+}
+
 /// The value that is asked for: exactly the queryable property where the type has one, nothing where it has none.
-fn queried<'q>(
-    queryable: Option<&str>,
-    query: &'q BTreeMap<String, String>,
-) -> Result<Option<&'q str>, CommandError> {
+fn queried<'q>(queryable: Option<&str>, query: &'q BTreeMap<String, String>) -> Result<Option<&'q str>, CommandError> {
     let refused = |text: String| Err(CommandError::Validation(text));
     match queryable {
         Some(name) => match query.get(name) {

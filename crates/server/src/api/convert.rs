@@ -1,7 +1,7 @@
 //! Between AWS's shapes and the model. AWS shapes stop here.
 
 use towpath_model::action::Revision;
-use towpath_model::catalogue::{ActionTypeId, ActionTypes};
+use towpath_model::catalogue::{ActionTypeId, ActionTypes, Category, Owner};
 use towpath_model::declaration::PipelineDeclaration;
 use towpath_model::secret::MASK;
 use towpath_model::state::{Execution, ExecutionKind};
@@ -30,7 +30,8 @@ pub fn shown(
 ) -> Result<shape::PipelineDeclaration, WireError> {
     let mut declaration = declaration.clone();
     for action in declaration.stages.iter_mut().flat_map(|s| &mut s.actions) {
-        let (Some(entry), Some(configuration)) = (types.find(&action.action_type_id), &mut action.configuration) else {
+        let (Some(entry), Some(configuration)) = (types.described(&action.action_type_id), &mut action.configuration)
+        else {
             continue;
         };
         for (key, value) in configuration {
@@ -52,6 +53,32 @@ pub fn action_type(id: &ActionTypeId) -> shape::ActionTypeId {
         provider: id.provider.clone(),
         version: id.version.clone(),
     }
+}
+
+pub fn rule_type(id: &ActionTypeId) -> shape::RuleTypeId {
+    shape::RuleTypeId {
+        category: id.category.as_str().to_owned(),
+        owner: Some(id.owner.as_str().to_owned()),
+        provider: id.provider.clone(),
+        version: Some(id.version.clone()),
+    }
+}
+
+/// A category of actions, which the wire has already checked.
+pub fn category(name: &str) -> Result<Category, WireError> {
+    let found = Category::OF_ACTIONS.into_iter().find(|category| category.as_str() == name);
+    found.ok_or_else(|| WireError::validation(&SERVICE, format!("There is no action category '{name}'.")))
+}
+
+pub fn action_type_id(id: &shape::ActionTypeId) -> Result<ActionTypeId, WireError> {
+    let owner = Owner::ALL.into_iter().find(|owner| owner.as_str() == id.owner);
+    Ok(ActionTypeId {
+        category: category(&id.category)?,
+        owner: owner
+            .ok_or_else(|| WireError::validation(&SERVICE, format!("There is no action owner '{}'.", id.owner)))?,
+        provider: id.provider.clone(),
+        version: id.version.clone(),
+    })
 }
 
 pub fn error_details(error: &towpath_model::action::ErrorDetails) -> ErrorDetails {

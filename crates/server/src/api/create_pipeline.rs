@@ -31,7 +31,7 @@ impl Operation for CreatePipeline {
             })
             .await
             .map_err(errors::wire)?;
-        let pipeline = convert::shown(&created.declaration, call.orchestrator.catalogue())?;
+        let pipeline = call.shown(&created.declaration).await?;
         Ok(CreatePipelineOutput { pipeline: Some(pipeline), tags: input.tags })
     }
 }

@@ -17,8 +17,21 @@ pub fn wire(error: CommandError) -> WireError {
         }
         CommandError::Role(_) => "InvalidStructureException",
         CommandError::LimitExceeded(_) => "LimitExceededException",
+        CommandError::Validation(_) => "ValidationException",
+        CommandError::ConcurrentModification(_) => "ConcurrentModificationException",
+        CommandError::ActionTypeNotFound(_) => "ActionTypeNotFoundException",
+        CommandError::ActionTypeAlreadyExists(_) => "ActionTypeAlreadyExistsException",
+        CommandError::JobNotFound(_) => "JobNotFoundException",
+        CommandError::InvalidJobState(_) => "InvalidJobStateException",
+        CommandError::InvalidNonce(_) => "InvalidNonceException",
+        CommandError::OutputVariablesSizeExceeded(_) => "OutputVariablesSizeExceededException",
+        CommandError::NoCredentials(reason) => return WireError::access_denied(Dialect::Json, reason.clone()),
+        CommandError::Unavailable(reason) => {
+            tracing::warn!(reason, "a command was not carried out");
+            return WireError::unavailable(Dialect::Json);
+        }
         CommandError::InvalidNextToken => "InvalidNextTokenException",
-        CommandError::Contention => "ConflictException",
+        CommandError::Contention | CommandError::TaskLost => "ConflictException",
         CommandError::Rejected(rejection) => match rejection {
             Rejection::UnableToRollbackStage(_) => "UnableToRollbackStageException",
             Rejection::PipelineExecutionOutdated(_) => "PipelineExecutionOutdatedException",

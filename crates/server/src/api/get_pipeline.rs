@@ -20,7 +20,7 @@ impl Operation for GetPipeline {
         let version = input.version.and_then(|v| u32::try_from(v).ok());
         let view = call.orchestrator.pipeline(call.scope(), &input.name, version).await.map_err(errors::wire)?;
         Ok(GetPipelineOutput {
-            pipeline: Some(convert::shown(&view.declaration, call.orchestrator.catalogue())?),
+            pipeline: Some(call.shown(&view.declaration).await?),
             metadata: Some(PipelineMetadata {
                 pipeline_arn: Some(towpath_model::arn::pipeline(call.scope(), &input.name)),
                 created: Some(convert::time(view.created)),

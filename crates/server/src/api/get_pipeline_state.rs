@@ -2,7 +2,7 @@
 
 use towpath_model::action::Revision;
 use towpath_model::catalogue::ActionTypes;
-use towpath_model::declaration::{ActionDeclaration, StageDeclaration};
+use towpath_model::declaration::{ActionDeclaration, ConditionType, StageDeclaration};
 use towpath_model::ids::ExecutionId;
 use towpath_model::state::{ActionAttempt, ActionStatus, Execution, ExecutionKind, StageRun, Transition};
 use towpath_orchestrator::PipelineState;
@@ -12,7 +12,7 @@ use towpath_wire::codepipeline::{
     RetryStageMetadata, StageExecution, StageState, TransitionState,
 };
 
-use super::{Call, Operation, Resource, convert, errors};
+use super::{Call, Operation, Resource, conditions, convert, errors};
 
 pub struct GetPipelineState;
 
@@ -27,14 +27,14 @@ impl Operation for GetPipelineState {
 
     async fn run(call: &Call, input: Self::Input) -> Result<Self::Output, WireError> {
         let state = call.orchestrator.pipeline_state(call.scope(), &input.name).await.map_err(errors::wire)?;
-        let types = call.orchestrator.catalogue();
+        let types = call.orchestrator.types_for(call.scope(), [&*state.declaration]).await.map_err(errors::wire)?;
         Ok(GetPipelineStateOutput {
             pipeline_name: Some(input.name),
             pipeline_version: Some(convert::int(state.gate.definition_version)),
             created: Some(convert::time(state.gate.created)),
             updated: Some(convert::time(state.gate.updated)),
             stage_states: Some(
-                state.declaration.stages.iter().map(|stage| stage_state(stage, &state, types)).collect(),
+                state.declaration.stages.iter().map(|stage| stage_state(stage, &state, &types)).collect(),
             ),
         })
     }
@@ -66,9 +66,9 @@ fn stage_state(stage: &StageDeclaration, state: &PipelineState, types: &dyn Acti
         ),
         latest_execution: latest.zip(run).map(|(e, run)| stage_execution(e, run.status.as_str())),
         retry_stage_metadata: run.and_then(retries),
-        before_entry_condition_state: None,
-        on_success_condition_state: None,
-        on_failure_condition_state: None,
+        before_entry_condition_state: conditions::state(stage, run, ConditionType::BeforeEntry),
+        on_success_condition_state: conditions::state(stage, run, ConditionType::OnSuccess),
+        on_failure_condition_state: conditions::state(stage, run, ConditionType::OnFailure),
     }
 }
 
@@ -116,7 +116,7 @@ fn action_state(
         .and(latest)
         .filter(|e| matches!(e.kind, ExecutionKind::Standard))
         .and_then(|e| e.revisions.iter().find(|r| r.action == action.name));
-    let entry = types.find(&action.action_type_id);
+    let entry = types.described(&action.action_type_id);
     ActionState {
         action_name: Some(action.name.to_string()),
         latest_execution: attempt.map(action_execution),

@@ -93,7 +93,7 @@ fn detail(record: &ActionRecord) -> ActionExecutionDetail {
     }
 }
 
-fn artifacts(locations: Option<&[ArtifactLocation]>) -> Vec<ArtifactDetail> {
+pub fn artifacts(locations: Option<&[ArtifactLocation]>) -> Vec<ArtifactDetail> {
     let detail = |location: &ArtifactLocation| ArtifactDetail {
         name: Some(location.name.to_string()),
         s3location: Some(S3Location { bucket: Some(location.bucket.clone()), key: Some(location.key.clone()) }),

@@ -1,7 +1,7 @@
 //! ListActionTypes. Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ListActionTypes.html
 
-use towpath_model::catalogue::{ActionTypeEntry, ActionTypes, Bounds};
-use towpath_orchestrator::CommandError;
+use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes as _, Bounds, Category};
+use towpath_orchestrator::{CommandError, CustomActionType};
 use towpath_wire::WireError;
 use towpath_wire::codepipeline::{
     ActionConfigurationProperty, ActionType, ActionTypeSettings, ArtifactDetails, ListActionTypesInput,
@@ -28,34 +28,48 @@ impl Operation for ListActionTypes {
             return Err(errors::wire(CommandError::InvalidNextToken));
         }
         let owner = input.action_owner_filter.as_deref();
-        let types = call.orchestrator.catalogue().all();
-        Ok(ListActionTypesOutput {
-            action_types: types
-                .into_iter()
-                .filter(|entry| owner.is_none_or(|wanted| entry.id.owner.as_str() == wanted))
-                .map(shown)
-                .collect(),
-            next_token: None,
-        })
+        let wanted = |id: &ActionTypeId| owner.is_none_or(|wanted| id.owner.as_str() == wanted);
+        let types = call.orchestrator.types_of_scope(call.scope()).await.map_err(errors::wire)?;
+        let known = call.orchestrator.catalogue().all();
+        // Rules are listed by ListRuleTypes.
+        let known =
+            known.into_iter().filter(|entry| entry.id.category != Category::Rule && wanted(&entry.id)).map(shown);
+        let made = types.custom().filter(|made| wanted(&made.entry.id)).map(custom);
+        Ok(ListActionTypesOutput { action_types: known.chain(made).collect(), next_token: None })
     }
 }
 
+/// A custom type as it was created.
+pub fn custom(made: &CustomActionType) -> ActionType {
+    let mut shown = shown(&made.entry);
+    for property in shown.action_configuration_properties.iter_mut().flatten() {
+        property.r#type = made.property_types.get(&property.name).cloned();
+    }
+    if let Some(settings) = &mut shown.settings {
+        settings.third_party_configuration_url.clone_from(&made.configuration_url);
+    }
+    shown
+}
+
+pub fn artifact_details(bounds: Bounds) -> ArtifactDetails {
+    ArtifactDetails { minimum_count: convert::int(bounds.min), maximum_count: convert::int(bounds.max) }
+}
+
 fn shown(entry: &ActionTypeEntry) -> ActionType {
-    let bounds = |b: Bounds| ArtifactDetails { minimum_count: convert::int(b.min), maximum_count: convert::int(b.max) };
     let property = |p: &towpath_model::catalogue::Property| ActionConfigurationProperty {
         name: p.name.clone(),
         required: p.required,
         key: p.key,
         secret: p.secret,
         queryable: Some(p.queryable),
-        description: Some(p.description.clone()),
+        description: Some(p.description.clone()).filter(|text| !text.is_empty()),
         r#type: Some("String".to_owned()),
     };
     ActionType {
         id: convert::action_type(&entry.id),
         action_configuration_properties: Some(entry.properties.iter().map(property).collect()),
-        input_artifact_details: bounds(entry.inputs),
-        output_artifact_details: bounds(entry.outputs),
+        input_artifact_details: artifact_details(entry.inputs),
+        output_artifact_details: artifact_details(entry.outputs),
         settings: Some(ActionTypeSettings {
             entity_url_template: entry.entity_url_template.clone(),
             execution_url_template: entry.execution_url_template.clone(),

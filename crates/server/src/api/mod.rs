@@ -1,12 +1,17 @@
 //! CodePipeline's API: one file per operation, each a thin turn from a checked request into an orchestrator call.
 //! Decoding, authorisation and encoding happen once, here; no operation can forget them.
 
+mod acknowledge_job;
+mod conditions;
 mod convert;
+mod create_custom_action_type;
 mod create_pipeline;
+mod delete_custom_action_type;
 mod delete_pipeline;
 mod disable_stage_transition;
 mod enable_stage_transition;
 mod errors;
+mod get_job_details;
 mod get_pipeline;
 mod get_pipeline_execution;
 mod get_pipeline_state;
@@ -14,8 +19,15 @@ mod list_action_executions;
 mod list_action_types;
 mod list_pipeline_executions;
 mod list_pipelines;
+mod list_rule_executions;
+mod list_rule_types;
+mod override_stage_condition;
+mod poll_for_jobs;
 mod put_approval_result;
+mod put_job_failure_result;
+mod put_job_success_result;
 mod retry_stage_execution;
+mod rollback_stage;
 mod start_pipeline_execution;
 mod stop_pipeline_execution;
 mod tags;
@@ -33,7 +45,7 @@ use towpath_model::ids::Scope;
 use towpath_orchestrator::Orchestrator;
 use towpath_services::call::Call as Request;
 use towpath_services::identity::{CODEPIPELINE_PRINCIPAL, Identity, Refusal};
-use towpath_wire::codepipeline::Operation as Name;
+use towpath_wire::codepipeline::{self as shape, ActionTypeId, Operation as Name};
 use towpath_wire::schema::Input;
 use towpath_wire::{Dialect, WireError, json};
 
@@ -52,6 +64,18 @@ pub enum Resource {
     Pipeline(String),
     Stage(String, String),
     Action(String, String, String),
+    /// Owner, category, provider and version.
+    ActionType(String, String, String, String),
+}
+
+impl Resource {
+    fn custom_type(category: &str, provider: &str, version: &str) -> Self {
+        Self::ActionType("Custom".to_owned(), category.to_owned(), provider.to_owned(), version.to_owned())
+    }
+
+    fn action_type(id: &ActionTypeId) -> Self {
+        Self::ActionType(id.owner.clone(), id.category.clone(), id.provider.clone(), id.version.clone())
+    }
 }
 
 /// One operation of the API.
@@ -79,10 +103,18 @@ impl Call {
     async fn dispatch(&self, operation: &str, body: &[u8]) -> Result<Response<Bytes>, WireError> {
         let Some(name) = Name::from_name(operation) else { return Err(WireError::unknown_operation()) };
         match name {
+            Name::AcknowledgeJob => self.answer::<acknowledge_job::AcknowledgeJob>(body).await,
+            Name::CreateCustomActionType => {
+                self.answer::<create_custom_action_type::CreateCustomActionType>(body).await
+            }
             Name::CreatePipeline => self.answer::<create_pipeline::CreatePipeline>(body).await,
+            Name::DeleteCustomActionType => {
+                self.answer::<delete_custom_action_type::DeleteCustomActionType>(body).await
+            }
             Name::DeletePipeline => self.answer::<delete_pipeline::DeletePipeline>(body).await,
             Name::DisableStageTransition => self.answer::<disable_stage_transition::DisableStageTransition>(body).await,
             Name::EnableStageTransition => self.answer::<enable_stage_transition::EnableStageTransition>(body).await,
+            Name::GetJobDetails => self.answer::<get_job_details::GetJobDetails>(body).await,
             Name::GetPipeline => self.answer::<get_pipeline::GetPipeline>(body).await,
             Name::GetPipelineExecution => self.answer::<get_pipeline_execution::GetPipelineExecution>(body).await,
             Name::GetPipelineState => self.answer::<get_pipeline_state::GetPipelineState>(body).await,
@@ -90,8 +122,15 @@ impl Call {
             Name::ListActionTypes => self.answer::<list_action_types::ListActionTypes>(body).await,
             Name::ListPipelineExecutions => self.answer::<list_pipeline_executions::ListPipelineExecutions>(body).await,
             Name::ListPipelines => self.answer::<list_pipelines::ListPipelines>(body).await,
+            Name::ListRuleExecutions => self.answer::<list_rule_executions::ListRuleExecutions>(body).await,
+            Name::ListRuleTypes => self.answer::<list_rule_types::ListRuleTypes>(body).await,
+            Name::OverrideStageCondition => self.answer::<override_stage_condition::OverrideStageCondition>(body).await,
+            Name::PollForJobs => self.answer::<poll_for_jobs::PollForJobs>(body).await,
             Name::PutApprovalResult => self.answer::<put_approval_result::PutApprovalResult>(body).await,
+            Name::PutJobFailureResult => self.answer::<put_job_failure_result::PutJobFailureResult>(body).await,
+            Name::PutJobSuccessResult => self.answer::<put_job_success_result::PutJobSuccessResult>(body).await,
             Name::RetryStageExecution => self.answer::<retry_stage_execution::RetryStageExecution>(body).await,
+            Name::RollbackStage => self.answer::<rollback_stage::RollbackStage>(body).await,
             Name::StartPipelineExecution => self.answer::<start_pipeline_execution::StartPipelineExecution>(body).await,
             Name::StopPipelineExecution => self.answer::<stop_pipeline_execution::StopPipelineExecution>(body).await,
             Name::UpdatePipeline => self.answer::<update_pipeline::UpdatePipeline>(body).await,
@@ -120,14 +159,16 @@ impl Call {
             Resource::Pipeline(name) => arn::pipeline(self.scope(), name),
             Resource::Stage(name, stage) => arn::stage(self.scope(), name, stage),
             Resource::Action(name, stage, action) => arn::action(self.scope(), name, stage, action),
+            Resource::ActionType(owner, category, provider, version) => {
+                arn::action_type(self.scope(), owner, category, provider, version)
+            }
         };
         self.identity.authorize(&self.request.principal, &action, &arn, self.request.context()).await.map_err(refused)
     }
 
     /// `iam:PassRole` on every role that a declaration hands to CodePipeline.
     async fn allow_pass_roles(&self, declaration: &PipelineDeclaration) -> Result<(), WireError> {
-        let actions = declaration.stages.iter().flat_map(|s| &s.actions).filter_map(|a| a.role_arn.as_deref());
-        for role in std::iter::once(declaration.role_arn.as_str()).chain(actions) {
+        for role in std::iter::once(declaration.role_arn.as_str()).chain(declaration.own_roles()) {
             let context = self.request.context();
             self.identity
                 .authorize_pass_role(&self.request.principal, role, CODEPIPELINE_PRINCIPAL, context)
@@ -135,6 +176,12 @@ impl Call {
                 .map_err(refused)?;
         }
         Ok(())
+    }
+
+    /// A declaration as it may be shown.
+    async fn shown(&self, declaration: &PipelineDeclaration) -> Result<shape::PipelineDeclaration, WireError> {
+        let types = self.orchestrator.types_for(self.scope(), [declaration]).await.map_err(errors::wire)?;
+        convert::shown(declaration, &types)
     }
 
     fn scope(&self) -> &Scope {

@@ -20,6 +20,6 @@ impl Operation for UpdatePipeline {
         let declaration = convert::declaration(&input.pipeline)?;
         call.allow_pass_roles(&declaration).await?;
         let updated = call.orchestrator.update_pipeline(call.scope(), declaration).await.map_err(errors::wire)?;
-        Ok(UpdatePipelineOutput { pipeline: Some(convert::shown(&updated, call.orchestrator.catalogue())?) })
+        Ok(UpdatePipelineOutput { pipeline: Some(call.shown(&updated).await?) })
     }
 }
