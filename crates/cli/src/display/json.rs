@@ -1,11 +1,12 @@
 //! One JSON object a line: `{time, type, executionId, stage, action, state, message}`, every member always there. This
-//! is a contract with programs; the events are EventBridge's words.
+//! is a contract with programs; the events are EventBridge's words. Of a `rule` or a `condition`, which AWS publishes no
+//! events for, `action` is `GATE/RULE` or the gate, and the state of a condition is the API's word.
 
 use serde_json::{Value as Json, json};
 use towpath_model::history::{HistoryEntry, HistoryEvent};
 use towpath_model::time::Timestamp;
 
-use super::model::reason;
+use super::model::{reason, rule_row};
 use super::{End, LogLine};
 
 #[derive(Default)]
@@ -31,6 +32,7 @@ fn line(time: Timestamp, kind: &str, execution: &str, fields: &Fields<'_>) -> St
 
 pub fn entry(entry: &HistoryEntry) -> String {
     let execution = entry.execution.as_str();
+    let mut gate_and_rule = None;
     let (kind, fields) = match &entry.event {
         HistoryEvent::Execution { state, summary } => {
             ("execution", Fields { state: Some(state.as_str()), message: summary.clone(), ..Fields::default() })
@@ -48,6 +50,24 @@ pub fn entry(entry: &HistoryEntry) -> String {
                 action: Some(action),
                 state: Some(state.as_str()),
                 message: reason(&entry.event),
+            },
+        ),
+        HistoryEvent::Rule { stage, gate, rule, state, .. } => (
+            "rule",
+            Fields {
+                stage: Some(stage),
+                action: Some(gate_and_rule.insert(rule_row(*gate, rule))),
+                state: Some(state.as_str()),
+                message: reason(&entry.event),
+            },
+        ),
+        HistoryEvent::Condition { stage, gate, status, summary } => (
+            "condition",
+            Fields {
+                stage: Some(stage),
+                action: Some(gate.as_str()),
+                state: Some(status.as_str()),
+                message: summary.clone(),
             },
         ),
     };

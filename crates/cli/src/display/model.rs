@@ -4,8 +4,9 @@
 use std::collections::VecDeque;
 
 use towpath_model::catalogue::Category;
-use towpath_model::declaration::PipelineDeclaration;
+use towpath_model::declaration::{ActionDeclaration, ConditionType, PipelineDeclaration, StageDeclaration};
 use towpath_model::history::{EventState, HistoryEntry, HistoryEvent};
+use towpath_model::ids::ActionName;
 use towpath_model::time::Timestamp;
 
 use super::clean;
@@ -27,6 +28,8 @@ pub enum State {
     Abandoned,
     Superseded,
     Cancelled,
+    /// Passed by: its entry condition said so.
+    Skipped,
 }
 
 impl State {
@@ -43,15 +46,20 @@ impl State {
             Self::Abandoned => "Abandoned",
             Self::Superseded => "Superseded",
             Self::Cancelled => "Cancelled",
+            Self::Skipped => "Skipped",
         }
     }
 
     pub const fn has_ended(self) -> bool {
         match self {
             Self::Pending | Self::Waiting | Self::Running | Self::Approval | Self::Stopping => false,
-            Self::Succeeded | Self::Failed | Self::Stopped | Self::Abandoned | Self::Superseded | Self::Cancelled => {
-                true
-            }
+            Self::Succeeded
+            | Self::Failed
+            | Self::Stopped
+            | Self::Abandoned
+            | Self::Superseded
+            | Self::Cancelled
+            | Self::Skipped => true,
         }
     }
 
@@ -65,6 +73,7 @@ impl State {
             EventState::Superseded => Self::Superseded,
             EventState::Canceled => Self::Cancelled,
             EventState::Abandoned => Self::Abandoned,
+            EventState::Skipped => Self::Skipped,
         }
     }
 }
@@ -152,7 +161,7 @@ impl Model {
         let stages = declaration.stages.iter().map(|s| Stage {
             name: s.name.to_string(),
             progress: Progress::new(),
-            actions: s.actions.iter().map(action).collect(),
+            actions: rows(s).iter().map(action).collect(),
         });
         Self {
             pipeline: declaration.name.to_string(),
@@ -181,21 +190,30 @@ impl Model {
                 }
             }
             HistoryEvent::Action { stage, action, action_execution, state, .. } => {
-                let reason = reason(&entry.event);
-                let Some(action) = self.action_mut(stage.as_str(), action.as_str()) else { return };
-                let mut next = State::of(*state);
-                if next == State::Running && action.category == Category::Approval {
-                    next = State::Approval;
-                }
-                if next == State::Running {
-                    // A new attempt begins with a clean slate.
-                    action.log.clear();
-                }
-                action.reason = (next == State::Failed).then_some(reason).flatten();
-                action.execution = Some(action_execution.to_string());
-                action.progress.change(next, entry.time);
+                self.note(entry, stage, action, action_execution, *state);
             }
+            HistoryEvent::Rule { stage, gate, rule, rule_execution, state, .. } => {
+                self.note(entry, stage, &rule_row(*gate, rule), rule_execution, *state);
+            }
+            // Its rules tell the same.
+            HistoryEvent::Condition { .. } => {}
         }
+    }
+
+    fn note(&mut self, entry: &HistoryEntry, stage: &str, row: &str, execution: &str, state: EventState) {
+        let reason = reason(&entry.event);
+        let Some(action) = self.action_mut(stage, row) else { return };
+        let mut next = State::of(state);
+        if next == State::Running && action.category == Category::Approval {
+            next = State::Approval;
+        }
+        if next == State::Running {
+            // A new attempt begins with a clean slate.
+            action.log.clear();
+        }
+        action.reason = (next == State::Failed).then_some(reason).flatten();
+        action.execution = Some(execution.to_owned());
+        action.progress.change(next, entry.time);
     }
 
     pub fn log(&mut self, stage: &str, action: &str, message: &str) {
@@ -225,6 +243,27 @@ impl Model {
     }
 }
 
+/// How a rule is called in its stage: two gates may have rules of one name.
+pub fn rule_row(gate: ConditionType, rule: &str) -> String {
+    format!("{}/{rule}", gate.as_str())
+}
+
+/// The rows under a stage, in the order in which they come to pass: rules at its entry, actions, the other rules.
+fn rows(stage: &StageDeclaration) -> Vec<ActionDeclaration> {
+    let rules = |gate: ConditionType| {
+        let declared = stage.condition(gate).and_then(|condition| condition.rules.as_deref()).unwrap_or_default();
+        declared.iter().map(move |rule| ActionDeclaration {
+            name: ActionName::new(rule_row(gate, &rule.name)),
+            ..rule.as_action()
+        })
+    };
+    let mut rows: Vec<ActionDeclaration> = rules(ConditionType::BeforeEntry).collect();
+    rows.extend(stage.actions.iter().cloned());
+    rows.extend(rules(ConditionType::OnSuccess));
+    rows.extend(rules(ConditionType::OnFailure));
+    rows
+}
+
 /// What a log line is worth in the few rows under an action. A build's agent talks of its own steps in between
 /// (`[Container] DATE TIME text`), which would push what the commands wrote out of sight; of those, the commands stay and
 /// the exit status of one that failed.
@@ -241,7 +280,10 @@ fn worth_a_row(line: &str) -> Option<String> {
 
 /// The words an action's entry carries: the error, else the provider's summary.
 pub fn reason(event: &HistoryEvent) -> Option<String> {
-    let HistoryEvent::Action { progress, error, state, .. } = event else { return None };
+    let (HistoryEvent::Action { progress, error, state, .. } | HistoryEvent::Rule { progress, error, state, .. }) = event
+    else {
+        return None;
+    };
     let failed = *state == EventState::Failed;
     let error = error.as_ref().filter(|_| failed).map(|e| match e.message.as_str() {
         "" => e.code.clone(),

@@ -3,7 +3,7 @@
 use towpath_model::catalogue::Category;
 use towpath_model::history::{EventState, HistoryEntry, HistoryEvent};
 
-use super::model::{Model, reason};
+use super::model::{Model, reason, rule_row};
 use super::{LogLine, clean, clean_rows};
 
 pub fn entry(entry: &HistoryEntry, model: &Model) -> String {
@@ -21,6 +21,13 @@ pub fn entry(entry: &HistoryEntry, model: &Model) -> String {
                 (state, _) => word(state),
             };
             format!("{stage}/{action} {word}{reason}")
+        }
+        HistoryEvent::Rule { stage, gate, rule, state, .. } => {
+            let reason = reason(&entry.event).map(|r| format!(": {}", clean_rows(&r))).unwrap_or_default();
+            format!("{stage}/{} {}{reason}", rule_row(*gate, rule), word(*state))
+        }
+        HistoryEvent::Condition { stage, gate, status, .. } => {
+            format!("{stage} {} condition {}", gate.as_str(), status.as_str())
         }
     };
     let time = stamp(entry.time, model);
@@ -53,5 +60,6 @@ const fn word(state: EventState) -> &'static str {
         EventState::Superseded => "superseded",
         EventState::Canceled => "canceled",
         EventState::Abandoned => "abandoned",
+        EventState::Skipped => "skipped",
     }
 }

@@ -12,7 +12,7 @@ use towpath_model::history::{EventState, HistoryEntry, HistoryEvent};
 
 use super::ask::{Answer, Asker, Question};
 use super::logs::Tail;
-use crate::display::model::State;
+use crate::display::model::{State, rule_row};
 use crate::display::{Display, LogLine};
 use crate::errors::ExpectedError;
 use crate::host::{ApiError, Host};
@@ -194,11 +194,18 @@ impl<'a> Follow<'a> {
 
     /// A build's log is followed from its start; before its end is told, the log is told to its end.
     async fn note_builds(&mut self, entry: &HistoryEntry) {
-        let HistoryEvent::Action { stage, action, action_execution, action_type, state, progress, .. } = &entry.event
-        else {
-            return;
+        let row;
+        let (stage, action, action_execution, action_type, state, progress) = match &entry.event {
+            HistoryEvent::Action { stage, action, action_execution, action_type, state, progress, .. } => {
+                (stage, action.as_str(), action_execution, action_type, state, progress)
+            }
+            HistoryEvent::Rule { stage, gate, rule, rule_execution, rule_type, state, progress, .. } => {
+                row = rule_row(*gate, rule);
+                (stage, row.as_str(), rule_execution, rule_type, state, progress)
+            }
+            _ => return,
         };
-        if action_type.provider != "CodeBuild" {
+        if !matches!(action_type.provider.as_str(), "CodeBuild" | "Commands") {
             return;
         }
         if *state == EventState::Started {
@@ -238,9 +245,12 @@ impl<'a> Follow<'a> {
     /// History is silent about progress; the build that an action has started is in its record.
     async fn find(&self, tails: &mut [Tail]) {
         if tails.iter().any(|t| t.stream.is_none() && t.build.is_none()) {
-            for record in self.records().await.unwrap_or_default() {
+            let mut records = self.records().await.unwrap_or_default();
+            records.extend(self.rule_records().await.unwrap_or_default());
+            for record in records {
                 let result = &record["output"]["executionResult"];
-                let id = record["actionExecutionId"].as_str().unwrap_or_default();
+                let id = record["actionExecutionId"].as_str().or_else(|| record["ruleExecutionId"].as_str());
+                let id = id.unwrap_or_default();
                 if let Some(tail) = tails.iter_mut().find(|t| t.action_execution == id) {
                     tail.learn(result["externalExecutionId"].as_str(), result["logStreamARN"].as_str());
                 }
@@ -259,6 +269,16 @@ impl<'a> Follow<'a> {
         });
         let answer = self.host.call("codepipeline", "ListActionExecutions", input).await?;
         Ok(answer["actionExecutionDetails"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// The newest rule executions of this execution.
+    async fn rule_records(&self) -> Result<Vec<Json>, ApiError> {
+        let input = json!({
+            "pipelineName": self.pipeline,
+            "filter": {"pipelineExecutionId": self.display.model.execution},
+        });
+        let answer = self.host.call("codepipeline", "ListRuleExecutions", input).await?;
+        Ok(answer["ruleExecutionDetails"].as_array().cloned().unwrap_or_default())
     }
 
     // --- approvals ---
