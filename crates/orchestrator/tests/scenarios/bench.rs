@@ -75,7 +75,7 @@ impl Bench {
         let created = world.create(declare::declaration(&pipeline)?).map_err(|error| violations(&error))?;
         world.settle();
         let first = created.execution.ok_or("CreatePipeline started nothing")?;
-        let store = Arc::clone(world.store());
+        let store = Arc::clone(world.gateway());
         let row = world.ask(|_| async move { store.execution(&first).await });
         let row = row.and_then(Result::ok).flatten().ok_or("the first execution is not there")?;
         let mut bench = Self {
