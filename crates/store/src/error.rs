@@ -46,6 +46,20 @@ pub enum StoreError {
     )]
     NewerSchema { found: u32, supported: u32, path: PathBuf },
 
+    /// The database was written by a newer Towpath.
+    #[error(
+        "the database {database} has schema {found}, this towpath knows up to {supported}: it is a database of a newer \
+         version; start that version, or choose another --database-url"
+    )]
+    NewerDatabase { found: u32, supported: u32, database: String },
+
+    /// The database URL cannot be used.
+    #[error(
+        "the --database-url cannot be used: {reason}; it has the form \
+         postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+    )]
+    DatabaseUrl { reason: String },
+
     /// Another live process holds the data directory.
     #[error("`{}` is in use by {holder}: one process per data directory; stop it, or choose another --data-dir", path.display())]
     DirectoryInUse { path: PathBuf, holder: String },

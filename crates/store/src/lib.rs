@@ -1,5 +1,5 @@
 //! Durable state behind narrow traits: documents for the embedded services; pipelines, executions, actions, history and
-//! the outbox for the orchestrator. Two backends, memory and SQLite, held to one contract suite.
+//! the outbox for the orchestrator. Three backends, memory, SQLite and PostgreSQL, held to one contract suite.
 //!
 //! This crate stores what others decided. It must not decide anything about a pipeline, must not speak HTTP, and must
 //! not read a clock: every time it stores or compares is an argument. Stored shapes carry a format version and stop
@@ -11,10 +11,14 @@ mod error;
 pub mod limits;
 mod memory;
 mod nodes;
+mod postgres;
+mod prepared;
 mod reads;
 mod retention;
 mod sqlite;
 mod stored;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 #[cfg(test)]
 mod contract;
@@ -24,6 +28,7 @@ pub use documents::{Document, Documents, DocumentsExt, Expect, Key, Scan, Write}
 pub use error::{Row, StoreError};
 pub use memory::MemoryStore;
 pub use nodes::Nodes;
+pub use postgres::PostgresStore;
 pub use reads::{
     ActionFilter, Actions, Cursor, ExecutionFilter, Executions, History, HistoryFilter, InvalidCursor, Loaded, Page,
     Pipelines, Store, Tasks,

@@ -31,3 +31,23 @@ pub const CACHED_EXECUTIONS_MAX: usize = 2_048;
 pub const CACHED_DEFINITIONS_MAX: usize = 512;
 /// Numbers of pipelines and executions the writer remembers.
 pub const CACHED_IDS_MAX: usize = 16_384;
+/// Connections a node has to PostgreSQL: for reads, the writers and small commands. One more listens.
+pub const POSTGRES_CONNECTIONS_MAX: usize = 12;
+/// Groups of commands that are on their way into PostgreSQL at the same time.
+pub const POSTGRES_WRITERS: usize = 2;
+/// Seconds a read waits for a connection, a connection may take to be made, a statement may run, and a transaction may
+/// stand still before the server ends it.
+pub const POSTGRES_WAIT_SECONDS: u64 = 30;
+pub const POSTGRES_CONNECT_SECONDS: u64 = 10;
+pub const POSTGRES_STATEMENT_SECONDS: u64 = 60;
+pub const POSTGRES_IDLE_SECONDS: u64 = 10;
+/// How often a group that met another writer is tried again before each of its commands is tried alone.
+pub const POSTGRES_TRIES_MAX: u32 = 5;
+/// Writers whose last commit PostgreSQL remembers; older ones have long been told what became of it.
+pub const POSTGRES_WRITERS_KEPT: i64 = 10_000;
+/// Milliseconds between tries to reach a PostgreSQL that does not answer: the first, and at the most.
+pub const POSTGRES_RETRY_MS: u64 = 50;
+pub const POSTGRES_RETRY_MS_MAX: u64 = 2_000;
+/// Bytes of a document's key that PostgreSQL's index holds, and of its collection and partition together.
+pub const POSTGRES_KEY_HEAD_BYTES: usize = 1_024;
+pub const POSTGRES_PARTITION_BYTES_MAX: usize = 1_400;

@@ -6,11 +6,11 @@ use towpath_model::history::ActionRecord;
 use towpath_model::ids::{ActionExecutionId, ExecutionId};
 
 use super::SqliteStore;
-use super::errors::{to_i64, to_u64};
 use super::ids::Ids;
 use crate::documents::bounded;
 use crate::limits::PAGE_MAX;
 use crate::reads::{ActionFilter, Actions, Cursor, Page, RecordKind, page};
+use crate::stored::{to_i64, to_u64};
 use crate::{StoreError, stored};
 
 fn decode(body: &[u8]) -> Result<ActionRecord, StoreError> {

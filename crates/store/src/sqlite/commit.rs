@@ -3,83 +3,20 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Params};
-use towpath_model::state::{Execution, StageStatus};
+use towpath_model::state::Execution;
 use towpath_model::time::Timestamp;
 
 use super::SqliteStore;
 use super::actions;
 use super::documents;
-use super::errors::{to_i64, to_u64};
 use super::ids::Ids;
 use super::writer::{Numbers, Work};
+use crate::StoreError;
 use crate::commit::{Commit, Commits, Committed};
 use crate::error::Row;
 use crate::nodes::may_move;
-use crate::{StoreError, stored};
-
-/// A commit with its bodies encoded.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    commit: Commit,
-    gate: Option<Vec<u8>>,
-    definition: Option<Vec<u8>>,
-    executions: Vec<PreparedExecution>,
-    actions: Vec<Vec<u8>>,
-    history: Vec<Vec<u8>>,
-    tasks_put: Vec<Vec<u8>>,
-    tasks_moved: Vec<Vec<u8>>,
-}
-
-#[derive(Debug)]
-struct PreparedExecution {
-    body: Vec<u8>,
-    succeeded: String,
-}
-
-impl Prepared {
-    fn new(commit: Commit) -> Result<Self, StoreError> {
-        fn all<T: serde::Serialize>(what: &'static str, values: &[T]) -> Result<Vec<Vec<u8>>, StoreError> {
-            values.iter().map(|value| stored::encode(what, value)).collect()
-        }
-        commit.check_limits()?;
-        Ok(Self {
-            gate: commit.gate.as_ref().map(|(gate, _)| stored::encode("gate", gate)).transpose()?,
-            definition: commit.definition.as_ref().map(|value| stored::encode("definition", value)).transpose()?,
-            executions: commit
-                .executions
-                .iter()
-                .map(|(execution, _)| {
-                    let body = stored::encode("execution", execution)?;
-                    Ok(PreparedExecution { body, succeeded: succeeded(execution) })
-                })
-                .collect::<Result<_, StoreError>>()?,
-            actions: all("action execution", &commit.actions)?,
-            history: all("history entry", &commit.history)?,
-            tasks_put: all("task", &commit.tasks_put)?,
-            tasks_moved: all("task", &commit.tasks_moved)?,
-            commit,
-        })
-    }
-
-    /// Once written, its rows can be taken out of it.
-    pub(super) fn commit_mut(&mut self) -> &mut Commit {
-        &mut self.commit
-    }
-
-    pub(super) fn history_len(&self) -> u64 {
-        self.history.len() as u64
-    }
-}
-
-/// The stages whose run stands at Succeeded, each on a line. Names have no line breaks.
-fn succeeded(execution: &Execution) -> String {
-    let mut lines = String::new();
-    for run in execution.stages.iter().filter(|run| run.status == StageStatus::Succeeded) {
-        lines.push_str(&run.name);
-        lines.push('\n');
-    }
-    lines
-}
+use crate::prepared::{Prepared, PreparedExecution};
+use crate::stored::{to_i64, to_u64};
 
 /// What is stored of an execution, as far as writing its successor needs it.
 struct Before {

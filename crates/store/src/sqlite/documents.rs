@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::SqliteStore;
-use super::errors::{to_i64, to_u64};
 use super::writer::Work;
 use crate::StoreError;
 use crate::documents::{Document, Documents, Expect, Scan, Write, bounded, check_writes};
 use crate::error;
 use crate::limits::PAGE_MAX;
+use crate::stored::{to_i64, to_u64};
 
 /// The first expectation that does not hold, if any. Writes nothing.
 pub(super) fn check(connection: &Connection, writes: &[Write]) -> rusqlite::Result<Option<StoreError>> {

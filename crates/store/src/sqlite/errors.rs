@@ -29,12 +29,3 @@ impl Failed {
         }
     }
 }
-
-/// SQLite's integers are signed; versions and sequence numbers never get near the difference.
-pub(super) fn to_i64(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-pub(super) fn to_u64(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or(0)
-}

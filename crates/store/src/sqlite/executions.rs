@@ -6,12 +6,12 @@ use towpath_model::ids::{ExecutionId, PipelineId};
 use towpath_model::state::Execution;
 
 use super::SqliteStore;
-use super::errors::to_u64;
 use super::pipelines::{gate, version_and_body};
 use super::readers::ReadError;
 use crate::documents::bounded;
 use crate::limits::PAGE_MAX;
 use crate::reads::{Cursor, ExecutionFilter, Executions, Loaded, Page, page};
+use crate::stored::to_u64;
 use crate::{StoreError, Versioned, stored};
 
 fn decode((version, body): (u64, Vec<u8>)) -> Result<Versioned<Execution>, StoreError> {

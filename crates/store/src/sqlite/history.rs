@@ -5,10 +5,10 @@ use rusqlite::Row;
 use towpath_model::history::HistoryEntry;
 
 use super::SqliteStore;
-use super::errors::{to_i64, to_u64};
 use crate::documents::bounded;
 use crate::limits::PAGE_MAX;
 use crate::reads::{History, HistoryFilter};
+use crate::stored::{to_i64, to_u64};
 use crate::{StoreError, stored};
 
 fn sequence_and_body(row: &Row<'_>) -> rusqlite::Result<(u64, Vec<u8>)> {

@@ -7,11 +7,11 @@ use towpath_model::ids::{PipelineId, PipelineName, Scope};
 use towpath_model::state::Gate;
 
 use super::SqliteStore;
-use super::errors::to_u64;
 use super::readers::ReadError;
 use crate::documents::bounded;
 use crate::limits::PAGE_MAX;
 use crate::reads::Pipelines;
+use crate::stored::to_u64;
 use crate::{StoreError, Versioned, stored};
 
 /// A row of (version, body).

@@ -9,12 +9,12 @@ use towpath_model::time::Timestamp;
 use super::SqliteStore;
 use super::actions::Statements;
 use super::cache::Cache;
-use super::errors::{to_i64, to_u64};
 use super::ids::Ids;
 use super::readers::ReadError;
 use super::writer::Work;
 use crate::reads::RecordKind;
 use crate::retention::{Candidate, Pruner, Retention, prune, refers};
+use crate::stored::{to_i64, to_u64};
 use crate::{StoreError, stored};
 
 /// What the writer is to delete.

@@ -19,9 +19,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, warn};
 
 use super::cache::Cache;
-use super::commit::{Prepared, Writing};
+use super::commit::Writing;
 use super::documents;
-use super::errors::{Failed, to_i64, to_u64};
+use super::errors::Failed;
 use super::ids::Ids;
 use super::nodes::Claim;
 use super::retention::Prune;
@@ -30,6 +30,8 @@ use crate::StoreError;
 use crate::documents::Write;
 use crate::limits::{GROUP_MAX, STATEMENTS_MAX, WAL_NUDGE_PAGES, WAL_RESET_PAGES, WRITE_QUEUE_MAX};
 use crate::nodes::announce;
+use crate::prepared::Prepared;
+use crate::stored::{to_i64, to_u64};
 
 /// What the writer did since it was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
