@@ -1,4 +1,4 @@
-//! Build / AWS / CodeBuild and Test / AWS / CodeBuild: StartBuild with S3 source and artifact overrides, so that any
+//! Build / AWS / CodeBuild, Test / AWS / CodeBuild and the rule CodeBuild: StartBuild with S3 source and artifact overrides, so that any
 //! CodeBuild can be driven, then BatchGetBuilds until the build is over.
 //!
 //! AWS's own CodePipeline hands CodeBuild sources of type CODEPIPELINE, which nobody else may. The overrides say the same
@@ -10,28 +10,24 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use aws_sdk_codebuild::types::{
-    ArtifactNamespace, ArtifactPackaging, ArtifactsType, Build, EnvironmentVariable, EnvironmentVariableType,
-    ProjectArtifacts, ProjectSource, SourceType, StatusType,
+    Build, EnvironmentVariable, EnvironmentVariableType, ProjectArtifacts, ProjectSource, SourceType,
 };
 use serde::Deserialize;
-use towpath_model::action::{ActionInvocation, ArtifactLocation, ErrorDetails, Outcome, Progress, error_code};
+use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
-use towpath_model::limits::{ERROR_MESSAGE_CHARS_MAX, TIMEOUT_BUILD_MINUTES, TIMEOUT_TEST_MINUTES};
+use towpath_model::limits::{TIMEOUT_BUILD_MINUTES, TIMEOUT_TEST_MINUTES};
 
-use crate::limits::IDEMPOTENCY_TOKEN_CHARS_MAX;
-use crate::links;
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 use crate::provider::{Call, Provider};
 use crate::realms::Service;
-
-const SERVICE: &str = "AWSCodeBuild";
+use crate::{builds, rules};
 
 pub struct CodeBuild {
     entry: ActionTypeEntry,
 }
 
 impl CodeBuild {
-    pub const CATEGORIES: [Category; 2] = [Category::Build, Category::Test];
+    pub const CATEGORIES: [Category; 3] = [Category::Build, Category::Test, Category::Rule];
 
     pub fn new(category: Category) -> Self {
         Self { entry: entry(category) }
@@ -40,27 +36,31 @@ impl CodeBuild {
 
 fn entry(category: Category) -> ActionTypeEntry {
     let batches = "batch builds are not supported yet. Remove it, or run one CodeBuild action for each build.";
-    ActionTypeEntry {
+    let mut properties = vec![
+        Property::required("ProjectName", "CodeBuild project to run."),
+        Property::optional(
+            "PrimarySource",
+            "With several inputs: the one that holds the buildspec and becomes CODEBUILD_SRC_DIR.",
+        ),
+        Property::optional("BatchEnabled", "Run a batch build.").boolean().refused(&format!("BatchEnabled: {batches}")),
+        Property::optional(
+            "BuildspecOverride",
+            "Buildspec, path in the source or S3 ARN to use instead of the project's.",
+        ),
+        Property::optional("CombineArtifacts", "Batch builds: merge the artifacts into one output.")
+            .boolean()
+            .refused(&format!("CombineArtifacts: {batches}")),
+        Property::optional(
+            "EnvironmentVariables",
+            "Further variables of the build: a JSON array of `{\"name\", \"value\", \"type\"}`; `type` is `PLAINTEXT` \
+                 when absent, `PARAMETER_STORE` or `SECRETS_MANAGER`.",
+        )
+        .json(),
+    ];
+    let shared = ActionTypeEntry {
         id: ActionTypeId::new(category, Owner::Aws, "CodeBuild", "1"),
         description: "Runs a build of an AWS CodeBuild project.".to_owned(),
-        properties: vec![
-            Property::required("ProjectName", "CodeBuild project to run."),
-            Property::optional(
-                "PrimarySource",
-                "With several inputs: the one that holds the buildspec and becomes CODEBUILD_SRC_DIR.",
-            ),
-            Property::optional("BatchEnabled", "Run a batch build.").boolean().refused(&format!("BatchEnabled: {batches}")),
-            Property::optional("BuildspecOverride", "Buildspec, path in the source or S3 ARN to use instead of the project's."),
-            Property::optional("CombineArtifacts", "Batch builds: merge the artifacts into one output.")
-                .boolean()
-                .refused(&format!("CombineArtifacts: {batches}")),
-            Property::optional(
-                "EnvironmentVariables",
-                "Further variables of the build: a JSON array of `{\"name\", \"value\", \"type\"}`; `type` is `PLAINTEXT` \
-                 when absent, `PARAMETER_STORE` or `SECRETS_MANAGER`.",
-            )
-            .json(),
-        ],
+        properties: Vec::new(),
         inputs: Bounds::new(1, 5),
         outputs: Bounds::new(0, 5),
         output_variables: Vec::new(),
@@ -79,7 +79,21 @@ fn entry(category: Category) -> ActionTypeEntry {
         artifact_suffix: None,
         documentation: "https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference-CodeBuild.html"
             .to_owned(),
+    };
+    if category == Category::Rule {
+        properties.retain(|property| property.name != "BuildspecOverride");
+        let inputs = shared.inputs;
+        let rule =
+            rules::entry("CodeBuild", "Runs a build of an AWS CodeBuild project; met when it succeeds.", properties);
+        return ActionTypeEntry {
+            inputs,
+            repeat: shared.repeat,
+            entity_url_template: shared.entity_url_template,
+            execution_url_template: shared.execution_url_template,
+            ..rule
+        };
     }
+    ActionTypeEntry { properties, ..shared }
 }
 
 /// One element of the `EnvironmentVariables` key.
@@ -153,36 +167,6 @@ fn inputs(action: &ActionInvocation) -> Result<(&ArtifactLocation, Vec<&Artifact
     Ok((primary, all.iter().filter(|a| a.name != primary.name).collect()))
 }
 
-fn s3_source(artifact: &ArtifactLocation) -> Result<ProjectSource, String> {
-    ProjectSource::builder()
-        .r#type(SourceType::S3)
-        .location(format!("{}/{}", artifact.bucket, artifact.key))
-        .source_identifier(artifact.name.as_str())
-        .build()
-        .map_err(|e| e.to_string())
-}
-
-/// A zip at exactly the reserved key: CodeBuild writes `path/name`, and nothing may change the name.
-fn s3_artifact(artifact: &ArtifactLocation, identifier: Option<&str>) -> Result<ProjectArtifacts, String> {
-    let (path, name) = artifact.key.rsplit_once('/').unwrap_or(("", &artifact.key));
-    ProjectArtifacts::builder()
-        .r#type(ArtifactsType::S3)
-        .location(&artifact.bucket)
-        .path(path)
-        .namespace_type(ArtifactNamespace::None)
-        .name(name)
-        .packaging(ArtifactPackaging::Zip)
-        .override_artifact_name(false)
-        .encryption_disabled(false)
-        .set_artifact_identifier(identifier.map(ToOwned::to_owned))
-        .build()
-        .map_err(|e| e.to_string())
-}
-
-fn no_artifacts() -> Result<ProjectArtifacts, String> {
-    ProjectArtifacts::builder().r#type(ArtifactsType::NoArtifacts).build().map_err(|e| e.to_string())
-}
-
 /// The overrides of one run.
 struct Overrides {
     source: String,
@@ -196,16 +180,17 @@ impl Overrides {
     fn of(action: &ActionInvocation) -> Result<Self, String> {
         let (primary, others) = inputs(action)?;
         let (artifacts, secondary_artifacts) = match action.output_artifacts.as_slice() {
-            [] => (no_artifacts()?, Vec::new()),
-            [only] => (s3_artifact(only, None)?, Vec::new()),
+            [] => (builds::no_artifacts()?, Vec::new()),
+            [only] => (builds::s3_artifact(only, None)?, Vec::new()),
             several => {
-                let secondary = several.iter().map(|a| s3_artifact(a, Some(&a.name))).collect::<Result<_, _>>()?;
-                (no_artifacts()?, secondary)
+                let secondary =
+                    several.iter().map(|a| builds::s3_artifact(a, Some(&a.name))).collect::<Result<_, _>>()?;
+                (builds::no_artifacts()?, secondary)
             }
         };
         Ok(Self {
             source: format!("{}/{}", primary.bucket, primary.key),
-            secondary_sources: others.into_iter().map(s3_source).collect::<Result<_, _>>()?,
+            secondary_sources: others.into_iter().map(builds::s3_source).collect::<Result<_, _>>()?,
             artifacts,
             secondary_artifacts,
             variables: action
@@ -217,65 +202,25 @@ impl Overrides {
     }
 }
 
-fn progress_of(cx: &Call<'_>, action: &ActionInvocation, build: &Build) -> Progress {
-    let id = build.id().unwrap_or_default();
-    let logs = build.logs().and_then(|logs| logs.cloud_watch_logs_arn());
-    Progress {
-        external_id: Some(id.to_owned()),
-        external_url: Some(links::codebuild_build(cx.realm, &action.region, id)),
-        // Before the stream exists CodeBuild names the group and the stream `null`.
-        log_stream_arn: logs.filter(|arn| !arn.contains(":log-group:null:")).map(ToOwned::to_owned),
-        ..Progress::default()
-    }
-}
-
-/// `Build terminated with state: FAILED. Phase: BUILD, Code: COMMAND_EXECUTION_ERROR, Message: ...`; of several failed
-/// phases the first, of one without a context the state alone.
-fn failure_text(build: &Build, state: &str) -> String {
-    let phase = build.phases().iter().find(|phase| {
-        phase.phase_status().is_some_and(|s| !matches!(s, StatusType::Succeeded | StatusType::InProgress))
-            && !phase.contexts().is_empty()
-    });
-    let text = match phase.and_then(|phase| Some((phase.phase_type()?.as_str(), phase.contexts().first()?))) {
-        Some((phase, context)) => format!(
-            "Build terminated with state: {state}. Phase: {phase}, Code: {}, Message: {}",
-            context.status_code().unwrap_or_default(),
-            context.message().unwrap_or_default()
-        ),
-        None => format!("Build terminated with state: {state}"),
-    };
-    text.chars().take(ERROR_MESSAGE_CHARS_MAX).collect()
-}
-
-fn outcome_of(cx: &Call<'_>, action: &ActionInvocation, build: &Build) -> Outcome {
-    let progress = progress_of(cx, action, build);
-    match build.build_status() {
-        None | Some(StatusType::InProgress) => Outcome::Pending { progress },
-        Some(StatusType::Succeeded) => {
-            let exported = build.exported_environment_variables().iter();
-            let variables: BTreeMap<String, String> = exported
-                .filter_map(|v| Some((v.name()?.to_owned(), v.value().unwrap_or_default().to_owned())))
-                .collect();
-            Outcome::Succeeded { progress, variables, revisions: Vec::new() }
-        }
-        Some(state) => {
-            let message = failure_text(build, state.as_str());
-            let progress = Progress { summary: Some(message.clone()), ..progress };
-            Outcome::Failed { progress, error: ErrorDetails::new(error_code::JOB_FAILED, message) }
-        }
-    }
-}
-
 impl CodeBuild {
+    /// A rule has no variables, whatever its build exports.
+    fn told(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Succeeded { progress, revisions, .. } if self.entry.id.category == Category::Rule => {
+                Outcome::Succeeded { progress, variables: BTreeMap::new(), revisions }
+            }
+            other => other,
+        }
+    }
+
     async fn start_build(cx: &Call<'_>, action: &ActionInvocation, overrides: Overrides) -> Result<Build, Problem> {
-        let token: String = action.action_execution_id.chars().take(IDEMPOTENCY_TOKEN_CHARS_MAX).collect();
         let request = cx
             .realm
             .codebuild(action)
             .await?
             .start_build()
             .project_name(action.config("ProjectName").unwrap_or_default())
-            .idempotency_token(token)
+            .idempotency_token(builds::token(action))
             .source_type_override(SourceType::S3)
             .source_location_override(overrides.source)
             .set_secondary_sources_override(Some(overrides.secondary_sources))
@@ -284,14 +229,9 @@ impl CodeBuild {
             .set_environment_variables_override(Some(overrides.variables).filter(|v| !v.is_empty()))
             .set_buildspec_override(action.config("BuildspecOverride").filter(|b| !b.is_empty()).map(ToOwned::to_owned))
             .set_encryption_key_override(action.encryption_key.clone());
-        let answer = request.send().await.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error)))?;
-        answer.build_value.ok_or_else(|| Problem::broken(SERVICE, "StartBuild answered without a build"))
-    }
-
-    async fn find_build(cx: &Call<'_>, action: &ActionInvocation, id: &str) -> Result<Option<Build>, Problem> {
-        let request = cx.realm.codebuild(action).await?.batch_get_builds().ids(id);
-        let answer = request.send().await.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error)))?;
-        Ok(answer.builds.and_then(|builds| builds.into_iter().find(|b| b.id() == Some(id))))
+        let answer =
+            request.send().await.map_err(|error| cx.realm.note(action, Problem::of(builds::SERVICE, &error)))?;
+        answer.build_value.ok_or_else(|| Problem::broken(builds::SERVICE, "StartBuild answered without a build"))
     }
 }
 
@@ -315,12 +255,11 @@ impl Provider for CodeBuild {
             Ok(overrides) => overrides,
             Err(message) => return Outcome::failed(error_code::CONFIGURATION_ERROR, message),
         };
-        match Self::start_build(cx, action, overrides).await {
-            Ok(build) => outcome_of(cx, action, &build),
-            Err(problem) => {
-                problem.outcome(error_code::JOB_FAILED, format!("Error calling startBuild: {}", problem.detail()))
-            }
-        }
+        let outcome = match Self::start_build(cx, action, overrides).await {
+            Ok(build) => builds::outcome_of(cx, action, &build),
+            Err(problem) => builds::not_started(&problem),
+        };
+        self.told(outcome)
     }
 
     async fn poll(&self, cx: &Call<'_>, action: &ActionInvocation, progress: &Progress) -> Outcome {
@@ -328,30 +267,13 @@ impl Provider for CodeBuild {
             // Nothing is known of the start; the token makes starting again the same build.
             return self.start(cx, action).await;
         };
-        match Self::find_build(cx, action, id).await {
-            Ok(Some(build)) => outcome_of(cx, action, &build),
-            Ok(None) => {
-                let message = format!("Build {id} does not exist");
-                let progress = Progress { summary: Some(message.clone()), ..progress.clone() };
-                Outcome::Failed { progress, error: ErrorDetails::new(error_code::JOB_FAILED, message) }
-            }
-            Err(problem) => problem.outcome_with(
-                progress.clone(),
-                error_code::JOB_FAILED,
-                format!("Error calling batchGetBuilds: {}", problem.detail()),
-            ),
-        }
+        let client = cx.realm.codebuild(action).await;
+        self.told(builds::poll(cx, action, client, id, progress).await)
     }
 
     async fn stop(&self, cx: &Call<'_>, action: &ActionInvocation, progress: &Progress) -> Result<(), String> {
         let Some(id) = progress.external_id.as_deref() else { return Ok(()) };
-        let client = cx.realm.codebuild(action).await.map_err(|problem| problem.detail())?;
-        let answer = client.stop_build().id(id).send().await;
-        match answer.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error))) {
-            Ok(_) => Ok(()),
-            Err(problem) if problem.kind == Kind::NotFound => Ok(()),
-            Err(problem) => Err(format!("Error calling stopBuild: {}", problem.detail())),
-        }
+        builds::stop(cx, action, cx.realm.codebuild(action).await, id).await
     }
 }
 

@@ -5,9 +5,12 @@
 //! [`ActionInvocation`](towpath_model::action::ActionInvocation) and answers with an
 //! [`Outcome`](towpath_model::action::Outcome).
 
+pub mod builds;
 pub mod catalogue;
 pub mod codebuild;
+pub mod commands;
 pub mod docs;
+pub mod inputs;
 pub mod limits;
 pub mod links;
 pub mod manual_approval;
@@ -23,6 +26,7 @@ pub mod s3_source;
 pub mod session;
 
 pub use catalogue::{Catalogue, Settings};
+pub use inputs::copy_inputs;
 pub use provider::{Call, Provider};
 pub use realm::{Abroad, Endpoints, Realm, RealmKind, RealmSettings};
 pub use realms::{AwsEnvironment, Network, RealmError, RealmTable, Realms, Service};

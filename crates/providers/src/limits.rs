@@ -54,3 +54,9 @@ pub const TIME_ZONE_CHARS_MAX: usize = 64;
 pub const WINDOW_INTERVAL_MAX: Duration = Duration::from_mins(1);
 /// The longest `WaitTime` of an alarm rule, in minutes: the longest timeout a rule may have.
 pub const ALARM_WAIT_MINUTES_MAX: u32 = 86_400;
+/// How long commands may run: the quota of the Commands action and rule.
+pub const COMMANDS_MINUTES: u32 = 55;
+/// CodeBuild's shortest timeout.
+pub const COMMANDS_MINUTES_MIN: u32 = 5;
+/// Characters of the pipeline's name in the name of the project that runs its commands.
+pub const COMMANDS_PROJECT_PIPELINE_CHARS: usize = 100;

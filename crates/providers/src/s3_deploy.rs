@@ -17,6 +17,7 @@ use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, 
 use towpath_model::limits::TIMEOUT_S3_DEPLOY_MINUTES;
 use towpath_model::time::Timestamp;
 
+use crate::inputs;
 use crate::limits;
 use crate::objects::{Pieces, S3, Source, StoreError, Target};
 use crate::problem::{Kind, Problem};
@@ -176,7 +177,7 @@ enum Trouble {
 impl Trouble {
     fn outcome(&self, action: &ActionInvocation, plan: &Plan, artifact: &ArtifactLocation) -> Outcome {
         match self {
-            Self::Artifact(problem) => artifact_outcome(artifact, problem),
+            Self::Artifact(problem) => inputs::outcome(artifact, problem),
             Self::Bucket(problem) => bucket_outcome(&plan.target.bucket, &action.region, problem),
             Self::Archive(error) => Outcome::failed(
                 error_code::JOB_FAILED,
@@ -185,26 +186,6 @@ impl Trouble {
             Self::Local(error) => Outcome::Unavailable {
                 message: format!("cannot keep the artifact {} while it is deployed: {error}", artifact.name),
             },
-        }
-    }
-}
-
-fn artifact_outcome(artifact: &ArtifactLocation, problem: &Problem) -> Outcome {
-    let unable = format!(
-        "Unable to access the artifact with Amazon S3 object key '{}' located in the Amazon S3 artifact bucket '{}'.",
-        artifact.key, artifact.bucket
-    );
-    match problem.kind {
-        Kind::AccessDenied => problem.outcome(
-            error_code::PERMISSION_ERROR,
-            format!("{unable} The provided role does not have sufficient permissions. {}", problem.detail()),
-        ),
-        Kind::NotFound => problem.outcome(
-            error_code::CONFIGURATION_ERROR,
-            format!("{unable} The object does not exist: the action that should have made it wrote nothing."),
-        ),
-        Kind::Rejected | Kind::Transient | Kind::Session => {
-            problem.outcome(error_code::JOB_FAILED, format!("{unable} {}", problem.detail()))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The one convention by which an embedded service recognises that a pipeline is the caller.
+//! The conventions by which an embedded service recognises that a pipeline is the caller.
 //!
 //! Every role session a provider opens is named `codepipeline@<pipeline name>`, cut to STS's 64 characters; on AWS that
 //! is a session name like any other. An embedded CodeBuild that is called by the principal
@@ -6,12 +6,19 @@
 //! `codepipeline/<pipeline>` and reports source and artifacts as type CODEPIPELINE. Of a pipeline's name longer than 51
 //! characters it knows the first 51.
 //!
+//! A project that CodePipeline makes for itself, to run Commands actions in, carries the tag [`PIPELINE_TAG`]: in its
+//! builds the caller is `codepipeline.amazonaws.com` itself. Such a build acts as the role that StartBuild overrides; the
+//! embedded CodeBuild assumes it with the project's own role, the pipeline's.
+//!
 //! The revision travels with the object, not with the call: see [`REVISION_METADATA`].
 
 use crate::limits::SESSION_NAME_CHARS_MAX;
 
 /// What the name of a pipeline's role session starts with.
 pub const SESSION_PREFIX: &str = "codepipeline@";
+
+/// Tag of a project that CodePipeline made for itself: the pipeline's whole name.
+pub const PIPELINE_TAG: &str = "codepipeline:pipeline-name";
 
 /// User metadata key (`x-amz-meta-codepipeline-revision-id`) of an artifact object: the revision of the source it was
 /// made from. Source providers write it; whoever makes an artifact out of another hands it on. An embedded CodeBuild

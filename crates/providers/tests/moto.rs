@@ -39,21 +39,22 @@ impl Moto {
         const NEEDED: &str = "moto is needed: run `cargo xtask test`, which installs it, or set TOWPATH_TEST_PYTHON to a \
                               Python that has moto[server]";
         let python = std::env::var_os("TOWPATH_TEST_PYTHON").unwrap_or_else(|| "python3".into());
-        let mut server = Command::new(python)
+        let server = Command::new(python)
             .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", "0"])
             .env("PYTHONUNBUFFERED", "1")
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect(NEEDED);
-        let mut lines = BufReader::new(server.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let mut moto = Self { server, url: String::new() };
+        let mut lines = BufReader::new(moto.server.stderr.take().unwrap()).lines().map_while(Result::ok);
         let mut told = Vec::new();
         for line in lines.by_ref() {
             if let Some((_, url)) = line.split_once("Running on ") {
-                let url = url.trim().to_owned();
+                url.trim().clone_into(&mut moto.url);
                 // What it says later must not fill the pipe.
                 std::thread::spawn(move || lines.for_each(drop));
-                return Self { server, url };
+                return moto;
             }
             told.push(line);
         }

@@ -9,6 +9,8 @@ use crate::world::{Request, Response};
 #[derive(Debug, Default)]
 pub struct CodeBuild {
     pub projects: Vec<String>,
+    /// The request of every project that was made.
+    pub created: Vec<Value>,
     /// By id, as BatchGetBuilds shows them.
     pub builds: BTreeMap<String, Value>,
     /// Who asked for a build: the name of the session.
@@ -41,6 +43,15 @@ impl CodeBuild {
     pub fn answer(&mut self, request: &Request, session: &str) -> Response {
         let body: Value = serde_json::from_slice(&request.body).unwrap();
         match operation(request).as_str() {
+            "CreateProject" => {
+                let name = body["name"].as_str().unwrap();
+                if self.projects.iter().any(|p| p == name) {
+                    return error("ResourceAlreadyExistsException", &format!("Project already exists: {name}"));
+                }
+                self.projects.push(name.to_owned());
+                self.created.push(body);
+                Response::ok("{}")
+            }
             "StartBuild" => self.start(&body, session),
             "BatchGetBuilds" => {
                 let ids = body["ids"].as_array().unwrap();

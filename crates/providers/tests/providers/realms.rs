@@ -24,12 +24,12 @@ fn embedded(stage: &Stage) -> RealmSettings {
     }
 }
 
-fn keys(key: &str) -> Option<Credentials> {
-    Some(Credentials::new(key, SECRET, None, None, "test"))
+fn keys(key: &str) -> Credentials {
+    Credentials::new(key, SECRET, None, None, "test")
 }
 
 fn table(name: &str) -> RealmTable {
-    RealmTable { name: name.to_owned(), credentials: keys("AKIATABLE"), ..RealmTable::default() }
+    RealmTable { name: name.to_owned(), credentials: Some(keys("AKIATABLE")), ..RealmTable::default() }
 }
 
 fn environment(variables: &[(&str, &str)]) -> AwsEnvironment {

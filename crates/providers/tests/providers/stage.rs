@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use tempfile::TempDir;
 use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress};
 use towpath_model::catalogue::{ActionTypeId, Category, Owner};
-use towpath_model::declaration::ConditionType;
+use towpath_model::declaration::{ConditionType, EnvironmentVariable};
 use towpath_model::ids::Scope;
 use towpath_model::time::{Clock, Timestamp};
 use towpath_providers::{Call, Catalogue, Credentials, Endpoints, Provider, Realm, RealmKind, RealmSettings, Settings};
@@ -168,6 +168,20 @@ pub fn build() -> ActionInvocation {
         input_artifacts: vec![artifact("app_src", "ferry/app_src/Qm4TzX1.zip")],
         output_artifacts: vec![artifact("bundle", "ferry/bundle/a1B2c3D")],
         ..invocation(Category::Build, Owner::Aws, "CodeBuild", &[("ProjectName", "ferry-build")])
+    }
+}
+
+pub fn commands(category: Category) -> ActionInvocation {
+    let variable = EnvironmentVariable {
+        name: "TOKEN".to_owned(),
+        value: crate::conformance::CONFIGURED_SECRET.to_owned(),
+        kind: None,
+    };
+    ActionInvocation {
+        input_artifacts: vec![artifact("app_src", "ferry/app_src/Qm4TzX1.zip")],
+        commands: vec!["make dist".to_owned(), "export VERSION_ID=$(cat VERSION)".to_owned()],
+        environment_variables: vec![variable],
+        ..invocation(category, Owner::Aws, "Commands", &[])
     }
 }
 
