@@ -26,6 +26,9 @@ scenarios!(lifecycle, "lifecycle.py", crate::python::against_a_server:
     put_approval_result, retry_stage_execution, retry_while_others_run, stop_pipeline_execution, stage_transitions,
     superseding, queued_mode, variables, get_pipeline_state, run_order, bad_configuration_at_run_time);
 
+scenarios!(custom_actions, "custom_actions.py", crate::python::against_a_server:
+    custom_action_types, a_job, failures, late_results, custom_source, one_of_many, results_survive_a_kill, permissions);
+
 scenarios!(main_job, "main_job.py", crate::python::against_a_server: boto3, failures, stopping);
 
 scenarios!(aws_cli, "aws_cli.py", crate::python::against_a_server: main_job, refusals);

@@ -141,7 +141,8 @@ impl Call {
     async fn answer<O: Operation>(&self, body: &[u8]) -> Result<Response<Bytes>, WireError> {
         let input = json::decode::<O::Input>(body)?;
         self.allow(O::NAME, &O::resource(&input)).await?;
-        let output = O::run(self, input).await?;
+        // Boxed: every caller's future would hold the largest of all operations otherwise.
+        let output = Box::pin(O::run(self, input)).await?;
         if O::EMPTY {
             return Ok(json::respond_empty(&self.request.request_id));
         }
