@@ -2,7 +2,8 @@
 //! process that drives it through its phases, and a detached runner that outlives the process. A build's record is
 //! committed before anything is done for it, so that a start after a crash goes on where the last one was.
 //!
-//! Must not know pipelines: that a build belongs to one is learned from the name of the caller's session alone.
+//! Must not know pipelines: that a build belongs to one is learned from the name of the caller's session, or, where
+//! CodePipeline itself is the caller, from the tag of the project it made for its Commands actions.
 
 mod builds;
 mod check;
@@ -36,7 +37,7 @@ use towpath_wire::{Dialect, WireError, json};
 use crate::ambient::Ambient;
 use crate::call::{Call, Response};
 use crate::identity::policy::Context;
-use crate::identity::{Identity, Refusal};
+use crate::identity::{CODEPIPELINE_PRINCIPAL, Identity, Principal, PrincipalKind, Refusal};
 use crate::logs::Logs;
 
 pub use objects::{EmbeddedObjects, ObjectError, ObjectFacts, Objects};
@@ -169,6 +170,10 @@ impl CodeBuild {
     }
 
     async fn may(&self, call: &Call, action: &str, resource: &str, context: Context) -> Result<(), WireError> {
+        // No policy speaks of it: its own projects are what it runs Commands actions in.
+        if is_codepipeline(&call.principal) {
+            return Ok(());
+        }
         let action = format!("codebuild:{action}");
         let context = call.context().merged(context);
         self.identity.authorize(&call.principal, &action, resource, context).await.map_err(refused)
@@ -216,6 +221,25 @@ impl CodeBuild {
     fn changed(&self, scope: &Scope, id: &str, complete: bool) {
         // Nobody listening is no error.
         let _ = self.changes.send(BuildChange { scope: scope.clone(), id: id.to_owned(), complete });
+    }
+}
+
+/// CodePipeline as itself, not in the session of a pipeline's role.
+fn is_codepipeline(principal: &Principal) -> bool {
+    matches!(&principal.kind, PrincipalKind::Service(service) if service == CODEPIPELINE_PRINCIPAL)
+}
+
+/// What one side made is not the other's: a project of CodePipeline acts as a role that its users need not be given.
+fn belongs(call: &Call, name: &str, of_codepipeline: bool) -> Result<(), WireError> {
+    match (is_codepipeline(&call.principal), of_codepipeline) {
+        (true, true) | (false, false) => Ok(()),
+        (true, false) => Err(errors::invalid(format!(
+            "Project {name} was not made by CodePipeline, which needs its name for Commands actions. Delete the project"
+        ))),
+        (false, true) => Err(errors::invalid(format!(
+            "Project {name} belongs to CodePipeline, which runs Commands actions in it. Retry the stage of the pipeline \
+             instead"
+        ))),
     }
 }
 

@@ -18,8 +18,8 @@ use super::phases::wire_time;
 use super::records::{FORMAT, ProjectRecord};
 use super::{CodeBuild, check};
 use crate::call::Call;
-use crate::identity::CODEBUILD_PRINCIPAL;
 use crate::identity::policy::Context;
+use crate::identity::{CODEBUILD_PRINCIPAL, CODEPIPELINE_PRINCIPAL};
 
 const TIMEOUT_MINUTES: i32 = 60;
 const QUEUED_TIMEOUT_MINUTES: i32 = 480;
@@ -78,7 +78,8 @@ impl CodeBuild {
         complete(&mut project, scope);
         check::project(&project)?;
         self.check_role(call, &project, &project_arn(scope, &name)).await?;
-        let record = ProjectRecord { format: FORMAT, project, builds: 0 };
+        let of_codepipeline = super::is_codepipeline(&call.principal);
+        let record = ProjectRecord { format: FORMAT, project, builds: 0, of_codepipeline };
         match self.documents.put_json(project_key(scope, &name), &record, Expect::Absent).await {
             Ok(_) => Ok(CreateProjectOutput { project: Some(record.project) }),
             Err(error) if error.is_conflict() => {
@@ -99,6 +100,7 @@ impl CodeBuild {
         self.may(call, "UpdateProject", &arn, tag_context(input.tags.as_deref())).await?;
         for _ in 0..ATTEMPTS_MAX {
             let Versioned { value: mut record, version } = self.project(scope, &name).await?;
+            super::belongs(call, &name, record.of_codepipeline)?;
             let role_before = record.project.service_role.clone();
             apply(&mut record.project, input.clone());
             record.project.last_modified = Some(wire_time(self.ambient.now()));
@@ -221,15 +223,21 @@ impl CodeBuild {
         if account != call.scope.account {
             return Err(invalid("Invalid service role: Service role account ID does not match caller's account"));
         }
-        let passed =
-            self.identity.authorize_pass_role(&call.principal, &role, CODEBUILD_PRINCIPAL, call.context()).await;
-        passed.map_err(super::refused)?;
+        // CodePipeline was handed the role with the pipeline, and assumes it itself.
+        let (who, service) = if super::is_codepipeline(&call.principal) {
+            ("CodePipeline", CODEPIPELINE_PRINCIPAL)
+        } else {
+            let passed =
+                self.identity.authorize_pass_role(&call.principal, &role, CODEBUILD_PRINCIPAL, call.context()).await;
+            passed.map_err(super::refused)?;
+            ("CodeBuild", CODEBUILD_PRINCIPAL)
+        };
         let context = acting_for(&call.scope, project_arn);
-        self.identity.test_assume(CODEBUILD_PRINCIPAL, &role, context).await.map_err(|error| {
+        self.identity.test_assume(service, &role, context).await.map_err(|error| {
             if error.status >= 500 {
                 return error;
             }
-            invalid(format!("CodeBuild is not authorized to perform: sts:AssumeRole on {role}"))
+            invalid(format!("{who} is not authorized to perform: sts:AssumeRole on {role}"))
         })
     }
 

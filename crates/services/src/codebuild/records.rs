@@ -14,6 +14,9 @@ pub(super) struct ProjectRecord {
     pub project: Project,
     /// Number of the latest build.
     pub builds: i64,
+    /// CodePipeline made it for itself: nobody else may change it or start its builds, which act as a pipeline's role.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_codepipeline: bool,
 }
 
 /// How far the work on a build has come. Every step may be repeated after a crash.
@@ -41,6 +44,9 @@ pub(super) struct BuildRecord {
     /// The pipeline whose action started the build.
     #[serde(default)]
     pub pipeline: Option<String>,
+    /// The pipeline's role, where CodePipeline itself runs the build: it assumes this one, and with it the build's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline_role: Option<String>,
     pub stage: Stage,
     /// Phases up to the start of the runner; its own are joined to them.
     #[serde(default)]

@@ -27,6 +27,8 @@ use crate::identity::{Principal, PrincipalKind};
 
 /// What the name of a pipeline's role session starts with; the rest is the pipeline's name.
 const PIPELINE_SESSION: &str = "codepipeline@";
+/// Tag of a project that CodePipeline made for itself: the pipeline it runs.
+const PIPELINE_TAG: &str = "codepipeline:pipeline-name";
 const TOKEN_MILLIS: i64 = 5 * 60 * 1000;
 /// A pipeline repeats a start whose answer it never saw, however long its server was away; its tokens are used once.
 const PIPELINE_TOKEN_MILLIS: i64 = 7 * 24 * 3_600_000;
@@ -40,6 +42,7 @@ const OPEN_SCAN: usize = 1_000;
 struct Start {
     effective: Box<Project>,
     pipeline: Option<String>,
+    pipeline_role: Option<String>,
     initiator: String,
     token: Option<(String, String)>,
 }
@@ -58,19 +61,25 @@ impl CodeBuild {
             return Err(super::errors::unsupported("debugSessionEnabled", "Leave it out."));
         }
         let project = self.project(scope, &name).await?;
-        let pipeline = pipeline_of(&call.principal).map(str::to_owned);
+        super::belongs(call, &name, project.value.of_codepipeline)?;
+        let own = project.value.of_codepipeline;
+        let pipeline = if own { tagged(&project.value.project) } else { pipeline_of(&call.principal) };
+        let pipeline = pipeline.map(str::to_owned);
         let effective = Box::new(effective::apply(&project.value.project, &input, scope));
         effective::check_start(&effective)?;
         check::project(&effective)?;
         let mut fetched = effective.source.iter().chain(effective.secondary_sources.iter().flatten());
         fetched.try_for_each(check::fetchable)?;
-        if effective.service_role != project.value.project.service_role {
+        // CodePipeline reaches the role of an action through the pipeline's; the worker finds out.
+        if effective.service_role != project.value.project.service_role && !own {
             self.check_role(call, &effective, &project_arn(scope, &name)).await?;
         }
         let token = input.idempotency_token.clone();
         let token = token.map(|token| (format!("start/{name}/{token}"), fingerprint(&input)));
         check_token(input.idempotency_token.as_deref())?;
-        let start = Start { effective, pipeline, initiator: initiator(&call.principal), token };
+        let pipeline_role = project.value.project.service_role.clone().filter(|_| own);
+        let initiator = initiator(&call.principal, pipeline.as_deref());
+        let start = Start { effective, pipeline, pipeline_role, initiator, token };
         Ok(StartBuildOutput { build: Some(self.submit(scope, &name, project, start).await?) })
     }
 
@@ -88,11 +97,13 @@ impl CodeBuild {
         let missing = || not_found(format!("Build {asked} does not exist"));
         let found = self.build(scope, id).await?.ok_or_else(missing)?;
         let project = self.project(scope, &name).await?;
+        super::belongs(call, &name, project.value.of_codepipeline || found.value.pipeline_role.is_some())?;
         let token = input.idempotency_token.map(|token| (format!("retry/{name}/{token}"), id.to_owned()));
         let start = Start {
             effective: Box::new(found.value.effective),
             pipeline: pipeline_of(&call.principal).map(str::to_owned),
-            initiator: initiator(&call.principal),
+            pipeline_role: found.value.pipeline_role,
+            initiator: initiator(&call.principal, pipeline_of(&call.principal)),
             token,
         };
         Ok(RetryBuildOutput { build: Some(self.submit(scope, &name, project, start).await?) })
@@ -221,8 +232,14 @@ fn pipeline_of(principal: &Principal) -> Option<&str> {
     session.session_name.strip_prefix(PIPELINE_SESSION).filter(|name| !name.is_empty())
 }
 
-fn initiator(principal: &Principal) -> String {
-    match (&principal.kind, pipeline_of(principal)) {
+/// The pipeline that a project of CodePipeline runs.
+fn tagged(project: &Project) -> Option<&str> {
+    let tag = project.tags.iter().flatten().find(|tag| tag.key.as_deref() == Some(PIPELINE_TAG))?;
+    tag.value.as_deref().filter(|name| !name.is_empty())
+}
+
+fn initiator(principal: &Principal, pipeline: Option<&str>) -> String {
+    match (&principal.kind, pipeline) {
         (_, Some(pipeline)) => format!("codepipeline/{pipeline}"),
         (PrincipalKind::AssumedRole(session), None) => format!("{}/{}", session.role_name, session.session_name),
         (PrincipalKind::Root, None) => "root".to_owned(),
@@ -280,6 +297,7 @@ fn new_record(
         build,
         effective: effective.as_ref().clone(),
         pipeline: start.pipeline.clone(),
+        pipeline_role: start.pipeline_role.clone(),
         stage: Stage::Queued,
         prepared: Vec::new(),
         revision: None,

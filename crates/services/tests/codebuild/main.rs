@@ -2,6 +2,7 @@
 //! started with `build-runner DIR` it is what `towpath` is in the product.
 
 mod api;
+mod commands;
 mod failures;
 #[path = "../loopback/mod.rs"]
 mod loopback;
@@ -61,6 +62,10 @@ fn main() -> ExitCode {
         pipeline::a_pipelines_build_looks_like_codepipelines,
         pipeline::several_inputs_and_outputs,
         pipeline::an_output_that_the_buildspec_does_not_make,
+        commands::codepipeline_runs_a_build_as_the_pipelines_role,
+        commands::an_actions_role_is_reached_through_the_pipelines,
+        commands::the_role_needs_its_logs_and_nothing_of_codebuild,
+        commands::one_sides_projects_are_not_the_others,
         failures::a_failing_command_fails_the_build,
         failures::missing_and_forbidden_sources,
         failures::a_role_without_permissions,

@@ -18,13 +18,16 @@ use super::super::records::{BuildRecord, Stage};
 use super::files::Files;
 use super::queue::{log_place, show_logs};
 use super::{Loaded, Next, StepError, Worker};
-use crate::identity::{AssumeRequest, CODEBUILD_PRINCIPAL, SessionCredentials};
+use crate::identity::policy::Context;
+use crate::identity::{AssumeRequest, CODEBUILD_PRINCIPAL, CODEPIPELINE_PRINCIPAL, SessionCredentials};
 
 /// Metadata of an artifact object: the revision of the source it was made from.
 pub(super) const REVISION_METADATA: &str = "codepipeline-revision-id";
 const FOLDER_KEYS_MAX: usize = 100_000;
 /// Sessions of services last twelve hours at most.
 const SESSION_SECONDS_MAX: i32 = 43_200;
+/// Sessions of roles that are assumed by roles.
+const CHAINED_SECONDS_MAX: i32 = 3_600;
 /// A session outlives its build by this much, for the upload.
 const SESSION_SPARE_SECONDS: i32 = 900;
 /// Buildspecs in S3 are refused past this size.
@@ -180,13 +183,14 @@ impl Worker {
 
     async fn service_role(&self, record: &BuildRecord) -> Result<SessionCredentials, Trouble> {
         let role = role_arn(&self.scope, record.build.service_role.as_deref().unwrap_or_default());
+        let who = if record.pipeline_role.is_some() { "CodePipeline" } else { "CodeBuild" };
         self.assume(record, &role).await.map_err(|error| {
             if error.status >= 500 {
                 return Trouble::Step(error.into());
             }
             Failure::provisioning(
                 "ACCESS_DENIED",
-                &format!("CodeBuild is not authorized to perform: sts:AssumeRole on {role}"),
+                &format!("{who} is not authorized to perform: sts:AssumeRole on {role}"),
             )
             .into()
         })
@@ -208,7 +212,18 @@ impl Worker {
         };
         let project = super::super::names::project_arn(&self.scope, record.project_name());
         let context = acting_for(&self.scope, &project);
-        self.service.identity.assume_as_service(CODEBUILD_PRINCIPAL, request, context).await
+        let identity = &self.service.identity;
+        let Some(pipeline_role) = &record.pipeline_role else {
+            return identity.assume_as_service(CODEBUILD_PRINCIPAL, request, context).await;
+        };
+        let first = AssumeRequest { role_arn: pipeline_role.clone(), ..request.clone() };
+        let session = identity.assume_as_service(CODEPIPELINE_PRINCIPAL, first, context).await?;
+        if *pipeline_role == role {
+            return Ok(session);
+        }
+        // A role that a role assumes lasts an hour at most, which is longer than such a build may.
+        let seconds = request.seconds.map(|seconds| seconds.min(CHAINED_SECONDS_MAX));
+        identity.assume(&session.principal, AssumeRequest { seconds, ..request }, Context::new()).await
     }
 
     async fn attach_log(&self, record: &BuildRecord, session: &SessionCredentials) -> Result<(), Trouble> {
