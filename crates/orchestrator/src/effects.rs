@@ -26,6 +26,12 @@ impl Orchestrator {
     /// Takes up everything the store holds as not acknowledged, then keeps running what falls due until
     /// [`Orchestrator::shutdown`].
     pub async fn resume(self: &Arc<Self>) -> Result<(), CommandError> {
+        if let Some(node) = self.node.clone() {
+            self.join(node).await?;
+            let this = Arc::clone(self);
+            self.runtime.spawn(Box::pin(async move { this.run_schedule().await }));
+            return Ok(());
+        }
         let mut after = None;
         loop {
             let page = self.store.tasks(after.as_ref(), TASK_PAGE).await?;
@@ -74,7 +80,7 @@ impl Orchestrator {
         self.schedule.len()
     }
 
-    fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
 
@@ -231,14 +237,18 @@ impl Orchestrator {
             progress: task.progress.clone(),
         };
         let extra = || Extra { tasks_moved: vec![task.clone()], ..Extra::default() };
-        if self.apply_surely(task, event, extra).await == Applying::Stale {
-            if let Some(provider) = provider {
-                let stopped = provider.stop(&self.call_context(), &task.invocation, &task.progress).await;
-                if let Err(error) = stopped {
-                    tracing::warn!(action = %task.invocation.action_execution_id, error, "an abandoned action could not be stopped");
+        match self.apply_surely(task, event, extra).await {
+            Applying::Stale => {
+                if let Some(provider) = provider {
+                    let stopped = provider.stop(&self.call_context(), &task.invocation, &task.progress).await;
+                    if let Err(error) = stopped {
+                        tracing::warn!(action = %task.invocation.action_execution_id, error, "an abandoned action could not be stopped");
+                    }
                 }
+                self.drop_task(task).await;
             }
-            self.drop_task(task).await;
+            Applying::Lost => self.schedule.forget(&task.id),
+            Applying::Done | Applying::Later => {}
         }
     }
 
@@ -273,6 +283,7 @@ impl Orchestrator {
             match self.apply(&task.pipeline, event.clone(), extra()).await {
                 Ok(applied) if applied.changed => return Applying::Done,
                 Ok(_) | Err(CommandError::PipelineNotFound { .. }) => return Applying::Stale,
+                Err(CommandError::TaskLost) => return Applying::Lost,
                 Err(CommandError::Rejected(reason)) => {
                     tracing::error!(%reason, action = %task.invocation.action_execution_id, "the engine refused an action's answer");
                     return Applying::Stale;
@@ -332,6 +343,8 @@ enum Applying {
     Done,
     /// Nobody waits for it any more.
     Stale,
+    /// Another node has the task.
+    Lost,
     /// Towpath stops; the outbox still holds the task.
     Later,
 }

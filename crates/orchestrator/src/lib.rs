@@ -12,6 +12,7 @@ mod error;
 mod jobs;
 mod lanes;
 pub mod limits;
+mod nodes;
 pub mod runtime;
 mod schedule;
 pub mod simulation;

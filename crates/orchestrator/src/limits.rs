@@ -22,6 +22,10 @@ pub const SETTLING: Duration = Duration::from_millis(5);
 pub const STOP_TRIES_MAX: u32 = 5;
 /// Pause before an answer is offered to the store again after the store failed.
 pub const STORE_RETRY: Duration = Duration::from_secs(1);
+/// How often a node says that it is alive, where several share a store.
+pub const NODE_HEARTBEAT: Duration = Duration::from_secs(2);
+/// After so long without a sign of life a node's work is taken over.
+pub const NODE_LEASE: Duration = Duration::from_secs(8);
 /// Rows read at once when all pending tasks are loaded at start-up.
 pub const TASK_PAGE: usize = 1000;
 /// Custom action types read at once.
