@@ -29,6 +29,14 @@ scenarios!(lifecycle, "lifecycle.py", crate::python::against_a_server:
 scenarios!(custom_actions, "custom_actions.py", crate::python::against_a_server:
     custom_action_types, a_job, failures, late_results, custom_source, one_of_many, results_survive_a_kill, permissions);
 
+scenarios!(engine_rules, "engine_rules.py", crate::python::against_a_server:
+    superseding, queued_order, parallel, execution_cap, disabled_transitions, stop_and_wait, stop_and_abandon, retry_modes,
+    automatic_retry, update_in_mid_run, mode_change, source_revision_override, approvals_among_jobs);
+
+scenarios!(conditions, "conditions.py", crate::python::against_a_server:
+    manual_rollback, automatic_rollback, entry_conditions, skipped_stage, success_conditions, running_condition,
+    failure_conditions, rule_types);
+
 scenarios!(main_job, "main_job.py", crate::python::against_a_server: boto3, failures, stopping);
 
 scenarios!(aws_cli, "aws_cli.py", crate::python::against_a_server: main_job, refusals);
