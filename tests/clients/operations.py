@@ -513,7 +513,7 @@ def list_action_types():
         return {(t["id"]["category"], t["id"]["owner"], t["id"]["provider"]) for t in rows}
 
     aws = {("Source", "AWS", "S3"), ("Build", "AWS", "CodeBuild"), ("Test", "AWS", "CodeBuild"),
-           ("Approval", "AWS", "Manual"), ("Deploy", "AWS", "S3")}
+           ("Approval", "AWS", "Manual"), ("Compute", "AWS", "Commands"), ("Deploy", "AWS", "S3")}
     rehearsals = {(c, "Custom", "Rehearsal") for c in ("Source", "Build", "Test", "Deploy", "Invoke")}
     equal(named(listed), aws | rehearsals, "what this version has")
     equal(named(api.list_action_types(actionOwnerFilter="AWS")["actionTypes"]), aws, "of AWS")
@@ -582,8 +582,8 @@ def wire():
     equal(failure(b"{}", target="CodePipeline_20150709.Nothing"), (400, "UnknownOperationException", None), "no operation")
     status, _, body = raw(b'{"name":"never-was"}', target="CodePipeline_20150709.DeletePipeline")
     equal((status, body), (200, b""), "an operation without output answers an empty body")
-    refused("UnknownOperationException", re.compile("RollbackStage is not in this version of Towpath yet.*"),
-            api.rollback_stage, pipelineName="p", stageName="Work", targetPipelineExecutionId=ABSENT_ID)
+    refused("UnknownOperationException", re.compile("ListWebhooks is not in this version of Towpath yet.*"),
+            api.list_webhooks)
 
 
 if __name__ == "__main__":
