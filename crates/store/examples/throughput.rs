@@ -1,8 +1,8 @@
-//! How many durable transitions a second the SQLite store commits, and how long one takes. A transition is what "one
+//! How many durable transitions a second the SQLite or the PostgreSQL store commits, and how long one takes. A transition is what "one
 //! action finished, the next one starts" writes: the execution swapped, two action records, two history entries, one
 //! task done and one put, after loading the gate and the execution. Prints one JSON object.
 //!
-//! `cargo run --release -p towpath-store --example throughput -- DIRECTORY [EXECUTIONS_AT_A_TIME [TRANSITIONS_EACH]]`
+//! `cargo run --release -p towpath-store --example throughput -- DIRECTORY|URL [EXECUTIONS_AT_A_TIME [TRANSITIONS_EACH]]`
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -21,8 +21,9 @@ use towpath_model::state::{
     StageRun, StageStatus, Trigger,
 };
 use towpath_model::time::Timestamp;
-use towpath_store::{Commit, Commits, Executions, SqliteStore, StoreError};
+use towpath_store::{Commit, PostgresStore, SqliteStore, Store, StoreError, WriteCounters};
 
+const NODE: &str = "bench";
 const STAGES: [&str; 3] = ["Source", "Build", "Deploy"];
 
 fn scope() -> Scope {
@@ -182,7 +183,7 @@ fn entry(execution: &Execution, action: &ActionExecutionId, state: EventState) -
 }
 
 /// One execution's life; answers how long each transition took, load and commit.
-async fn run(store: Arc<SqliteStore>, number: u64, transitions: u64) -> Result<Vec<Duration>, StoreError> {
+async fn run(store: Arc<dyn Store>, number: u64, transitions: u64) -> Result<Vec<Duration>, StoreError> {
     let pipeline = PipelineId::new(id(1, number));
     let execution_id = ExecutionId::new(id(2, number));
     let start = Commit {
@@ -218,7 +219,7 @@ async fn run(store: Arc<SqliteStore>, number: u64, transitions: u64) -> Result<V
                 invocation: invocation(&found.value, &next),
                 progress: Progress::default(),
                 failures: 0,
-                owner: None,
+                owner: Some(NODE.to_owned()),
                 lease_until: None,
             }],
             tasks_done: vec![done.as_str().into()],
@@ -232,14 +233,28 @@ async fn run(store: Arc<SqliteStore>, number: u64, transitions: u64) -> Result<V
     Ok(took)
 }
 
+/// A store, and how to ask it for its counters.
+type Opened = (Arc<dyn Store>, Box<dyn Fn() -> WriteCounters>);
+
+async fn open(place: &str) -> Result<Opened, StoreError> {
+    if place.contains("://") {
+        let store = Arc::new(PostgresStore::connect(place).await?);
+        Ok((store.clone(), Box::new(move || store.write_counters())))
+    } else {
+        let store = Arc::new(SqliteStore::open(Path::new(place))?);
+        Ok((store.clone(), Box::new(move || store.write_counters())))
+    }
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let usage = "usage: throughput DIRECTORY [EXECUTIONS_AT_A_TIME [TRANSITIONS_EACH]]";
-    let directory = arguments.next().ok_or(usage)?;
+    let usage = "usage: throughput DIRECTORY|URL [EXECUTIONS_AT_A_TIME [TRANSITIONS_EACH]]";
+    let place = arguments.next().ok_or(usage)?;
     let executions: u64 = arguments.next().map_or(Ok(256), |text| text.parse())?;
     let transitions: u64 = arguments.next().map_or(Ok(200), |text| text.parse())?;
-    let store = Arc::new(SqliteStore::open(Path::new(&directory))?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let (store, counters) = runtime.block_on(open(&place))?;
+    runtime.block_on(store.heartbeat(NODE, Timestamp(0), Timestamp(i64::MAX)))?;
     let began = Instant::now();
     let mut took = runtime.block_on(async {
         let runs: Vec<_> = (0..executions).map(|n| tokio::spawn(run(Arc::clone(&store), n, transitions))).collect();
@@ -251,7 +266,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })?;
     let seconds = began.elapsed().as_secs_f64();
     took.sort_unstable();
-    let counters = store.write_counters();
+    let counters = counters();
     let percentile = |percent: usize| took.get(took.len() * percent / 100).map_or(0, Duration::as_micros);
     #[expect(clippy::cast_precision_loss, reason = "counts of a benchmark")]
     let (per_second, group) =

@@ -312,7 +312,11 @@ fn refusal(error: Error) -> Refused {
     if met_another(&error) { Refused::Met(error) } else { Refused::Other(error.into()) }
 }
 
+/// The first try after a failure is made at once.
 async fn pause(tries: u32) {
+    if tries <= 1 {
+        return;
+    }
     let wait = POSTGRES_RETRY_MS.saturating_mul(1 << tries.min(16)).min(POSTGRES_RETRY_MS_MAX);
     tokio::time::sleep(Duration::from_millis(wait)).await;
 }
