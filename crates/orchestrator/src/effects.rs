@@ -286,7 +286,8 @@ impl Orchestrator {
                 Err(CommandError::TaskLost) => return Applying::Lost,
                 Err(CommandError::Rejected(reason)) => {
                     tracing::error!(%reason, action = %task.invocation.action_execution_id, "the engine refused an action's answer");
-                    return Applying::Stale;
+                    // A fault of ours: the row stays in the outbox, and the next start asks again.
+                    return Applying::Later;
                 }
                 Err(error) => {
                     if self.is_stopping() {

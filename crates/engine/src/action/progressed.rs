@@ -16,7 +16,11 @@ pub(crate) fn progressed(
     let Some(attempt) = open_attempt(turn, id, action) else { return Ok(Reply::Nothing) };
     let mut known = attempt.progress.clone();
     merge(&mut known, told);
-    if known != attempt.progress {
+    if known == attempt.progress {
+        // Nothing new was told, but the start was acknowledged: a decision without a change would mean that nobody
+        // waits for the action any more.
+        turn.execution_mut(id)?;
+    } else {
         let now = turn.now;
         let attempt = turn.attempt_mut(id, action)?;
         attempt.progress = known;

@@ -26,7 +26,8 @@ pub(crate) fn override_condition(
     if resumes {
         turn.execution_mut(id)?.status_summary = None;
         turn.set_execution(id, ExecutionStatus::InProgress, EventState::Resumed, None)?;
-        retry::take_place(turn, id, stage)?;
+        let place = retry::place_of(turn, id)?;
+        retry::take_place(turn, id, stage, place)?;
         if turn.stage_run(id, stage)?.status == StageStatus::Failed {
             turn.set_stage(id, stage, StageStatus::InProgress, EventState::Resumed)?;
         }

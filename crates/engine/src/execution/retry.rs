@@ -22,7 +22,8 @@ const AUTOMATIC: &str = "AutomatedStageRetry";
 pub(crate) fn retry(turn: &mut Turn, id: &ExecutionId, stage: &StageName, mode: RetryMode) -> Result<Reply> {
     check(turn, id, stage, mode)?;
     if turn.execution(id)?.status.has_ended() {
-        resume(turn, id, stage)?;
+        let place = place_of(turn, id)?;
+        resume(turn, id, stage, place)?;
     } else {
         // Others of its group still run: nothing changes its status, but the retry is announced like any other.
         turn.execution_mut(id)?.attempt += 1;
@@ -36,9 +37,12 @@ pub(crate) fn retry(turn: &mut Turn, id: &ExecutionId, stage: &StageName, mode: 
     Ok(Reply::Retried(id.clone()))
 }
 
-/// The stage declares one automatic retry, and this failure is the first.
+/// The stage declares one automatic retry, and this failure is the first. The execution keeps its place among the active
+/// ones: whoever fails does not know the others.
 pub(crate) fn automatic(turn: &mut Turn, id: &ExecutionId, stage: &StageName, mode: RetryMode) -> Result {
-    resume(turn, id, stage)?;
+    let place = turn.gate.active.iter().position(|active| active == id).unwrap_or_default();
+    turn.set_execution(id, ExecutionStatus::Failed, EventState::Failed, None)?;
+    resume(turn, id, stage, place)?;
     let run = turn.stage_run_mut(id, stage)?;
     run.automatic_retries += 1;
     run.latest_retry_trigger = Some(AUTOMATIC.to_owned());
@@ -46,14 +50,14 @@ pub(crate) fn automatic(turn: &mut Turn, id: &ExecutionId, stage: &StageName, mo
 }
 
 /// The ended execution is under way again and holds its stage; every gate of it will be asked anew.
-fn resume(turn: &mut Turn, id: &ExecutionId, stage: &StageName) -> Result {
+fn resume(turn: &mut Turn, id: &ExecutionId, stage: &StageName, place: usize) -> Result {
     let execution = turn.execution_mut(id)?;
     execution.attempt += 1;
     execution.stop = None;
     execution.status_summary = None;
     turn.set_execution(id, ExecutionStatus::InProgress, EventState::Resumed, None)?;
     turn.set_stage(id, stage, StageStatus::InProgress, EventState::Resumed)?;
-    take_place(turn, id, stage)?;
+    take_place(turn, id, stage, place)?;
     condition::forget(turn, id, stage)
 }
 
@@ -152,20 +156,25 @@ fn has_something_to_retry(run: &StageRun) -> bool {
         || run.conditions.iter().any(|c| matches!(c.status, ConditionStatus::Failed | ConditionStatus::Errored))
 }
 
-/// The retried execution counts as active again, in the order of starts, and takes the lock of the stage again.
-pub(crate) fn take_place(turn: &mut Turn, id: &ExecutionId, stage: &StageName) -> Result {
+/// Where an execution belongs among the active ones, in the order of starts.
+pub(crate) fn place_of(turn: &Turn, id: &ExecutionId) -> Result<usize> {
+    let sequence = turn.execution(id)?.sequence;
+    let mut place = 0;
+    if !turn.is_parallel(id)? {
+        for active in &turn.gate.active {
+            place += usize::from(turn.execution(active)?.sequence < sequence);
+        }
+    }
+    Ok(place)
+}
+
+/// The retried execution counts as active again and takes the lock of the stage again.
+pub(crate) fn take_place(turn: &mut Turn, id: &ExecutionId, stage: &StageName, place: usize) -> Result {
     if turn.is_parallel(id)? {
         turn.gate.parallel.push(id.clone());
         return Ok(());
     }
-    let sequence = turn.execution(id)?.sequence;
-    let mut at = 0;
-    for active in &turn.gate.active {
-        if turn.execution(active)?.sequence < sequence {
-            at += 1;
-        }
-    }
-    turn.gate.active.insert(at, id.clone());
+    turn.gate.active.insert(place, id.clone());
     if let Some(gate) = turn.stage_gate_mut(stage) {
         gate.lock = Some(id.clone());
     }

@@ -163,7 +163,6 @@ fn action_failed(turn: &mut Turn, id: &ExecutionId, stage: &StageName) -> Result
     match declared.and_then(|failure| failure.result.as_deref()) {
         Some("RETRY") if turn.stage_run(id, stage)?.automatic_retries == 0 => {
             let configured = declared.and_then(|failure| failure.retry_configuration.as_ref()?.retry_mode);
-            turn.set_execution(id, ExecutionStatus::Failed, EventState::Failed, None)?;
             return retry::automatic(turn, id, stage, configured.unwrap_or(RetryMode::FailedActions));
         }
         Some("ROLLBACK") => return fail_and_roll_back(turn, id, stage),

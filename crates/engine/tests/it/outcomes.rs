@@ -171,3 +171,13 @@ fn an_action_type_that_went_away_fails_the_action() {
     // Nobody knows which of its values are secret.
     assert_eq!(b.records[&b.attempt(&e1, "A").id].configuration["Token"], "****");
 }
+
+#[test]
+fn an_acknowledged_start_that_tells_nothing_is_a_change_all_the_same() {
+    let mut b = bench(three_stages());
+    let e1 = b.start();
+    let before = b.executions[&e1].clone();
+    b.now = b.now.plus_millis(5);
+    b.progress(&e1, "S", Progress::default());
+    assert_ne!(b.executions[&e1], before, "a decision that changes nothing says that nobody waits for the action");
+}

@@ -198,3 +198,16 @@ fn an_automatic_retry_of_all_actions() {
     b.done(&e1, "D");
     assert_eq!(b.status(&e1), ExecutionStatus::Succeeded);
 }
+
+#[test]
+fn an_automatic_retry_knows_no_other_execution_and_keeps_its_place_among_them() {
+    let mut b = retrying(None);
+    let e1 = b.start();
+    b.done(&e1, "S");
+    // It neither waits nor is it in the same stage, so the failure's decision is made without its row.
+    let e2 = b.start();
+    b.done(&e1, "B");
+    b.fail(&e1, "A");
+    assert_eq!(b.status(&e1), ExecutionStatus::InProgress);
+    assert_eq!(b.gate.active, [e1, e2]);
+}
