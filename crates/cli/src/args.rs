@@ -157,6 +157,10 @@ pub struct ServeArgs {
     /// The configuration, in the form of towpath.toml
     #[arg(long, value_name = "FILE", env = env::CONFIG, hide_env_values = true)]
     pub config: Option<PathBuf>,
+    /// A PostgreSQL database for the state, `postgresql://USER:PASSWORD@HOST/DATABASE`; several servers may share one, and
+    /// then need a data directory that all of them reach. The default is SQLite in the data directory
+    #[arg(long, value_name = "URL", env = env::DATABASE_URL, hide_env_values = true)]
+    pub database_url: Option<String>,
     /// The AWS account id to play
     #[arg(long, value_name = "ID", env = env::ACCOUNT_ID, default_value = "123456789012", value_parser = account, hide_env_values = true)]
     pub account_id: String,

@@ -3,6 +3,7 @@
 
 mod ambient;
 mod host;
+mod realms;
 mod roles;
 mod serve;
 mod transport;
@@ -23,7 +24,7 @@ use towpath_model::declaration::PipelineDeclaration;
 use towpath_model::ids::{IdSource as _, Scope};
 use towpath_model::time::Clock;
 use towpath_orchestrator::{Orchestrator, Parts, TokioRuntime, limits::Quotas};
-use towpath_providers::{Catalogue, Credentials, Endpoints, Realm, RealmKind, RealmSettings, Settings};
+use towpath_providers::{Catalogue, Credentials, Endpoints, RealmKind, RealmSettings, Settings};
 use towpath_server::{Front, Services, listen};
 use towpath_services::ambient::Ambient;
 use towpath_services::codebuild::{
@@ -33,7 +34,7 @@ use towpath_services::codebuild::{
 use towpath_services::identity::{CODEPIPELINE_PRINCIPAL, Identity};
 use towpath_services::logs::Logs;
 use towpath_services::s3::{S3Options, S3Service};
-use towpath_store::{SqliteStore, Store, StoreError};
+use towpath_store::{PostgresStore, SqliteStore, Store, StoreError};
 
 use self::ambient::{SystemClock, SystemIds};
 use self::transport::InProcess;
@@ -44,6 +45,8 @@ use crate::host::{Host, Segment, Violation};
 
 pub use serve::serve;
 
+/// AWS keeps an execution's history for twelve months.
+const HISTORY_DAYS: u32 = 365;
 /// How long a system that closes waits for calls under way, and again for stopped builds to end.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -59,6 +62,8 @@ enum Purpose {
 /// What a system is made over.
 struct Site<'a> {
     data_dir: &'a Path,
+    /// A database that several servers may share; None: SQLite in the data directory.
+    database_url: Option<&'a str>,
     account: &'a str,
     region: &'a str,
     config: &'a Config,
@@ -71,7 +76,6 @@ struct Site<'a> {
 pub struct System {
     scope: Scope,
     front: Arc<Front>,
-    store: Arc<SqliteStore>,
     clock: Arc<dyn Clock>,
     commits: tokio::sync::Mutex<watch::Receiver<u64>>,
     address: SocketAddr,
@@ -81,13 +85,13 @@ pub struct System {
 
 impl System {
     async fn open(site: Site<'_>) -> Result<Self, ExpectedError> {
-        let Site { data_dir, account, region, config, listener, public_url, purpose } = site;
+        let Site { data_dir, database_url, account, region, config, listener, public_url, purpose } = site;
         let address = listener.local_addr().map_err(|e| broken("find out the listening address", &e))?;
         let url = public_url.clone().unwrap_or_else(|| format!("http://{address}"));
-        let store = Arc::new(SqliteStore::open(data_dir).map_err(|e| unopened(data_dir, &e))?);
-        let documents: Arc<dyn towpath_store::Documents> = store.clone();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let surroundings = Ambient::new(Arc::clone(&clock), SystemIds::default());
+        let (store, documents) = open_store(data_dir, database_url).await?;
+        let node = store.is_shared().then(|| surroundings.uuid());
         let identity = Identity::open(Arc::clone(&documents), surroundings.clone(), account, data_dir)
             .await
             .map_err(|e| broken("open the identity service", &e))?;
@@ -136,7 +140,7 @@ impl System {
             hint: None,
             usage: false,
         })?;
-        let realm = Realm::new(RealmSettings {
+        let embedded = RealmSettings {
             name: "embedded".to_owned(),
             kind: RealmKind::Embedded,
             endpoints: Endpoints::one(&url),
@@ -150,24 +154,32 @@ impl System {
             http: network.client(),
             clock: Arc::clone(&clock),
             console_url: Some(format!("{url}/console")),
-        });
-        let scratch = data_dir.join("scratch");
+        };
+        let realms = realms::realms(embedded, config)?;
+        // Nodes that share the data directory do not share what is only theirs for a moment.
+        let scratch = match &node {
+            None => data_dir.join("scratch"),
+            Some(node) => data_dir.join("scratch").join(node),
+        };
         fresh_directory(&scratch).map_err(|e| broken("prepare the scratch directory", &e))?;
         let mut quotas = Quotas::default();
         if let Some(pipelines) = config.quotas.pipelines_per_region {
             quotas.pipelines_per_region = pipelines as usize;
         }
         let orchestrator = Orchestrator::new(Parts {
-            store: Arc::clone(&store) as Arc<dyn Store>,
+            store: Arc::clone(&store),
             catalogue: Arc::new(catalogue(config)),
-            realm: Arc::new(realm),
+            realms: Arc::new(realms),
             roles: Arc::new(roles::EmbeddedRoles { identity: Arc::clone(&identity) }),
             clock: Arc::clone(&clock),
             runtime: Arc::new(TokioRuntime),
             ids: Box::new(SystemIds::default()),
             quotas,
             scratch,
-            node: None,
+            node,
+            keep_history: Some(Duration::from_hours(
+                24 * u64::from(config.retention.history_days.unwrap_or(HISTORY_DAYS)),
+            )),
         });
         let commits = tokio::sync::Mutex::new(orchestrator.subscribe());
         let request_ids = surroundings.clone();
@@ -201,7 +213,6 @@ impl System {
         Ok(Self {
             scope: Scope::new(account, region),
             front,
-            store,
             clock,
             commits,
             address,
@@ -216,14 +227,37 @@ impl System {
         self.front.orchestrator.quiesce(SETTLE).await;
         self.front.services.codebuild.settle(SETTLE).await;
         self.front.orchestrator.shutdown();
+        self.front.orchestrator.leave().await;
         self.stop.send_replace(true);
         self.front.services.codebuild.shutdown().await;
         let accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(accepting) = accepting {
             let _ = accepting.await;
         }
-        tracing::debug!(writes = ?self.store.write_counters(), "stopped");
+        tracing::debug!("stopped");
     }
+}
+
+type Opened = (Arc<dyn Store>, Arc<dyn towpath_store::Documents>);
+
+async fn open_store(data_dir: &Path, database_url: Option<&str>) -> Result<Opened, ExpectedError> {
+    let Some(url) = database_url else {
+        let store = Arc::new(SqliteStore::open(data_dir).map_err(|e| unopened(data_dir, &e))?);
+        return Ok((store.clone(), store));
+    };
+    std::fs::create_dir_all(data_dir).map_err(|e| broken("make the data directory", &e))?;
+    let store = PostgresStore::connect(url).await.map_err(|error| {
+        let ExpectedError::System { message, usage, .. } = broken("open the database of --database-url", &error) else {
+            return broken("open the database of --database-url", &error);
+        };
+        let hint = match error {
+            StoreError::NewerSchema { .. } => "use the newer towpath that wrote it, or another database",
+            _ => "check that PostgreSQL runs there, and that the user may create tables in the database",
+        };
+        ExpectedError::System { message, hint: Some(hint.to_owned()), usage }
+    })?;
+    let store = Arc::new(store);
+    Ok((store.clone(), store))
 }
 
 /// Where builds run: as the configuration says; else on the host for a person's own run, behind bubblewrap for a server.
@@ -323,6 +357,7 @@ impl Opener for Local {
             std::path::absolute(&options.data_dir).map_err(|e| broken("resolve the data directory", &e))?;
         let system = System::open(Site {
             data_dir: &data_dir,
+            database_url: None,
             account: &options.account,
             region: &options.region,
             config: &options.config,

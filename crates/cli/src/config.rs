@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use towpath_model::secret::Secret;
 
 use crate::diagnostics::{Problem, Report, Severity};
 use crate::document::shape::{Object, Shape, check, optional};
@@ -22,10 +23,10 @@ static FILE: Object = Object {
         optional("sandbox", Shape::Object(&SANDBOX)),
         optional("quotas", Shape::Object(&QUOTAS)),
         optional("rehearsal", Shape::Object(&REHEARSAL)),
-        optional("retention", Shape::Later("history and logs are kept for ever; remove the table")),
+        optional("retention", Shape::Object(&RETENTION)),
         optional("connections", Shape::Later("use an S3 source action; remove the table")),
         optional("functions", Shape::Later("the Lambda invoke action is not here yet; remove the table")),
-        optional("realm", Shape::Later("every action runs against the embedded services; remove the table")),
+        optional("realm", Shape::Map(&Shape::Object(&REALM))),
     ],
 };
 
@@ -67,6 +68,27 @@ static SANDBOX: Object = Object {
 static QUOTAS: Object =
     Object { what: "the quotas", fields: &[optional("pipelines-per-region", Shape::Whole(1, 100_000_000))] };
 
+static RETENTION: Object =
+    Object { what: "the retention", fields: &[optional("history-days", Shape::Whole(1, 36_500))] };
+
+static REALM: Object = Object {
+    what: "a realm",
+    fields: &[
+        optional("url", Shape::Text),
+        optional("endpoints", Shape::Map(&Shape::Text)),
+        optional("access-key-id", Shape::Text),
+        optional("secret-access-key", Shape::Text),
+        optional("session-token", Shape::Text),
+        optional("profile", Shape::Later("write the keys of the profile, or put them into the environment")),
+        optional("region", Shape::Text),
+        optional("roles", Shape::Map(&Shape::Text)),
+        optional("assume-roles", Shape::Flag),
+        optional("providers", Shape::List(&Shape::Text)),
+        optional("accounts", Shape::List(&Shape::Text)),
+        optional("regions", Shape::List(&Shape::Text)),
+    ],
+};
+
 static REHEARSAL: Object = Object { what: "the rehearsal provider", fields: &[optional("enabled", Shape::Flag)] };
 
 /// What the file says; `Default` is what holds without one.
@@ -82,6 +104,10 @@ pub struct Config {
     pub sandbox: Sandbox,
     pub quotas: Quotas,
     pub rehearsal: Rehearsal,
+    pub retention: Retention,
+    /// In the order of their names, which is the order in which they are tried.
+    #[serde(rename = "realm")]
+    pub realms: BTreeMap<String, Realm>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -130,6 +156,53 @@ pub struct Quotas {
 #[serde(default)]
 pub struct Rehearsal {
     pub enabled: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Retention {
+    /// Days that an execution's history is kept after its end; AWS's twelve months when absent.
+    pub history_days: Option<u32>,
+}
+
+/// Where services are that Towpath does not embed, or that some actions are to find elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Realm {
+    /// One endpoint for all services.
+    pub url: Option<String>,
+    /// Endpoints by service.
+    pub endpoints: BTreeMap<String, String>,
+    pub access_key_id: Option<String>,
+    pub secret_access_key: Option<Secret>,
+    pub session_token: Option<Secret>,
+    /// The Region that is asked there, whatever the action's is.
+    pub region: Option<String>,
+    /// Roles by the ARN a pipeline names, to the ARN that is assumed there.
+    pub roles: BTreeMap<String, String>,
+    /// `false`: calls are made with the realm's own keys.
+    pub assume_roles: bool,
+    pub providers: Vec<String>,
+    pub accounts: Vec<String>,
+    pub regions: Vec<String>,
+}
+
+impl Default for Realm {
+    fn default() -> Self {
+        Self {
+            url: None,
+            endpoints: BTreeMap::new(),
+            access_key_id: None,
+            secret_access_key: None,
+            session_token: None,
+            region: None,
+            roles: BTreeMap::new(),
+            assume_roles: true,
+            providers: Vec::new(),
+            accounts: Vec::new(),
+            regions: Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

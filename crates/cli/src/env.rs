@@ -12,6 +12,7 @@ pub struct Variable {
 pub const ACCOUNT_ID: &str = "TOWPATH_ACCOUNT_ID";
 pub const CONFIG: &str = "TOWPATH_CONFIG";
 pub const DATA_DIR: &str = "TOWPATH_DATA_DIR";
+pub const DATABASE_URL: &str = "TOWPATH_DATABASE_URL";
 pub const LISTEN: &str = "TOWPATH_LISTEN";
 pub const LOG: &str = "TOWPATH_LOG";
 pub const PUBLIC_URL: &str = "TOWPATH_PUBLIC_URL";
@@ -26,6 +27,11 @@ pub const VARIABLES: &[Variable] = &[
     Variable { name: ACCOUNT_ID, meaning: "the AWS account id that `serve` plays (--account-id)", since: "0.1.0" },
     Variable { name: CONFIG, meaning: "the configuration file (--config)", since: "0.1.0" },
     Variable { name: DATA_DIR, meaning: "the directory that holds all state (--data-dir)", since: "0.1.0" },
+    Variable {
+        name: DATABASE_URL,
+        meaning: "the PostgreSQL database that `serve` keeps its state in (--database-url)",
+        since: "0.2.0",
+    },
     Variable { name: LISTEN, meaning: "the address and port that `serve` listens on (--listen)", since: "0.1.0" },
     Variable {
         name: LOG,

@@ -86,7 +86,8 @@ impl Orchestrator {
         let actions = declarations.into_iter().flat_map(|d| &d.stages).flat_map(|stage| &stage.actions);
         let wanted: BTreeSet<&ActionTypeId> =
             actions.map(|action| &action.action_type_id).filter(|id| self.may_be_custom(id)).collect();
-        let mut types = Types { catalogue: Arc::clone(&self.catalogue), live: BTreeMap::new(), deleted: BTreeMap::new() };
+        let mut types =
+            Types { catalogue: Arc::clone(&self.catalogue), live: BTreeMap::new(), deleted: BTreeMap::new() };
         for id in wanted {
             if let Some(custom) = self.custom_type(TYPES, scope, id).await? {
                 types.live.insert(id.clone(), custom);
@@ -351,12 +352,8 @@ mod tests {
         let id = ActionTypeId::new(Category::Build, Owner::Custom, "FarmBuild", "1");
         let project = Property { queryable: true, ..Property::required("Project", "") };
         let key = Property { secret: true, ..Property::required("Key", "") };
-        let entry = custom_entry(
-            id,
-            vec![project, key, Property::optional("Note", "")],
-            Bounds::new(0, 1),
-            Bounds::new(0, 2),
-        );
+        let entry =
+            custom_entry(id, vec![project, key, Property::optional("Note", "")], Bounds::new(0, 1), Bounds::new(0, 2));
         CustomActionType { entry, configuration_url: None, property_types: BTreeMap::new() }
     }
 

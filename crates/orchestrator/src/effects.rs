@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use towpath_model::action::{Outcome, Progress, error_code};
+use towpath_model::action::{ErrorDetails, Outcome, Progress, error_code};
 use towpath_model::effect::{Task, TaskKind};
 use towpath_model::event::Event;
 use towpath_model::time::Timestamp;
-use towpath_providers::{Call, Provider};
+use towpath_providers::{Call, Provider, copy_inputs};
 use towpath_store::Commit;
 
 use crate::Orchestrator;
@@ -26,6 +26,7 @@ impl Orchestrator {
     /// Takes up everything the store holds as not acknowledged, then keeps running what falls due until
     /// [`Orchestrator::shutdown`].
     pub async fn resume(self: &Arc<Self>) -> Result<(), CommandError> {
+        self.keep_pruning();
         if let Some(node) = self.node.clone() {
             self.join(node).await?;
             let this = Arc::clone(self);
@@ -173,8 +174,14 @@ impl Orchestrator {
     }
 
     async fn call(&self, task: &Task, provider: &dyn Provider) -> Outcome {
-        let context = self.call_context();
+        let context = match self.call_context(task, provider) {
+            Ok(context) => context,
+            Err(error) => return Outcome::failed(&error.code, error.message),
+        };
         if task.kind == TaskKind::Start {
+            if let Err(outcome) = copy_inputs(&context, &task.invocation).await {
+                return *outcome;
+            }
             provider.start(&context, &task.invocation).await
         } else {
             provider.poll(&context, &task.invocation, &task.progress).await
@@ -197,9 +204,11 @@ impl Orchestrator {
                 self.schedule.again(task, due, now, false);
             }
             Outcome::Pending { progress } => {
-                let interval = provider.map_or(Duration::from_secs(1), |p| {
-                    p.poll_interval(&self.call_context(), &task.invocation, &progress, polls)
+                let interval = provider.and_then(|provider| {
+                    let context = self.call_context(&task, provider).ok()?;
+                    Some(provider.poll_interval(&context, &task.invocation, &progress, polls))
                 });
+                let interval = interval.unwrap_or(Duration::from_secs(1));
                 let due = now.plus_millis(millis(interval)).min(task.invocation.deadline);
                 let moved = task.kind == TaskKind::Start || progress != task.progress;
                 task.kind = TaskKind::Poll;
@@ -240,8 +249,7 @@ impl Orchestrator {
         match self.apply_surely(task, event, extra).await {
             Applying::Stale => {
                 if let Some(provider) = provider {
-                    let stopped = provider.stop(&self.call_context(), &task.invocation, &task.progress).await;
-                    if let Err(error) = stopped {
+                    if let Err(error) = self.tell_to_stop(task, provider).await {
                         tracing::warn!(action = %task.invocation.action_execution_id, error, "an abandoned action could not be stopped");
                     }
                 }
@@ -306,18 +314,20 @@ impl Orchestrator {
 
     /// Removes an outbox row that no execution knows any more.
     async fn drop_task(&self, task: &Task) {
-        let commit = Commit { tasks_done: vec![task.id.clone()], ..Commit::default() };
-        if let Err(error) = self.store.commit(commit).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "a finished task stays in the outbox until the next start"
-            );
+        let commit = || Commit { tasks_done: vec![task.id.clone()], ..Commit::default() };
+        while let Err(error) = self.store.commit(commit()).await {
+            if self.is_stopping() {
+                // The next start finds the row and drops it again.
+                break;
+            }
+            tracing::warn!(error = &error as &dyn std::error::Error, "a finished task is still in the outbox");
+            self.runtime.sleep(STORE_RETRY).await;
         }
         self.schedule.forget(&task.id);
     }
 
     async fn stop_outside(self: &Arc<Self>, mut task: Task, provider: &dyn Provider) {
-        match provider.stop(&self.call_context(), &task.invocation, &task.progress).await {
+        match self.tell_to_stop(&task, provider).await {
             Ok(()) => self.drop_task(&task).await,
             Err(error) => {
                 task.failures += 1;
@@ -333,8 +343,18 @@ impl Orchestrator {
         }
     }
 
-    fn call_context(&self) -> Call<'_> {
-        Call { realm: &self.realm, artifacts: &self.realm, clock: &*self.clock, scratch: &self.scratch }
+    async fn tell_to_stop(&self, task: &Task, provider: &dyn Provider) -> Result<(), String> {
+        match self.call_context(task, provider) {
+            Ok(context) => provider.stop(&context, &task.invocation, &task.progress).await,
+            // What no realm could run was never begun.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Where the provider's service is for this action; the words that fail the action where it is nowhere.
+    fn call_context(&self, task: &Task, provider: &dyn Provider) -> Result<Call<'_>, ErrorDetails> {
+        let realm = self.realms.for_invocation(&task.invocation, provider.service())?;
+        Ok(Call { realm, artifacts: self.realms.artifacts(), clock: &*self.clock, scratch: &self.scratch })
     }
 }
 

@@ -72,13 +72,14 @@ impl Orchestrator {
             let reply = decision.reply.clone();
             let after = decision.executions.first().cloned();
             let definition_version = snapshot.gate.value.definition_version;
-            let Some(Prepared { commit, tasks, changed }) = self.prepare(&loaded, decision, false, &with, now) else {
-                if fresh {
-                    return Ok(Some(Applied { reply, definition_version, changed: false }));
-                }
-                // Only what the store holds may be called stale.
+            let prepared = self.prepare(&loaded, decision, false, &with, now);
+            // Only what the store holds may be called stale; and only then may what came with the answer be written.
+            if !fresh && !prepared.as_ref().is_some_and(|prepared| prepared.changed) {
                 *row = None;
                 continue;
+            }
+            let Some(Prepared { commit, tasks, changed }) = prepared else {
+                return Ok(Some(Applied { reply, definition_version, changed: false }));
             };
             let done = commit.tasks_done.clone();
             match self.store.commit(commit).await {

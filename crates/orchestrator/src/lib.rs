@@ -13,6 +13,7 @@ mod jobs;
 mod lanes;
 pub mod limits;
 mod nodes;
+mod retention;
 pub mod runtime;
 mod schedule;
 pub mod simulation;
@@ -27,7 +28,7 @@ use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};
 use towpath_model::ids::{IdSource, Scope};
 use towpath_model::time::Clock;
-use towpath_providers::{Catalogue, Realm};
+use towpath_providers::{Catalogue, Realms};
 use towpath_store::Store;
 
 pub use action_types::{CustomActionType, NewActionType, Types, custom_entry};
@@ -58,7 +59,7 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub catalogue: Arc<Catalogue>,
     /// Where the actions' services are.
-    pub realm: Arc<Realm>,
+    pub realms: Arc<Realms>,
     pub roles: Arc<dyn Roles>,
     pub clock: Arc<dyn Clock>,
     /// What runs tasks and waits.
@@ -69,12 +70,14 @@ pub struct Parts {
     pub scratch: PathBuf,
     /// The name of this node where several share the store.
     pub node: Option<String>,
+    /// How long an execution's history is kept after its end; None: for ever.
+    pub keep_history: Option<std::time::Duration>,
 }
 
 pub struct Orchestrator {
     store: Arc<dyn Store>,
     catalogue: Arc<Catalogue>,
-    realm: Arc<Realm>,
+    realms: Arc<Realms>,
     roles: Arc<dyn Roles>,
     clock: Arc<dyn Clock>,
     runtime: Arc<dyn Runtime>,
@@ -82,6 +85,7 @@ pub struct Orchestrator {
     quotas: limits::Quotas,
     scratch: PathBuf,
     node: Option<String>,
+    keep_history: Option<std::time::Duration>,
     slots: slots::Slots,
     schedule: schedule::Schedule,
     calls: Arc<Semaphore>,
@@ -96,7 +100,7 @@ impl Orchestrator {
         Arc::new(Self {
             store: parts.store,
             catalogue: parts.catalogue,
-            realm: parts.realm,
+            realms: parts.realms,
             roles: parts.roles,
             clock: parts.clock,
             runtime: parts.runtime,
@@ -104,6 +108,7 @@ impl Orchestrator {
             quotas: parts.quotas,
             scratch: parts.scratch,
             node: parts.node,
+            keep_history: parts.keep_history,
             slots: slots::Slots::default(),
             schedule: schedule::Schedule::default(),
             calls: Arc::new(Semaphore::new(limits::PROVIDER_CALLS_MAX)),

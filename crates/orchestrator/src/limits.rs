@@ -22,6 +22,9 @@ pub const SETTLING: Duration = Duration::from_millis(5);
 pub const STOP_TRIES_MAX: u32 = 5;
 /// Pause before an answer is offered to the store again after the store failed.
 pub const STORE_RETRY: Duration = Duration::from_secs(1);
+/// How often it is looked for history that is kept no longer, and how many executions go at once.
+pub const PRUNE_EVERY: Duration = Duration::from_hours(1);
+pub const PRUNE_PAGE: usize = 500;
 /// How often a node says that it is alive, where several share a store.
 pub const NODE_HEARTBEAT: Duration = Duration::from_secs(2);
 /// After so long without a sign of life a node's work is taken over.

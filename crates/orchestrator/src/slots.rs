@@ -69,7 +69,6 @@ impl Slot {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner).remove(execution);
     }
 
-
     pub fn publish(&self, snapshot: Option<Snapshot>) {
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot.map(Arc::new);
     }

@@ -23,6 +23,7 @@ pub async fn serve(args: &ServeArgs) -> Result<u8, ExpectedError> {
     let data_dir = std::path::absolute(&args.data_dir).map_err(|e| broken("resolve the data directory", &e))?;
     let system = System::open(Site {
         data_dir: &data_dir,
+        database_url: args.database_url.as_deref(),
         account: &args.account_id,
         region: DEFAULT_REGION,
         config: &config,

@@ -280,7 +280,8 @@ fn worth_a_row(line: &str) -> Option<String> {
 
 /// The words an action's entry carries: the error, else the provider's summary.
 pub fn reason(event: &HistoryEvent) -> Option<String> {
-    let (HistoryEvent::Action { progress, error, state, .. } | HistoryEvent::Rule { progress, error, state, .. }) = event
+    let (HistoryEvent::Action { progress, error, state, .. } | HistoryEvent::Rule { progress, error, state, .. }) =
+        event
     else {
         return None;
     };

@@ -102,7 +102,9 @@ const fn glyph(state: State, frame: usize) -> (&'static str, Style) {
         State::Approval => ("?", Style::Attention),
         State::Succeeded => ("✓", Style::Good),
         State::Failed => ("✗", Style::Bad),
-        State::Stopped | State::Abandoned | State::Superseded | State::Cancelled | State::Skipped => ("■", Style::Attention),
+        State::Stopped | State::Abandoned | State::Superseded | State::Cancelled | State::Skipped => {
+            ("■", Style::Attention)
+        }
     }
 }
 

@@ -39,7 +39,7 @@ scenarios!(conditions, "conditions.py", crate::python::against_a_server:
 
 scenarios!(main_job, "main_job.py", crate::python::against_a_server: boto3, failures, stopping);
 
-scenarios!(aws_cli, "aws_cli.py", crate::python::against_a_server: main_job, refusals);
+scenarios!(aws_cli, "aws_cli.py", crate::python::against_a_server: main_job, refusals, job_worker);
 
 scenarios!(security, "security.py", crate::python::against_a_server:
     signatures, sessions, presigned_urls, permissions, secrets);

@@ -170,8 +170,11 @@ fn configuration(rules: &mut Rules, path: &Path, what: &str, action: &ActionDecl
             continue;
         }
         // A value with references is checked once they are resolved.
+        let fits = || {
+            config::fits(&property.valid, value).and_then(|()| rules.action_types.check_value(&entry.id, key, value))
+        };
         if references(value).is_empty()
-            && let Err(expected) = config::fits(&property.valid, value)
+            && let Err(expected) = fits()
         {
             let message = format!(
                 "{} configuration for {what} '{}' has an invalid value for configuration '{key}': {expected}",

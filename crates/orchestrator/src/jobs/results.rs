@@ -109,12 +109,7 @@ impl Orchestrator {
         self.put_job_result(scope, id, &JobResult::Failure(failure)).await
     }
 
-    async fn put_job_result(
-        self: &Arc<Self>,
-        scope: &Scope,
-        id: &str,
-        result: &JobResult,
-    ) -> Result<(), CommandError> {
+    async fn put_job_result(self: &Arc<Self>, scope: &Scope, id: &str, result: &JobResult) -> Result<(), CommandError> {
         for _ in 0..CONFLICT_RETRIES_MAX {
             let Versioned { value: job, version } = self.job(scope, id).await?;
             if !is_open(&job, result)? {
@@ -173,13 +168,15 @@ fn is_open(job: &JobRecord, result: &JobResult) -> Result<bool, CommandError> {
     match job.status {
         JobStatus::InProgress => Ok(true),
         JobStatus::TimedOut | JobStatus::Withdrawn => Ok(false),
-        JobStatus::Queued | JobStatus::Dispatched => {
-            refused(format!("Job with id {id} has not been acknowledged. Call AcknowledgeJob before putting its result."))
-        }
+        JobStatus::Queued | JobStatus::Dispatched => refused(format!(
+            "Job with id {id} has not been acknowledged. Call AcknowledgeJob before putting its result."
+        )),
         JobStatus::Succeeded | JobStatus::Failed if job.status != result.status() => {
             refused(format!("Job with id {id} has already terminated"))
         }
-        JobStatus::Succeeded | JobStatus::Failed if job.result.as_deref() == Some(result.digest().as_str()) => Ok(false),
+        JobStatus::Succeeded | JobStatus::Failed if job.result.as_deref() == Some(result.digest().as_str()) => {
+            Ok(false)
+        }
         JobStatus::Succeeded | JobStatus::Failed => refused(format!(
             "The status of job with id {id} is already set to the desired value. It cannot be updated with the same status, \
              but different result or output variables."

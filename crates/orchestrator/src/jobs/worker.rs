@@ -153,7 +153,11 @@ impl Orchestrator {
     }
 
     async fn job_credentials(&self, invocation: &ActionInvocation) -> Result<JobCredentials, Problem> {
-        let given = self.realm.narrowed_credentials(invocation, &policy(invocation), JOB_CREDENTIALS_SECONDS).await?;
+        let given = self
+            .realms
+            .artifacts()
+            .narrowed_credentials(invocation, &policy(invocation), JOB_CREDENTIALS_SECONDS)
+            .await?;
         Ok(JobCredentials {
             access_key_id: given.access_key_id().to_owned(),
             secret_access_key: Secret::new(given.secret_access_key()),

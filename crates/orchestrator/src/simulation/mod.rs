@@ -17,6 +17,6 @@ mod world;
 
 pub use executor::Virtual;
 pub use gateway::{Gateway, Interference, Passage};
-pub use outside::{Disturbance, Ending, Outside, Plan, Script, Work};
+pub use outside::{Asked, Disturbance, Ending, Outside, Plan, Script, Work};
 pub use random::{Random, mixed};
 pub use world::{AnyRole, Setting, World};

@@ -56,19 +56,24 @@ pub struct Disturbance {
     pub panics: bool,
 }
 
+/// Which function of a provider is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    Start,
+    Poll,
+    Stop,
+}
+
 /// Says how things go outside.
 pub trait Script: Send + Sync {
     /// Asked once per execution of an action or a rule; `nth` counts those of the same one in the same pipeline execution,
     /// from 0.
     fn plan(&self, action: &ActionInvocation, nth: u32) -> Plan;
 
-    /// Asked at every call of a provider.
-    fn disturbance(&self, _action: &ActionInvocation) -> Disturbance {
+    /// Asked at every call of a provider, as it begins.
+    fn disturbance(&self, _asked: Asked, _action: &ActionInvocation) -> Disturbance {
         Disturbance::default()
     }
-
-    /// A `start` has its effect now. Called at every start, also a repeated one.
-    fn started(&self, _action: &ActionInvocation) {}
 
     /// How long until the next poll of work whose end is not known.
     fn poll_interval(&self, _action: &ActionInvocation) -> Duration {
@@ -135,7 +140,6 @@ impl Outside {
 
     /// Begins the work unless it was begun: a repeated start is the same work.
     fn begin(&self, action: &ActionInvocation) {
-        self.script.started(action);
         let mut works = self.lock();
         let same = |work: &&Work| {
             let other = &work.action;
@@ -168,7 +172,7 @@ impl Outside {
                 ending
             }
             (None, Plan::Ends(..) | Plan::Open) => return Some(Outcome::Pending { progress }),
-            (None, Plan::Reported) => return Some(Outcome::AwaitingCallback { progress }),
+            (None, Plan::Reported) => return Some(Outcome::AwaitingCallback { progress: Progress::default() }),
             (None, Plan::Real) => return None,
         };
         Some(outcome(action, ending, progress))
@@ -227,28 +231,28 @@ struct Scripted {
     outside: Outside,
 }
 
-enum Asked<'p> {
-    Start,
-    Poll(&'p Progress),
-}
-
 impl Scripted {
-    async fn ask(&self, cx: &Call<'_>, action: &ActionInvocation, asked: Asked<'_>) -> Outcome {
+    /// `progress` is that of a poll; None begins the work.
+    async fn ask(&self, cx: &Call<'_>, action: &ActionInvocation, progress: Option<&Progress>) -> Outcome {
         let Outside { runtime, script, .. } = &self.outside;
-        let disturbance = script.disturbance(action);
+        let asked = if progress.is_none() { Asked::Start } else { Asked::Poll };
+        let disturbance = script.disturbance(asked, action);
         pause(runtime, disturbance.before).await;
         if disturbance.unavailable {
             return Outcome::Unavailable { message: "the simulated service cannot be reached".to_owned() };
         }
-        if let Asked::Start = asked {
+        if progress.is_none() {
             self.outside.begin(action);
         }
-        assert!(!disturbance.panics, "the simulation wants this call to panic");
+        if disturbance.panics {
+            // Past the panic hook: nobody needs to read of it.
+            std::panic::resume_unwind(Box::new("the simulation wants this call to panic"));
+        }
         let answer = match (self.outside.state(action), self.real.get(&self.entry.id)) {
             (Some(outcome), _) => outcome,
-            (None, Some(real)) => match asked {
-                Asked::Start => real.start(cx, action).await,
-                Asked::Poll(progress) => real.poll(cx, action, progress).await,
+            (None, Some(real)) => match progress {
+                None => real.start(cx, action).await,
+                Some(progress) => real.poll(cx, action, progress).await,
             },
             (None, None) => Outcome::failed(error_code::INTERNAL_ERROR, "no real provider to ask"),
         };
@@ -274,16 +278,16 @@ impl Provider for Scripted {
     }
 
     async fn start(&self, cx: &Call<'_>, action: &ActionInvocation) -> Outcome {
-        self.ask(cx, action, Asked::Start).await
+        self.ask(cx, action, None).await
     }
 
     async fn poll(&self, cx: &Call<'_>, action: &ActionInvocation, progress: &Progress) -> Outcome {
-        self.ask(cx, action, Asked::Poll(progress)).await
+        self.ask(cx, action, Some(progress)).await
     }
 
     async fn stop(&self, _cx: &Call<'_>, action: &ActionInvocation, _progress: &Progress) -> Result<(), String> {
         let Outside { runtime, script, .. } = &self.outside;
-        let disturbance = script.disturbance(action);
+        let disturbance = script.disturbance(Asked::Stop, action);
         pause(runtime, disturbance.before).await;
         if disturbance.unavailable {
             return Err("the simulated service cannot be reached".to_owned());

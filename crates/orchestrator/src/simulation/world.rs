@@ -12,7 +12,7 @@ use towpath_model::event::Event;
 use towpath_model::history::HistoryEntry;
 use towpath_model::ids::{ExecutionId, PipelineId, Scope};
 use towpath_model::time::Timestamp;
-use towpath_providers::{Catalogue, Credentials, Endpoints, Realm, RealmKind, RealmSettings, Settings};
+use towpath_providers::{Catalogue, Credentials, Endpoints, RealmKind, RealmSettings, Realms, Settings};
 use towpath_store::{HistoryFilter, MemoryStore, Store};
 
 use super::executor::Virtual;
@@ -88,7 +88,7 @@ pub struct World {
     store: Arc<dyn Store>,
     gateway: Arc<dyn Store>,
     catalogue: Arc<Catalogue>,
-    realm: Arc<Realm>,
+    realms: Arc<Realms>,
     ids: SeededIds,
     quotas: Quotas,
     node_name: Option<String>,
@@ -103,7 +103,7 @@ impl World {
         let gateway = Gateway::new(Arc::clone(&setting.store), runtime.clone(), setting.interference);
         let mut world = Self {
             catalogue: Arc::new(outside.catalogue(&setting.catalogue)),
-            realm: Arc::new(nowhere(&runtime)),
+            realms: Arc::new(nowhere(&runtime)),
             ids: SeededIds::new(mixed(setting.seed) ^ 1),
             runtime,
             outside,
@@ -132,7 +132,7 @@ impl World {
         Orchestrator::new(Parts {
             store,
             catalogue: Arc::clone(&self.catalogue),
-            realm: Arc::clone(&self.realm),
+            realms: Arc::clone(&self.realms),
             roles: Arc::new(AnyRole),
             clock: Arc::new(self.runtime.clone()),
             runtime: Arc::new(self.runtime.clone()),
@@ -140,6 +140,7 @@ impl World {
             quotas: self.quotas.clone(),
             scratch: PathBuf::new(),
             node: self.node_name.clone(),
+            keep_history: None,
         })
     }
 
@@ -273,8 +274,8 @@ impl World {
 }
 
 /// A realm in which nobody answers: a simulation asks no service.
-fn nowhere(runtime: &Virtual) -> Realm {
-    Realm::new(RealmSettings {
+fn nowhere(runtime: &Virtual) -> Realms {
+    Realms::embedded_only(RealmSettings {
         name: "nowhere".to_owned(),
         kind: RealmKind::Other,
         endpoints: Endpoints::one("http://127.0.0.1:1"),

@@ -11,7 +11,7 @@ use towpath_model::ids::{ExecutionId, IdSource, Scope};
 use towpath_model::state::{Execution, Trigger};
 use towpath_model::time::{Clock, Timestamp};
 use towpath_orchestrator::{NewPipeline, Orchestrator, Parts, Roles, StartRequest, TokioRuntime};
-use towpath_providers::{Catalogue, Credentials, Endpoints, Realm, RealmKind, RealmSettings, Settings};
+use towpath_providers::{Catalogue, Credentials, Endpoints, RealmKind, RealmSettings, Realms, Settings};
 use towpath_store::Store;
 
 pub struct SystemClock;
@@ -54,7 +54,7 @@ pub fn scope() -> Scope {
 
 pub async fn orchestrator(store: Arc<dyn Store>) -> Arc<Orchestrator> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let realm = Realm::new(RealmSettings {
+    let realms = Realms::embedded_only(RealmSettings {
         name: "embedded".to_owned(),
         kind: RealmKind::Embedded,
         endpoints: Endpoints::one("http://127.0.0.1:1"),
@@ -66,7 +66,7 @@ pub async fn orchestrator(store: Arc<dyn Store>) -> Arc<Orchestrator> {
     let orchestrator = Orchestrator::new(Parts {
         store,
         catalogue: Arc::new(Catalogue::new(Settings { rehearsal: true })),
-        realm: Arc::new(realm),
+        realms: Arc::new(realms),
         roles: Arc::new(AnyRole),
         clock,
         runtime: Arc::new(TokioRuntime),
@@ -74,6 +74,7 @@ pub async fn orchestrator(store: Arc<dyn Store>) -> Arc<Orchestrator> {
         quotas: towpath_orchestrator::limits::Quotas::default(),
         scratch: std::env::temp_dir(),
         node: None,
+        keep_history: None,
     });
     orchestrator.resume().await.expect("an empty outbox can be read");
     orchestrator
