@@ -8,6 +8,7 @@ mod generate;
 mod generate_model;
 mod generate_render;
 mod shell;
+mod simulate;
 mod test;
 mod tidy;
 mod tidy_source;
@@ -32,6 +33,11 @@ const COMMANDS: &[Command] = &[
         name: "generate",
         usage: "generate [--check]   write crates/wire/src/generated from models/",
         run: generate::run,
+    },
+    Command {
+        name: "simulate",
+        usage: "simulate --seeds N   run the seeded simulation; --seed S replays one",
+        run: simulate::run,
     },
     Command { name: "test", usage: "test [ARGS...]       set everything up, then run every test", run: test::run },
     Command { name: "tidy", usage: "tidy                 check the house rules of the source tree", run: tidy::run },

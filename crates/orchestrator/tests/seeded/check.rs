@@ -8,7 +8,7 @@ use towpath_model::effect::{Task, TaskKind, task_id};
 use towpath_model::history::HistoryEntry;
 use towpath_model::ids::{ActionExecutionId, ExecutionId, PipelineId, TaskId};
 use towpath_model::state::{
-    ActionAttempt, ActionStatus, Execution, ExecutionStatus, Gate, Position, StageStatus, Work,
+    ActionAttempt, ActionStatus, Execution, ExecutionStatus, Gate, Position, StageRun, StageStatus, Work,
 };
 use towpath_store::{Commit, Committed};
 

@@ -267,10 +267,7 @@ impl Drive {
                 });
             }
             Command::Delete => {
-                self.ask(
-                    "delete".to_owned(),
-                    |node, scope| async move { node.delete_pipeline(&scope, PIPELINE).await },
-                );
+                self.ask("delete", |node, scope| async move { node.delete_pipeline(&scope, PIPELINE).await });
             }
             Command::Start { token } => {
                 let token = token.map(|token| format!("token-{token}"));
