@@ -126,5 +126,78 @@ def refusals():
             "--log-group-name", "nobody")
 
 
+def job_worker():
+    """A job worker made of the stock CLI, and the calls that show and steer stages and their conditions."""
+    with tempfile.TemporaryDirectory() as path:
+        directory = pathlib.Path(path)
+        arn = role("pipeline", "codepipeline.amazonaws.com", directory)
+        made = aws("codepipeline", "create-custom-action-type", "--category", "Build", "--provider", "Farm", "--action-version", "1",
+                   "--settings", json.dumps({"entityUrlTemplate": "https://farm.example/{Config:Project}"}),
+                   "--configuration-properties", "name=Project,required=true,key=true,secret=false,queryable=true,type=String",
+                   "--input-artifact-details", "minimumCount=0,maximumCount=1",
+                   "--output-artifact-details", "minimumCount=0,maximumCount=1", "--tags", "key=team,value=locks")
+        equal(made["actionType"]["id"]["owner"], "Custom", "owner")
+
+        def action(name, owner, category, provider, configuration=None, **more):
+            kind = {"category": category, "owner": owner, "provider": provider, "version": "1"}
+            return {"name": name, "actionTypeId": kind, "configuration": configuration or {}, **more}
+
+        check = {"name": "IsOn", "ruleTypeId": {"category": "Rule", "owner": "AWS", "provider": "VariableCheck", "version": "1"},
+                 "configuration": {"Variable": "#{variables.Go}", "Operator": "EQ", "Value": "yes"}}
+        declared = {"pipeline": {
+            "name": "farm", "roleArn": arn, "artifactStore": {"type": "S3", "location": "artifacts"}, "pipelineType": "V2",
+            "variables": [{"name": "Go", "defaultValue": "yes"}],
+            "stages": [
+                {"name": "Source", "actions": [action("Fetch", "Custom", "Source", "Rehearsal", outputArtifacts=[{"name": "src"}])]},
+                {"name": "Work", "actions": [action("Grow", "Custom", "Build", "Farm", {"Project": "ferry"})],
+                 "onSuccess": {"conditions": [{"result": "FAIL", "rules": [check]}]}},
+            ]}}
+        file = directory / "farm.json"
+        file.write_text(json.dumps(declared))
+        aws("codepipeline", "create-pipeline", "--cli-input-json", f"file://{file}")
+
+        def work(call, *arguments):
+            kind = "category=Build,owner=Custom,provider=Farm,version=1"
+            jobs = wait("a job", lambda: aws(
+                "codepipeline", "poll-for-jobs", "--action-type-id", kind, "--query-param", "Project=ferry")["jobs"])
+            job = jobs[0]
+            got = aws("codepipeline", "acknowledge-job", "--job-id", job["id"], "--nonce", job["nonce"])
+            equal(got, {"status": "InProgress"}, "acknowledged")
+            details = aws("codepipeline", "get-job-details", "--job-id", job["id"])["jobDetails"]
+            equal(details["data"]["pipelineContext"]["pipelineName"], "farm", "details")
+            equal(aws("codepipeline", call, "--job-id", job["id"], *arguments), "", "an empty answer")
+            return details["data"]["pipelineContext"]["pipelineExecutionId"]
+
+        def ended(execution, want):
+            def look():
+                got = aws("codepipeline", "get-pipeline-execution", "--pipeline-name", "farm", "--pipeline-execution-id", execution)
+                return got["pipelineExecution"]["status"] == want
+            wait(f"{execution} to be {want}", look)
+
+        first = work("put-job-success-result", "--execution-details", "summary=grown,externalExecutionId=7,percentComplete=100")
+        ended(first, "Succeeded")
+        aws("codepipeline", "start-pipeline-execution", "--name", "farm")
+        second = work("put-job-failure-result", "--failure-details", "type=JobFailed,message=drought")
+        ended(second, "Failed")
+        place = ("--pipeline-name", "farm", "--stage-name", "Work")
+        back = aws("codepipeline", "rollback-stage", *place, "--target-pipeline-execution-id", first)["pipelineExecutionId"]
+        equal(work("put-job-success-result"), back, "the rollback's job")
+        ended(back, "Succeeded")
+        third = aws("codepipeline", "start-pipeline-execution", "--name", "farm", "--variables", "name=Go,value=no")
+        third = third["pipelineExecutionId"]
+        work("put-job-success-result")
+        ended(third, "Failed")
+        rules = aws("codepipeline", "list-rule-executions", "--pipeline-name", "farm", "--filter", f"pipelineExecutionId={third}")
+        equal([(r["ruleName"], r["status"]) for r in rules["ruleExecutionDetails"]], [("IsOn", "Failed")], "rule executions")
+        equal(aws("codepipeline", "override-stage-condition", *place, "--pipeline-execution-id", third,
+                  "--condition-type", "ON_SUCCESS"), "", "overridden")
+        ended(third, "Succeeded")
+        names = {t["id"]["provider"] for t in aws("codepipeline", "list-rule-types")["ruleTypes"]}
+        holds({"VariableCheck", "DeploymentWindow"} <= names, names)
+        refusal("JobNotFoundException", "does not exist", "codepipeline", "get-job-details", "--job-id",
+                "00000000-0000-4000-8000-000000000000")
+        aws("codepipeline", "delete-custom-action-type", "--category", "Build", "--provider", "Farm", "--action-version", "1")
+
+
 if __name__ == "__main__":
-    main([main_job, refusals])
+    main([main_job, refusals, job_worker])
