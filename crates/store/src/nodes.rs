@@ -19,11 +19,14 @@ pub trait Nodes: Send + Sync {
     fn subscribe(&self) -> watch::Receiver<u64>;
 
     /// Says that `node` is alive until `lease_until`. The first one comes before the first task that names the node as
-    /// its owner; nodes whose lease ran out by `now` are forgotten.
+    /// its owner; nodes whose lease ran out by `now` are forgotten. The times are the nodes' own, so their clocks have to
+    /// agree to within a small part of the lease.
     async fn heartbeat(&self, node: &str, now: Timestamp, lease_until: Timestamp) -> Result<(), StoreError>;
 
     /// Gives `me` up to `limit` tasks that have no owner, or one that is not alive at `now`, and answers them as they
-    /// now are. No task is given to two. Fewer than `limit` means that there was no other.
+    /// now are. No task is given to two. Fewer than `limit` means that there was no other that
+    /// nobody was just being given. After an error some may have
+    /// been given all the same: `Tasks::tasks` shows them, with `me` as their owner.
     async fn claim_orphans(&self, me: &str, now: Timestamp, limit: usize) -> Result<Vec<Task>, StoreError>;
 
     /// Says that `node` is gone, so that others need not wait for its lease to run out before they take its tasks.

@@ -27,6 +27,8 @@ pub(super) async fn migrate(pool: &Pool, named: &Named) -> Result<Option<(u32, u
 async fn migrate_steps(pool: &Pool, named: &Named) -> Result<Option<(u32, u32)>, Failure> {
     let mut connection = pool.get().await?;
     let transaction = connection.transaction().await?;
+    // Neither a large table nor another node's migration is cut short.
+    transaction.batch_execute("SET LOCAL statement_timeout = 0").await?;
     let schema: Option<String> = transaction.query_one("SELECT current_schema()::text", &[]).await?.get(0);
     let Some(schema) = schema else {
         let reason = "its search_path names no schema that exists".to_owned();

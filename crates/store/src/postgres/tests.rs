@@ -85,6 +85,29 @@ async fn a_body_of_a_later_format_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_commit_is_durable_whatever_the_databases_default_is() {
+    let Some(url) = crate::testing::postgres_url().await else { return };
+    for (asked, given) in [("off", "on"), ("remote_apply", "remote_apply")] {
+        let store = PostgresStore::connect(&format!("{url}%20-csynchronous_commit%3D{asked}")).await.unwrap();
+        let row = store.read_one("SHOW synchronous_commit", &[]).await.unwrap().unwrap();
+        assert_eq!(row.get::<_, &str>(0), given);
+    }
+}
+
+/// As after a restore from a backup of before the node was started.
+#[tokio::test]
+async fn a_writer_that_the_database_has_forgotten_goes_on() {
+    with_store(async |store| {
+        store.commit(started("e1")).await.unwrap();
+        store.execute("DELETE FROM writers", &[]).await.unwrap();
+        for n in 2..6 {
+            assert_eq!(store.commit(started("e1")).await.unwrap().first_history_sequence, n);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_one_node_commits_the_other_reads_at_once() {
     with_two(async |one, two, _| {
         assert!(one.is_shared());
