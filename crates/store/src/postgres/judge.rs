@@ -308,3 +308,98 @@ impl<'a> Batch<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use towpath_model::history::EventState;
+
+    use super::*;
+    use crate::commit::{Commits, RequestToken};
+    use crate::contract::fixtures::{definition, entry, execution, gate, task};
+    use crate::documents::Documents;
+    use crate::{Committed, MemoryStore};
+
+    fn token() -> RequestToken {
+        RequestToken { pipeline: "p".into(), token: "once".to_owned(), execution: "e1".into() }
+    }
+
+    fn owned(owner: &str) -> Task {
+        Task { owner: Some(owner.to_owned()), ..task("t1", 10) }
+    }
+
+    fn put(key: &str, expect: Expect) -> Write {
+        Write::Put { key: Key::new("c", "p", key), body: b"1".to_vec(), expect }
+    }
+
+    /// Each depends on some before it, which is not in the database yet when it is judged.
+    fn commands() -> Vec<Commit> {
+        let empty = Commit::default;
+        let created = |pipeline: &str| Commit { gate: Some((gate(pipeline, "app"), None)), ..empty() };
+        let documents = |documents: Vec<Write>| Commit { documents, ..empty() };
+        let history = |n: usize| vec![entry("p", "e1", EventState::Started); n];
+        vec![
+            Commit {
+                definition: Some(definition("p", 1)),
+                executions: vec![(execution("p", "e1", 1), None)],
+                history: history(2),
+                tasks_put: vec![owned("a")],
+                request_token: Some(token()),
+                documents: vec![put("k", Expect::Absent)],
+                ..created("p")
+            },
+            created("p"),
+            created("q"),
+            Commit { definition: Some(definition("p", 1)), ..empty() },
+            Commit { executions: vec![(execution("p", "e1", 2), None)], ..empty() },
+            Commit { executions: vec![(execution("p", "e2", 1), None)], ..empty() },
+            Commit { executions: vec![(execution("p", "e2", 2), None)], history: history(1), ..empty() },
+            Commit { executions: vec![(execution("p", "e2", 2), Some(999))], ..empty() },
+            Commit { request_token: Some(token()), ..empty() },
+            Commit { tasks_moved: vec![owned("b")], history: history(3), ..empty() },
+            Commit { tasks_moved: vec![owned("a")], history: history(1), ..empty() },
+            Commit { tasks_done: vec!["t1".into()], ..empty() },
+            Commit { tasks_moved: vec![owned("a")], ..empty() },
+            documents(vec![put("k", Expect::Absent)]),
+            documents(vec![put("k", Expect::Version(999))]),
+            documents(vec![put("k", Expect::Any), put("other", Expect::Absent)]),
+            documents(vec![Write::delete(Key::new("c", "p", "k"), Expect::Any)]),
+            documents(vec![put("k", Expect::Absent)]),
+            Commit { delete_gate: Some(("p".into(), 999)), ..empty() },
+            Commit { history: history(1), ..empty() },
+        ]
+    }
+
+    #[tokio::test]
+    async fn a_group_is_judged_like_its_commands_one_after_another() {
+        let memory = MemoryStore::new();
+        let works: Vec<_> =
+            commands().into_iter().map(|commit| Work::Commit(Box::new(Prepared::new(commit).unwrap()))).collect();
+        let mut known = Known::default();
+        for key in ["k", "other"] {
+            known.documents.insert(Key::new("c", "p", key), None);
+        }
+        let (verdicts, batch) = judge(works.iter(), known);
+        let mut refused = 0;
+        for (n, (commit, verdict)) in commands().into_iter().zip(verdicts).enumerate() {
+            match (memory.commit(commit).await, verdict) {
+                (Ok(Committed { version, first_history_sequence }), Ok(offsets)) => {
+                    let numbers = (offsets.version.unsigned_abs(), offsets.entries.unsigned_abs() + 1);
+                    assert_eq!((version, first_history_sequence), numbers, "command {n}");
+                }
+                (Err(expected), Err(found)) => {
+                    assert_eq!(expected.to_string(), found.to_string(), "command {n}");
+                    refused += 1;
+                }
+                (expected, found) => panic!("command {n}: {expected:?}, {found:?}"),
+            }
+        }
+        assert_eq!(refused, 12);
+        // What is written in the end is what is there in the end.
+        assert_eq!(batch.tasks.get("t1").map(Option::is_some), Some(false));
+        for key in ["k", "other"] {
+            let there = memory.get("c", "p", key).await.unwrap().map(|document| document.version);
+            let written = batch.documents[&Key::new("c", "p", key)].value.map(|(_, version)| version.unsigned_abs());
+            assert_eq!(there, written, "{key}");
+        }
+    }
+}
