@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use towpath_model::action::{ActionInvocation, SourceRevisionOverride};
-use towpath_model::declaration::RetryMode;
+use towpath_model::declaration::{PipelineDeclaration, RetryMode};
 use towpath_model::event::{Event, Rejection, TransitionType};
 use towpath_model::ids::{ActionExecutionId, ExecutionId, PipelineId};
 use towpath_model::state::{ActionAttempt, Execution, Trigger};
@@ -50,6 +50,8 @@ pub struct Bench {
     pub world: World,
     pub pipeline_id: PipelineId,
     pipeline: Pipeline,
+    /// Every version so far.
+    declared: Vec<PipelineDeclaration>,
     /// In the order of starts, as they are after the last step.
     pub executions: Vec<Execution>,
     pub heard: usize,
@@ -72,7 +74,8 @@ impl Bench {
         let first = pipeline.stages.first().and_then(|stage| stage.keys().next()).cloned().unwrap_or_default();
         let script = Held { first_stage: first, hold_source: scenario.hold_source };
         let mut world = World::new(Setting { store, script: Arc::new(script), ..Setting::default() });
-        let created = world.create(declare::declaration(&pipeline)?).map_err(|error| violations(&error))?;
+        let declared = declare::declaration(&pipeline)?;
+        let created = world.create(declared.clone()).map_err(|error| violations(&error))?;
         world.settle();
         let first = created.execution.ok_or("CreatePipeline started nothing")?;
         let store = Arc::clone(world.gateway());
@@ -82,6 +85,7 @@ impl Bench {
             world,
             pipeline_id: row.value.pipeline,
             pipeline,
+            declared: vec![declared],
             executions: Vec::new(),
             heard: 0,
             tokens: BTreeMap::new(),
@@ -172,6 +176,7 @@ impl Bench {
                     self.pipeline.stages.clone_from(stages);
                 }
                 let declaration = declare::declaration(&self.pipeline)?;
+                self.declared.push(declaration.clone());
                 let answer = self
                     .command(|node, scope| async move { node.update_pipeline(&scope, declaration).await.map(drop) })?;
                 judge(answer, update.error.as_deref())?;
@@ -333,10 +338,29 @@ impl Bench {
         at.map_or_else(|| id.to_string(), |at| format!("e{}", at + 1))
     }
 
+    /// A name that no version of the pipeline has is a mistake of the scenario, not something that did not happen.
+    pub fn declared(&self, place: &Place) -> Result<(), String> {
+        let is_there = self.declared.iter().any(|declaration| {
+            let stage = |name: &str| declaration.stage(name);
+            match place {
+                Place::Execution => true,
+                Place::Stage(name) => stage(name).is_some(),
+                Place::Action(name, action) => stage(name).is_some_and(|stage| stage.action(action).is_some()),
+                Place::Condition(name, gate) => stage(name).is_some_and(|stage| stage.condition(*gate).is_some()),
+                Place::Rule(name, gate, rule) => {
+                    let condition = stage(name).and_then(|stage| stage.condition(*gate));
+                    condition.is_some_and(|condition| condition.rule(rule).is_some())
+                }
+            }
+        });
+        if is_there { Ok(()) } else { Err(format!("the pipeline declares no {place:?}")) }
+    }
+
     /// The newest execution of an action or a rule.
     pub fn attempt(&self, who: &str) -> Result<Option<&ActionAttempt>, String> {
         let name = names::parse(who)?;
         let execution = self.execution(name.execution)?;
+        self.declared(&name.place)?;
         Ok(match &name.place {
             Place::Action(stage, action) => execution
                 .stage_run(stage)

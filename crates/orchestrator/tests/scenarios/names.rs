@@ -33,6 +33,9 @@ pub fn parse(text: &str) -> Result<Name, String> {
     let (first, rest) = text.split_once(' ').map_or((text, None), |(first, rest)| (first, Some(rest)));
     let execution = execution(first).ok_or_else(wrong)?;
     let Some(rest) = rest else { return Ok(Name { execution, place: Place::Execution }) };
+    if rest.contains(' ') {
+        return Err(wrong());
+    }
     let (head, tail) = rest.split_once('/').map_or((rest, None), |(head, tail)| (head, Some(tail.to_owned())));
     let place = match (head.split_once('.'), tail) {
         (None, None) => Place::Stage(head.to_owned()),

@@ -54,6 +54,7 @@ const OF_EXECUTIONS: &[&str] =
 
 fn status(bench: &Bench, name: &Name) -> Result<Value, String> {
     let execution = bench.execution(name.execution)?;
+    bench.declared(&name.place)?;
     let run = |stage: &str| execution.stage_run(stage);
     Ok(match &name.place {
         Place::Execution => json!(execution.status.as_str()),

@@ -185,6 +185,16 @@ impl Checker {
             if running != self.tasks.contains_key(&task_id(&attempt.id)) {
                 return Err(format!("{name}: an action is {:?}, and in the outbox: {}", attempt.status, !running));
             }
+            // Its progress was told, so its start was acknowledged, and the outbox must know.
+            let acknowledged = attempt.token.is_none() && attempt.progress.external_id.is_some();
+            if running && acknowledged {
+                self.acknowledged.insert(attempt.id.clone());
+                if self.tasks.get(&task_id(&attempt.id)).is_some_and(|task| task.kind == TaskKind::Start) {
+                    return Err(format!(
+                        "{name}: an action's start was acknowledged, and the outbox would start it again"
+                    ));
+                }
+            }
             if attempt.token.is_some() {
                 let token = (after.id.clone(), attempt.id.clone());
                 if !self.tokens.contains(&token) {
