@@ -6,15 +6,19 @@
 #[expect(dead_code, reason = "the benchmark uses its part of the tests' bench")]
 mod support;
 
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::{action, create, ended, orchestrator, pipeline, start, three_stages};
+use tokio::sync::{Notify, watch};
+use towpath_model::history::{EventState, HistoryEvent};
+use towpath_model::ids::ExecutionId;
 use towpath_orchestrator::Orchestrator;
-use towpath_store::{SqliteStore, Store};
+use towpath_store::{HistoryFilter, PostgresStore, SqliteStore, Store};
 
 /// Actions one after the other in the chain whose steps are timed.
 const CHAIN: u32 = 90;
@@ -26,22 +30,61 @@ const PIPELINES: usize = 256;
 async fn main() {
     let directory = std::env::args().nth(1).expect("a directory for the data");
     let seconds: u64 = std::env::args().nth(2).map_or(5, |text| text.parse().expect("a number of seconds"));
-    let latency = latency(&Path::new(&directory).join("latency")).await;
-    let throughput = throughput(&Path::new(&directory).join("throughput"), Duration::from_secs(seconds)).await;
+    let part = |name: &str| match directory.starts_with("postgres") {
+        // One schema holds both: the pipelines have other names.
+        true => Path::new(&directory).to_owned(),
+        false => Path::new(&directory).join(name),
+    };
+    let latency = latency(&part("latency")).await;
+    let throughput = throughput(&part("throughput"), Duration::from_secs(seconds)).await;
     let mut result = latency;
     result.as_object_mut().expect("an object").extend(throughput.as_object().expect("an object").clone());
     println!("{result}");
 }
 
-async fn open(directory: &Path) -> Arc<Orchestrator> {
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(directory).expect("the store opens"));
-    orchestrator(store).await
+async fn open(place: &Path) -> (Arc<Orchestrator>, Arc<dyn Store>) {
+    let url = place.to_str().filter(|place| place.starts_with("postgres"));
+    let store: Arc<dyn Store> = match url {
+        Some(url) => Arc::new(PostgresStore::connect(url).await.expect("the database opens")),
+        None => {
+            std::fs::create_dir_all(place).expect("the directory is made");
+            Arc::new(SqliteStore::open(place).expect("the store opens"))
+        }
+    };
+    (orchestrator(Arc::clone(&store)).await, store)
+}
+
+/// Tells of the end of executions: one reader of the history for all who wait, so that waiting costs next to nothing
+/// beside what is measured.
+#[derive(Default)]
+struct Ends(Mutex<HashMap<ExecutionId, Arc<Notify>>>);
+
+impl Ends {
+    /// Notified when the execution ends, or at once if it has ended already.
+    fn of(&self, execution: &ExecutionId) -> Arc<Notify> {
+        Arc::clone(self.0.lock().expect("no panic").entry(execution.clone()).or_default())
+    }
+
+    async fn follow(&self, store: &dyn Store, mut commits: watch::Receiver<u64>) {
+        let mut seen = store.history_end().await.expect("the history is read");
+        loop {
+            let entries = store.history(&HistoryFilter::All, seen, 1000).await.expect("the history is read");
+            for entry in &entries {
+                seen = entry.sequence;
+                let HistoryEvent::Execution { state: EventState::Succeeded, .. } = entry.event else { continue };
+                self.of(&entry.execution).notify_one();
+            }
+            if entries.is_empty() && commits.changed().await.is_err() {
+                return;
+            }
+        }
+    }
 }
 
 /// One client, one execution at a time: the time between two commits is the whole way from an action that finished to
 /// the next one started, durably (the commit of the one is the commit of the other).
 async fn latency(directory: &Path) -> Value {
-    let bench = open(directory).await;
+    let (bench, _store) = open(directory).await;
     let chain: Vec<Value> = (1..=CHAIN).map(|n| action(&format!("A{n}"), "Build", n, &json!({}))).collect();
     let declaration = pipeline("chain", &[("Source", vec![action("S", "Source", 1, &json!({}))]), ("Run", chain)]);
     let first = create(&bench, declaration).await;
@@ -74,7 +117,10 @@ async fn latency(directory: &Path) -> Value {
 
 /// Many pipelines, each starting its next execution when the last one ended.
 async fn throughput(directory: &Path, span: Duration) -> Value {
-    let bench = open(directory).await;
+    let (bench, store) = open(directory).await;
+    let ends = Arc::new(Ends::default());
+    let (follower, commits) = (Arc::clone(&ends), bench.subscribe());
+    tokio::spawn(async move { follower.follow(&*store, commits).await });
     for n in 0..PIPELINES {
         let first = create(&bench, three_stages(&format!("p{n}"))).await;
         ended(&bench, &format!("p{n}"), &first).await;
@@ -83,12 +129,13 @@ async fn throughput(directory: &Path, span: Duration) -> Value {
     let begun = Instant::now();
     let runs: Vec<_> = (0..PIPELINES)
         .map(|n| {
-            let (bench, done) = (Arc::clone(&bench), Arc::clone(&done));
+            let (bench, done, ends) = (Arc::clone(&bench), Arc::clone(&done), Arc::clone(&ends));
             tokio::spawn(async move {
                 let name = format!("p{n}");
                 while begun.elapsed() < span {
                     let id = start(&bench, &name, None).await;
-                    ended(&bench, &name, &id).await;
+                    ends.of(&id).notified().await;
+                    ends.0.lock().expect("no panic").remove(&id);
                     done.fetch_add(1, Ordering::Relaxed);
                 }
             })
