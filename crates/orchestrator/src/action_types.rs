@@ -84,8 +84,15 @@ impl Orchestrator {
         declarations: impl IntoIterator<Item = &'d PipelineDeclaration>,
     ) -> Result<Types, CommandError> {
         let actions = declarations.into_iter().flat_map(|d| &d.stages).flat_map(|stage| &stage.actions);
-        let wanted: BTreeSet<&ActionTypeId> =
-            actions.map(|action| &action.action_type_id).filter(|id| self.may_be_custom(id)).collect();
+        // A definition has many actions of few types; this runs with every command.
+        let mut wanted: Vec<&ActionTypeId> = Vec::new();
+        for action in actions {
+            let id = &action.action_type_id;
+            if id.owner == Owner::Custom && !wanted.contains(&id) {
+                wanted.push(id);
+            }
+        }
+        wanted.retain(|id| self.may_be_custom(id));
         let mut types =
             Types { catalogue: Arc::clone(&self.catalogue), live: BTreeMap::new(), deleted: BTreeMap::new() };
         for id in wanted {

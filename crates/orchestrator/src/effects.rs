@@ -156,7 +156,7 @@ impl Orchestrator {
                 }
                 let limit = until(task.invocation.deadline, now);
                 // A provider's panic must not take the action with it.
-                let call = AssertUnwindSafe(self.call(&task, provider)).catch_unwind();
+                let call = AssertUnwindSafe(Box::pin(self.call(&task, provider))).catch_unwind();
                 match self.within(limit, call).await {
                     Some(Ok(outcome)) => self.answer(task, outcome, Some(provider), polls).await,
                     Some(Err(_)) => {
@@ -248,10 +248,10 @@ impl Orchestrator {
         let extra = || Extra { tasks_moved: vec![task.clone()], ..Extra::default() };
         match self.apply_surely(task, event, extra).await {
             Applying::Stale => {
-                if let Some(provider) = provider {
-                    if let Err(error) = self.tell_to_stop(task, provider).await {
-                        tracing::warn!(action = %task.invocation.action_execution_id, error, "an abandoned action could not be stopped");
-                    }
+                if let Some(provider) = provider
+                    && let Err(error) = self.tell_to_stop(task, provider).await
+                {
+                    tracing::warn!(action = %task.invocation.action_execution_id, error, "an abandoned action could not be stopped");
                 }
                 self.drop_task(task).await;
             }

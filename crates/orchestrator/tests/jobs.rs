@@ -207,7 +207,7 @@ async fn a_job_that_nobody_acknowledges_is_given_out_again() {
     assert_eq!(first.len(), 2, "both actions have a job");
     assert!(bench.poll().is_empty(), "they are given out");
     assert_eq!(bench.acknowledge(&first[0]).ok(), Some(JobStatus::InProgress));
-    bench.advance(JOB_LEASE - Duration::from_millis(1));
+    bench.advance(JOB_LEASE.saturating_sub(Duration::from_millis(1)));
     assert!(bench.poll().is_empty(), "their time is not over");
     bench.advance(Duration::from_millis(1));
     let again = bench.poll();
@@ -232,7 +232,7 @@ async fn an_action_that_times_out_takes_its_job_along() {
     let (bench, first) = Bench::new();
     let jobs = bench.poll();
     assert!(matches!(bench.acknowledge(&jobs[0]), Ok(JobStatus::InProgress)));
-    bench.advance(DAY - Duration::from_secs(1));
+    bench.advance(DAY.saturating_sub(Duration::from_secs(1)));
     assert_eq!(bench.execution(&first).status, ExecutionStatus::InProgress);
     bench.advance(Duration::from_secs(2));
     let execution = bench.execution(&first);
@@ -261,7 +261,7 @@ async fn an_ended_job_keeps_no_secret_and_is_forgotten_in_time() {
     assert_eq!(bench.execution(&first).status, ExecutionStatus::Succeeded);
     assert_eq!((secrets(&bench), bench.kept("codepipeline.jobs").len()), (0, 2));
 
-    bench.advance(JOBS_KEPT - DAY);
+    bench.advance(JOBS_KEPT.saturating_sub(DAY));
     assert!(bench.succeed(&jobs[0]).is_ok(), "a repeat is known");
     bench.advance(DAY * 2);
     bench.start();
