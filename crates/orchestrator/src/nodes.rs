@@ -15,12 +15,20 @@ impl Orchestrator {
         self.take_part(&node).await?;
         let this = Arc::clone(self);
         self.runtime.spawn(Box::pin(async move {
+            let mut answer_lost = false;
             while !this.is_stopping() {
                 this.runtime.sleep(NODE_HEARTBEAT).await;
                 if this.is_stopping() {
                     break;
                 }
-                if let Err(error) = this.take_part(&node).await {
+                let took_part = async {
+                    this.take_part(&node).await?;
+                    // What was claimed by a call whose answer was lost is this node's, and nobody else looks at it.
+                    if answer_lost { this.pick_up_own(&node).await } else { Ok(()) }
+                };
+                let took_part = took_part.await;
+                answer_lost = took_part.is_err();
+                if let Err(error) = took_part {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
                         "this node cannot say that it is alive; another may take its work over"
@@ -48,6 +56,24 @@ impl Orchestrator {
                     task.due = now;
                 }
                 self.schedule.put(task);
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Schedules every task of this node that it does not know of.
+    async fn pick_up_own(self: &Arc<Self>, node: &str) -> Result<(), CommandError> {
+        let mut after = None;
+        loop {
+            let page = self.store.tasks(after.as_ref(), TASK_PAGE).await?;
+            let full = page.len() == TASK_PAGE;
+            after = page.last().map(|task| task.id.clone());
+            for task in page {
+                if task.owner.as_deref() == Some(node) && !self.schedule.has(&task.id) {
+                    self.schedule.put(task);
+                }
             }
             if !full {
                 return Ok(());

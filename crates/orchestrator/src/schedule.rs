@@ -52,6 +52,10 @@ impl Schedule {
         self.lock().entries.insert(id, Entry { task, polls: 0, running: true, woken: false });
     }
 
+    pub fn has(&self, id: &TaskId) -> bool {
+        self.lock().entries.contains_key(id)
+    }
+
     pub fn forget(&self, id: &TaskId) {
         self.lock().entries.remove(id);
     }
