@@ -5,6 +5,7 @@ mod ambient;
 mod host;
 mod realms;
 mod roles;
+mod scratch;
 mod serve;
 mod transport;
 
@@ -37,6 +38,7 @@ use towpath_services::s3::{S3Options, S3Service};
 use towpath_store::{PostgresStore, SqliteStore, Store, StoreError};
 
 use self::ambient::{SystemClock, SystemIds};
+use self::scratch::Scratch;
 use self::transport::InProcess;
 use crate::config::{Config, SandboxKind};
 use crate::errors::ExpectedError;
@@ -81,6 +83,8 @@ pub struct System {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     accepting: Mutex<Option<JoinHandle<()>>>,
+    /// Removed with the system where other nodes would not do so.
+    _scratch: Scratch,
 }
 
 impl System {
@@ -99,6 +103,7 @@ impl System {
         let s3 = Arc::new(
             S3Service::open(S3Options {
                 data_dir: data_dir.to_owned(),
+                shared: node.is_some(),
                 documents: Arc::clone(&documents),
                 clock: {
                     let clock = Arc::clone(&clock);
@@ -124,6 +129,7 @@ impl System {
             Sandboxes::found_by(move || sandboxes(&config, purpose))
         });
         settings.endpoint = Some(url.clone());
+        settings.node.clone_from(&node);
         settings.console_url = Some(format!("{url}/console"));
         let codebuild = CodeBuild::new(BuildParts {
             documents: Arc::clone(&documents),
@@ -156,12 +162,8 @@ impl System {
             console_url: Some(format!("{url}/console")),
         };
         let realms = realms::realms(embedded, config)?;
-        // Nodes that share the data directory do not share what is only theirs for a moment.
-        let scratch = match &node {
-            None => data_dir.join("scratch"),
-            Some(node) => data_dir.join("scratch").join(node),
-        };
-        fresh_directory(&scratch).map_err(|e| broken("prepare the scratch directory", &e))?;
+        let scratch =
+            Scratch::open(data_dir, node.as_deref()).map_err(|e| broken("prepare the scratch directory", &e))?;
         let mut quotas = Quotas::default();
         if let Some(pipelines) = config.quotas.pipelines_per_region {
             quotas.pipelines_per_region = pipelines as usize;
@@ -175,7 +177,7 @@ impl System {
             runtime: Arc::new(TokioRuntime),
             ids: Box::new(SystemIds::default()),
             quotas,
-            scratch,
+            scratch: scratch.path.clone(),
             node,
             keep_history: Some(Duration::from_hours(
                 24 * u64::from(config.retention.history_days.unwrap_or(HISTORY_DAYS)),
@@ -218,6 +220,7 @@ impl System {
             address,
             stop,
             accepting: Mutex::new(Some(accepting)),
+            _scratch: scratch,
         })
     }
 
@@ -286,14 +289,6 @@ fn catalogue(config: &Config) -> Catalogue {
 fn runner_command() -> Result<Vec<String>, ExpectedError> {
     let program = std::env::current_exe().map_err(|e| broken("find the towpath program itself", &e))?;
     Ok(vec![program.to_string_lossy().into_owned(), "build-runner".to_owned()])
-}
-
-fn fresh_directory(path: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    std::fs::create_dir_all(path)
 }
 
 fn broken(doing: &str, error: &dyn std::error::Error) -> ExpectedError {

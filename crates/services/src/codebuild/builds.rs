@@ -118,7 +118,9 @@ impl CodeBuild {
             end(&mut record.build, "STOPPED", None, now);
             complete(&mut record.build, "STOPPED", now);
             record.stage = Stage::Cleaning;
-            match self.documents.put_json(build_key(scope, id), &record, Expect::Version(version)).await {
+            let stopped = Write::put_json(build_key(scope, id), &record, Expect::Version(version)).map_err(store)?;
+            let told = self.tell_owner(scope, id).await.map_err(store)?;
+            match self.documents.write(std::iter::once(stopped).chain(told).collect()).await {
                 Ok(_) => {
                     self.changed(scope, id, true);
                     self.wake(scope, id);

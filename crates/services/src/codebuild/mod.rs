@@ -1,6 +1,7 @@
 //! CodeBuild: projects, builds and what they leave. The API answers from documents; every build has a worker in this
 //! process that drives it through its phases, and a detached runner that outlives the process. A build's record is
-//! committed before anything is done for it, so that a start after a crash goes on where the last one was.
+//! committed before anything is done for it, so that a start after a crash goes on where the last one was. Where several
+//! processes share the documents and the data directory, each build is one's own as long as that one lives.
 //!
 //! Must not know pipelines: that a build belongs to one is learned from the name of the caller's session, or, where
 //! CodePipeline itself is the caller, from the tag of the project it made for its Commands actions.
@@ -26,7 +27,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Notify, Semaphore, broadcast};
+use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use towpath_model::ids::Scope;
@@ -82,8 +83,8 @@ pub struct CodeBuild {
     settings: Settings,
     endpoint: Mutex<Option<String>>,
     slots: Arc<Semaphore>,
-    /// Workers by the key of their build, and how to wake them.
-    live: Mutex<HashMap<String, Arc<Notify>>>,
+    /// Workers by the key of their build.
+    live: Mutex<HashMap<String, worker::Live>>,
     workers: TaskTracker,
     closing: CancellationToken,
     changes: broadcast::Sender<BuildChange>,
@@ -118,11 +119,13 @@ impl CodeBuild {
         self.changes.subscribe()
     }
 
-    /// Stops working on builds and waits for the workers to let go. Runners go on; the next process adopts them.
+    /// Stops working on builds and waits for the workers to let go. Runners go on; the next process adopts them, or
+    /// another that shares them.
     pub async fn shutdown(&self) {
         self.closing.cancel();
         self.workers.close();
         self.workers.wait().await;
+        self.leave().await;
     }
 
     /// Answers one request.

@@ -9,8 +9,10 @@ pub(super) const BUILDS: &str = "codebuild.build";
 pub(super) const BUILDS_BY_TIME: &str = "codebuild.build-by-time";
 /// Builds of a project by number.
 pub(super) const BUILDS_BY_NUMBER: &str = "codebuild.build-by-number";
-/// Builds with work left to do, of all scopes: what a start resumes.
+/// Builds with work left to do, of all scopes, and whose they are: what a start resumes.
 pub(super) const OPEN_BUILDS: &str = "codebuild.open";
+/// Processes that share the open builds, and until when each is known to live.
+pub(super) const NODES: &str = "codebuild.node";
 pub(super) const TOKENS: &str = "codebuild.token";
 pub(super) const REPORT_GROUPS: &str = "codebuild.report-group";
 pub(super) const REPORTS: &str = "codebuild.report";
@@ -70,6 +72,10 @@ pub(super) fn by_number_key(scope: &Scope, project: &str, number: i64, id: &str)
 
 pub(super) fn open_key(scope: &Scope, id: &str) -> Key {
     Key::new(OPEN_BUILDS, OPEN_PARTITION, format!("{}/{id}", partition(scope)))
+}
+
+pub(super) fn node_key(node: &str) -> Key {
+    Key::new(NODES, OPEN_PARTITION, node)
 }
 
 /// Scope and id of a key that [`open_key`] made.

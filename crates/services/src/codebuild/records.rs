@@ -75,6 +75,36 @@ impl BuildRecord {
     }
 }
 
+/// What stands in the list of open builds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum OpenMark {
+    /// Several processes share the list; this one has the build, as long as it lives.
+    Owned {
+        node: String,
+        /// Another node has changed the record: its owner is to look at it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        look: bool,
+    },
+    /// Of a process that has the list to itself: the build's id.
+    Alone(String),
+}
+
+impl OpenMark {
+    pub fn owner(&self) -> Option<&str> {
+        match self {
+            Self::Owned { node, .. } => Some(node),
+            Self::Alone(_) => None,
+        }
+    }
+}
+
+/// The sign of life of a node that shares the open builds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct NodeRecord {
+    pub until_ms: i64,
+}
+
 /// A start that may be asked for again with the same token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct TokenRecord {

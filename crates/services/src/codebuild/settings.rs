@@ -20,6 +20,9 @@ pub struct Settings {
     pub queued_builds_max: usize,
     /// `AWS_ENDPOINT_URL` of builds; `None` while nothing listens.
     pub endpoint: Option<String>,
+    /// The name of this process where several share the documents and the data directory: each works on the builds that
+    /// are its own.
+    pub node: Option<String>,
     /// Base of links into Towpath's console; AWS's form of links without it.
     pub console_url: Option<String>,
 }
@@ -35,6 +38,7 @@ impl Settings {
             concurrent_builds,
             queued_builds_max: 300,
             endpoint: None,
+            node: None,
             console_url: None,
         }
     }

@@ -159,7 +159,7 @@ impl CodeBuild {
             Write::put_json(build_key(scope, id), record, Expect::Absent).map_err(store)?,
             put(by_time_key(scope, now.millis(), id), id, Expect::Any)?,
             put(by_number_key(scope, name, number, id), id, Expect::Any)?,
-            put(open_key(scope, id), id, Expect::Any)?,
+            Write::put_json(open_key(scope, id), &self.open_mark(id), Expect::Any).map_err(store)?,
         ];
         let Some((token, input)) = token else { return Ok(writes) };
         let scan = Scan::all().limit(TOKENS_CLEARED);

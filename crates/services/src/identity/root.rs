@@ -63,7 +63,7 @@ pub(super) async fn ensure_root(
     match in_file {
         Some(found) if found.id == root.id => {}
         Some(found) => return Err(IdentityError::ForeignCredentials { path, found: found.id, expected: root.id }),
-        None => write_file(&path, &root)?,
+        None => write_file(&path, &path.with_extension(ambient.uuid()), &root)?,
     }
     Ok(root)
 }
@@ -108,16 +108,15 @@ fn read_file(path: &Path) -> Result<Option<AccessKey>, IdentityError> {
 }
 
 /// Writes beside, syncs and renames, so that a half-written file is never found; readable by its owner only from the
-/// first byte on.
-fn write_file(path: &Path, key: &AccessKey) -> Result<(), IdentityError> {
+/// first byte on. The name beside is nobody else's: nodes that start together may write the same file.
+fn write_file(path: &Path, temporary: &Path, key: &AccessKey) -> Result<(), IdentityError> {
     let error = |source| IdentityError::File { attempted: "write the credentials file", path: path.to_owned(), source };
     let text = format!("[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n", key.id, key.secret.expose());
-    let temporary = path.with_extension("new");
     let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(error)?;
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(temporary).map_err(error)?;
     file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(error)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(error)?;
-    fs::rename(&temporary, path).map_err(error)?;
+    fs::rename(temporary, path).map_err(error)?;
     let directory = path.parent().map(fs::File::open).transpose().map_err(error)?;
     directory.map_or(Ok(()), |directory| directory.sync_all()).map_err(error)
 }

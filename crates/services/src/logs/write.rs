@@ -55,6 +55,8 @@ impl Logs {
                 std::fs::create_dir_all(parent)?;
             }
             let mut file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+            // Nodes that share the directory take turns too. Given back when the file is closed.
+            file.lock()?;
             let before = file.metadata()?.len();
             let written = file.write_all(&text).and_then(|()| file.sync_data());
             if written.is_err() {

@@ -1,6 +1,7 @@
 //! Bytes on disk: one immutable file for every whole object or part, `objects/<2 hex>/<32 hex>` under the data directory.
 //! A file is written under `objects/tmp`, synced, renamed and its directory synced before anything may refer to it, so
-//! that a file under its final name is always complete. What nothing refers to is removed by the sweep at start.
+//! that a file under its final name is always complete. What nothing refers to is removed by the sweep at start. Where
+//! other processes use the directory too, young files are theirs until a document says otherwise.
 //!
 //! This module knows files only. It must not know objects, versions or documents. Everything that touches the disk here
 //! blocks; callers run it where blocking is allowed.
@@ -8,8 +9,10 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, Stream};
@@ -37,14 +40,18 @@ struct State {
 }
 
 impl Blobs {
-    /// Makes the directories and clears away what was being written when the last process ended.
-    pub(super) fn open(data_dir: &Path) -> io::Result<Self> {
+    /// Makes the directories and clears away what was being written when the last process ended; what changed after
+    /// `others` may be another process's.
+    pub(super) fn open(data_dir: &Path, others: Option<SystemTime>) -> io::Result<Self> {
         let root = data_dir.join("objects");
         let tmp = root.join("tmp");
         fs::create_dir_all(&tmp)?;
         sync_dir(data_dir)?;
         for entry in fs::read_dir(&tmp)? {
-            fs::remove_file(entry?.path())?;
+            let path = entry?.path();
+            if is_settled(&path, others)? {
+                gone_is_well(fs::remove_file(path))?;
+            }
         }
         Ok(Self { root, state: Mutex::default() })
     }
@@ -140,8 +147,9 @@ impl Blobs {
     }
 
     /// Every file there is, with those that must not be swept because a writer still holds them. In this order, so that
-    /// a file written meanwhile is in the second set or already referred to.
-    pub(super) fn files(&self) -> io::Result<(HashSet<BlobId>, HashSet<BlobId>)> {
+    /// a file written meanwhile is in the second set or already referred to. What changed after `others` may be held by
+    /// another process, and is left out.
+    pub(super) fn files(&self, others: Option<SystemTime>) -> io::Result<(HashSet<BlobId>, HashSet<BlobId>)> {
         let mut found = HashSet::new();
         for shard in fs::read_dir(&self.root)? {
             let shard = shard?;
@@ -149,13 +157,35 @@ impl Blobs {
                 continue;
             }
             for file in fs::read_dir(shard.path())? {
-                if let Some(id) = file?.file_name().to_str().and_then(BlobId::parse) {
+                let file = file?;
+                if let Some(id) = file.file_name().to_str().and_then(BlobId::parse)
+                    && is_settled(&file.path(), others)?
+                {
                     found.insert(id);
                 }
             }
         }
         let in_flight = self.state().in_flight.clone();
         Ok((found, in_flight))
+    }
+}
+
+/// Whether no other process can still be at work on a file. The time of the last change of its entry counts: a file that
+/// is renamed or linked keeps the time its bytes were written.
+fn is_settled(path: &Path, others: Option<SystemTime>) -> io::Result<bool> {
+    let Some(others) = others else { return Ok(true) };
+    let limit = others.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(u64::try_from(metadata.ctime()).unwrap_or(0) < limit),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn gone_is_well(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 
@@ -349,7 +379,7 @@ mod tests {
 
     fn blobs() -> (tempfile::TempDir, Arc<Blobs>) {
         let dir = tempfile::tempdir().unwrap();
-        let blobs = Arc::new(Blobs::open(dir.path()).unwrap());
+        let blobs = Arc::new(Blobs::open(dir.path(), None).unwrap());
         (dir, blobs)
     }
 
@@ -387,11 +417,11 @@ mod tests {
         drop(draft);
         let finished = blobs.draft(BlobId(4), Hasher::new(&[Algorithm::Crc32])).unwrap().finish(0).unwrap();
         assert!(blobs.path(BlobId(4)).exists());
-        assert_eq!(blobs.files().unwrap().1.len(), 1);
+        assert_eq!(blobs.files(None).unwrap().1.len(), 1);
         drop(finished);
         assert!(!blobs.path(BlobId(4)).exists());
         assert_eq!(fs::read_dir(dir.path().join("objects/tmp")).unwrap().count(), 0);
-        assert_eq!(blobs.files().unwrap(), (HashSet::new(), HashSet::new()));
+        assert_eq!(blobs.files(None).unwrap(), (HashSet::new(), HashSet::new()));
     }
 
     #[tokio::test]

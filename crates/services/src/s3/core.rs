@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use towpath_store::{DocumentsExt as _, Scan, Versioned};
@@ -17,9 +18,21 @@ use super::errors;
 use super::index::{Changed, Index};
 use super::records::{ALL, BUCKETS, BlobId, Bucket, PARTS, Part, Segment, UPLOADS, VERSIONS, Version};
 
+/// A file whose entry changed less than this ago may be one that another process is about to refer to.
+const OTHERS_AT_WORK: Duration = Duration::from_hours(1);
+/// How long the files of what was replaced or deleted stay for those who read them in other processes.
+const OTHERS_READING: Duration = Duration::from_mins(15);
+
+/// Files that changed after this are left to the others who use the directory.
+pub(super) fn others_since(now: SystemTime, shared: bool) -> Option<SystemTime> {
+    shared.then(|| now.checked_sub(OTHERS_AT_WORK).unwrap_or(SystemTime::UNIX_EPOCH))
+}
+
 pub(super) struct Core {
     pub index: Index,
     pub blobs: Arc<Blobs>,
+    /// Other processes use the documents and the files too.
+    pub shared: bool,
     pub authorize: Arc<dyn Authorize>,
     pub region: String,
 }
@@ -98,8 +111,21 @@ impl Core {
         .await
     }
 
-    /// Removes files that lost their owner.
+    /// Removes files that lost their owner; those who read them are let finish. A process knows its own readers, of
+    /// others' it can only assume that they are done after a while. What is not removed then is swept by a later start.
     pub(super) async fn discard(&self, files: Vec<BlobId>) {
+        if self.shared && !files.is_empty() {
+            let blobs = Arc::clone(&self.blobs);
+            tokio::spawn(async move {
+                tokio::time::sleep(OTHERS_READING).await;
+                let _ = tokio::task::spawn_blocking(move || blobs.remove(files)).await;
+            });
+        } else {
+            self.remove(files).await;
+        }
+    }
+
+    async fn remove(&self, files: Vec<BlobId>) {
         if files.is_empty() {
             return;
         }
@@ -135,7 +161,8 @@ impl Core {
     /// requests are served. Answers how many files went.
     pub(super) async fn sweep(&self) -> S3Result<usize> {
         let blobs = Arc::clone(&self.blobs);
-        let listed = tokio::task::spawn_blocking(move || blobs.files()).await;
+        let others = others_since(self.index.now(), self.shared);
+        let listed = tokio::task::spawn_blocking(move || blobs.files(others)).await;
         let listed = listed.map_err(|error| errors::internal("list files", &error))?;
         let (mut orphans, in_flight) = listed.map_err(|error| errors::io("list", self.blobs.root(), &error))?;
         orphans.retain(|id| !in_flight.contains(id));
@@ -176,7 +203,7 @@ impl Core {
         let count = orphans.len();
         if count > 0 {
             tracing::info!(count, "removing files that no object refers to");
-            self.discard(orphans.into_iter().collect()).await;
+            self.remove(orphans.into_iter().collect()).await;
         }
         Ok(count)
     }

@@ -211,10 +211,10 @@ mod tests {
 
     async fn refused(promise: Promise, max: u64) -> String {
         let dir = tempfile::tempdir().unwrap();
-        let blobs = Arc::new(Blobs::open(dir.path()).unwrap());
+        let blobs = Arc::new(Blobs::open(dir.path(), None).unwrap());
         let error =
             receive(&blobs, BlobId(1), pieces(&[b"hello"]), &promise, Algorithm::Crc64Nvme, max).await.err().unwrap();
-        let (files, in_flight) = blobs.files().unwrap();
+        let (files, in_flight) = blobs.files(None).unwrap();
         assert!(files.is_empty() && in_flight.is_empty(), "a refused body leaves nothing");
         assert_eq!(std::fs::read_dir(dir.path().join("objects/tmp")).unwrap().count(), 0);
         error.code().as_str().to_owned()
@@ -236,7 +236,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_disk_answers_507_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let blobs = Arc::new(Blobs::open(dir.path()).unwrap());
+        let blobs = Arc::new(Blobs::open(dir.path(), None).unwrap());
         let tmp = dir.path().join("objects/tmp").join(BlobId(1).to_string());
         std::os::unix::fs::symlink("/dev/full", &tmp).unwrap();
         let error = receive(&blobs, BlobId(1), pieces(&[b"hello"]), &Promise::default(), Algorithm::Crc32, 10)
@@ -247,6 +247,6 @@ mod tests {
         let text = error.message().unwrap().to_owned();
         assert!(text.contains("No space left") && text.contains("objects"), "{text}");
         assert!(!tmp.exists());
-        assert!(blobs.files().unwrap().0.is_empty());
+        assert!(blobs.files(None).unwrap().0.is_empty());
     }
 }

@@ -58,8 +58,10 @@ const DOCUMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What [`S3Service::open`] needs.
 pub struct S3Options {
-    /// `objects/` under it is made and used by this service alone.
+    /// `objects/` under it is made and used by this service alone, or by those that share it.
     pub data_dir: PathBuf,
+    /// Other processes use the same directory and documents.
+    pub shared: bool,
     pub documents: Arc<dyn Documents>,
     pub clock: Clock,
     pub random: Random,
@@ -92,13 +94,14 @@ pub struct S3Service {
 impl S3Service {
     /// Opens the data directory and starts to clear away, in the background, what a crash may have left.
     pub async fn open(options: S3Options) -> Result<Self, OpenError> {
-        let S3Options { data_dir, documents, clock, random, credentials, authorize, region, domains } = options;
+        let S3Options { data_dir, shared, documents, clock, random, credentials, authorize, region, domains } = options;
         let dir = data_dir.clone();
-        let opened = tokio::task::spawn_blocking(move || blobs::Blobs::open(&dir)).await;
+        let others = core::others_since(clock(), shared);
+        let opened = tokio::task::spawn_blocking(move || blobs::Blobs::open(&dir, others)).await;
         let opened = opened.unwrap_or_else(|error| Err(std::io::Error::other(error)));
         let blobs = opened.map_err(|source| OpenError { path: data_dir.join("objects"), source })?;
         let index = index::Index::new(documents, clock, random);
-        let core = Arc::new(core::Core { index, blobs: Arc::new(blobs), authorize, region });
+        let core = Arc::new(core::Core { index, blobs: Arc::new(blobs), shared, authorize, region });
         let mut builder = S3ServiceBuilder::new(ops::Ops { core: Arc::clone(&core) });
         let mut config = S3Config::default();
         // Skew and expiry are judged before s3s, by our clock. s3s judges the expiry of presigned URLs once more, by the

@@ -6,6 +6,7 @@ mod commands;
 mod failures;
 #[path = "../loopback/mod.rs"]
 mod loopback;
+mod nodes;
 mod pipeline;
 mod resume;
 mod runs;
@@ -79,6 +80,11 @@ fn main() -> ExitCode {
         resume::a_runner_that_is_gone_is_a_fault,
         resume::a_queued_build_is_taken_up,
         resume::every_write_may_be_the_last,
+        nodes::a_living_nodes_build_is_its_own,
+        nodes::a_dead_nodes_build_is_taken_over_within_its_lease,
+        nodes::a_node_that_leaves_hands_over_at_once,
+        nodes::any_node_stops_a_build,
+        nodes::builds_of_before_are_taken_up,
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }

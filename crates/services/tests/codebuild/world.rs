@@ -102,6 +102,7 @@ impl World {
         let time = Arc::clone(&clock);
         let s3 = S3Service::open(S3Options {
             data_dir: data.clone(),
+            shared: false,
             documents: Arc::clone(&documents),
             clock: Arc::new(move || {
                 let millis = u64::try_from(time.now().millis()).expect("after 1970");

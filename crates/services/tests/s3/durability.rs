@@ -92,6 +92,40 @@ async fn what_a_crash_leaves_is_swept_and_nothing_else() {
     assert_eq!(text(&client, "crashed", "k").await, "part");
 }
 
+/// What a node has not written a document for yet looks like what a crash has left.
+#[tokio::test]
+async fn nodes_that_share_a_directory_leave_each_other_their_files() {
+    let server = Server::start().await;
+    let client = server.bucket("shared").await;
+    put(&client, "shared", "k", "first").await;
+    let written = orphan(server.dir.path(), 0xdead);
+    let draft = server.dir.path().join("objects/tmp").join("unfinished");
+    std::fs::write(&draft, "half").unwrap();
+    let join = |clock| {
+        let (documents, rules) = (Arc::clone(&server.documents), Arc::clone(&server.rules));
+        open_with(server.dir.path(), true, documents, rules, clock, random())
+    };
+    let node = join(clock()).await;
+    assert_eq!(node.sweep_orphans().await.unwrap(), 0);
+    assert!(written.exists() && draft.exists());
+
+    // What is replaced stays for those who read it elsewhere.
+    let file = server.dir.path().join("second");
+    std::fs::write(&file, "second").unwrap();
+    let before = server.files();
+    node.put_from_file(ACCOUNT, "shared", "k", &file, PutOptions::default()).await.unwrap();
+    assert_eq!(server.files(), before + 1);
+
+    // Two hours on nobody is at work on any of them.
+    let real = clock();
+    let later: towpath_services::s3::Clock = Arc::new(move || real() + std::time::Duration::from_hours(2));
+    let next = join(later).await;
+    next.sweep_orphans().await.unwrap();
+    assert!(!written.exists() && !draft.exists());
+    assert_eq!(server.files(), 1);
+    assert_eq!(text(&client, "shared", "k").await, "second");
+}
+
 #[tokio::test]
 async fn sweeping_beside_writers_takes_nothing_of_theirs() {
     let server = Server::start().await;

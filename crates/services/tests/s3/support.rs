@@ -99,8 +99,20 @@ pub async fn open(
     clock: Clock,
     random: Random,
 ) -> S3Service {
+    open_with(dir, false, documents, rules, clock, random).await
+}
+
+pub async fn open_with(
+    dir: &Path,
+    shared: bool,
+    documents: Arc<dyn Documents>,
+    rules: Arc<Rules>,
+    clock: Clock,
+    random: Random,
+) -> S3Service {
     S3Service::open(S3Options {
         data_dir: dir.to_owned(),
+        shared,
         documents,
         clock,
         random,

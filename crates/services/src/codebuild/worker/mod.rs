@@ -9,27 +9,28 @@ mod follow;
 mod prepare;
 mod queue;
 mod report;
+mod share;
 mod upload;
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio_util::sync::CancellationToken;
 use towpath_builds::BuildsError;
 use towpath_model::ids::Scope;
-use towpath_store::{DocumentsExt as _, Expect, Scan, StoreError, Versioned};
+use towpath_store::{DocumentsExt as _, Expect, StoreError, Versioned};
 use towpath_wire::WireError;
 use towpath_wire::codebuild::PhaseContext;
 
 use super::CodeBuild;
-use super::names::{OPEN_BUILDS, OPEN_PARTITION, build_key, open_key, parse_open_key};
+use super::names::{build_key, open_key, parse_open_key};
 use super::phases::{begin, complete, end};
 use super::records::{BuildRecord, Stage};
 
 /// Repetitions of a step that could not be done (a full disk, a store that is away), and the pause between them.
 const ATTEMPTS_MAX: u32 = 120;
 const PAUSE: Duration = Duration::from_secs(1);
-const RESUME_PAGE: usize = 500;
 /// How often it is looked whether stopped builds have let go.
 const SETTLING: Duration = Duration::from_millis(5);
 
@@ -64,32 +65,40 @@ struct Loaded {
     version: u64,
 }
 
+/// How a build's worker is reached.
+#[derive(Debug, Clone)]
+pub(super) struct Live {
+    /// Has it look at the record.
+    wake: Arc<Notify>,
+    /// Ends it where it stands: the process closes, or the build is another node's now.
+    leave: CancellationToken,
+}
+
 /// One worker's surroundings.
 struct Worker {
     service: Arc<CodeBuild>,
     scope: Scope,
     id: String,
     wake: Arc<Notify>,
+    leave: CancellationToken,
     /// The right to run, which is held until nothing of the build runs any more.
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl CodeBuild {
-    /// Takes up the work on every build that is not over: call it once, after everything else has been opened.
+    /// Takes up the work on every build that is not over and that no living node has: call it once, after everything
+    /// else has been opened.
     pub async fn resume(self: &Arc<Self>) -> Result<usize, StoreError> {
-        let mut open = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let scan =
-                after.as_ref().map_or_else(Scan::all, |after| Scan::all().after(after.as_str())).limit(RESUME_PAGE);
-            let found = self.documents.scan(OPEN_BUILDS, OPEN_PARTITION, scan).await?;
-            let last = found.len() < RESUME_PAGE;
-            after = found.last().map(|document| document.key.clone());
-            open.extend(found.into_iter().filter_map(|document| parse_open_key(&document.key)));
-            if last {
-                break;
-            }
+        if self.settings.node.is_some() {
+            return self.join().await;
         }
+        let open = self.open_builds().await?;
+        self.take_up(open.into_iter().map(|(key, _)| key)).await
+    }
+
+    /// Gives each of these open builds a worker. Answers how many there are.
+    async fn take_up(self: &Arc<Self>, open: impl IntoIterator<Item = String>) -> Result<usize, StoreError> {
+        let open: Vec<_> = open.into_iter().filter_map(|key| parse_open_key(&key)).collect();
         let mut records = Vec::with_capacity(open.len());
         for (scope, id) in open {
             let key = build_key(&scope, &id);
@@ -138,31 +147,33 @@ impl CodeBuild {
 
     /// Gives a build a worker, unless it has one.
     pub(super) fn employ(self: &Arc<Self>, scope: Scope, id: String, permit: Option<OwnedSemaphorePermit>) {
-        let wake = Arc::new(Notify::new());
+        let live = Live { wake: Arc::new(Notify::new()), leave: self.closing.child_token() };
+        let Live { wake, leave } = live.clone();
         let key = open_key(&scope, &id).key;
         {
-            let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-            if self.closing.is_cancelled() || live.contains_key(&key) {
+            let mut known = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.closing.is_cancelled() || known.contains_key(&key) {
                 return;
             }
-            live.insert(key.clone(), Arc::clone(&wake));
+            known.insert(key.clone(), live);
         }
         let service = Arc::clone(self);
         self.workers.spawn(async move {
-            let mut worker = Worker { service: Arc::clone(&service), scope, id, wake, permit };
+            let mut worker = Worker { service: Arc::clone(&service), scope, id, wake, leave, permit };
             Box::pin(worker.work()).await;
             service.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
         });
     }
 
-    /// Tells a build's worker to look at its record; without one, it gets one.
+    /// Tells a build's worker to look at its record; without one, it gets one, unless other nodes may have it.
     pub(super) fn wake(self: &Arc<Self>, scope: &Scope, id: &str) {
         let found = {
             let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
             live.get(&open_key(scope, id).key).cloned()
         };
         match found {
-            Some(wake) => wake.notify_one(),
+            Some(live) => live.wake.notify_one(),
+            None if self.settings.node.is_some() => {}
             None => self.employ(scope.clone(), id.to_owned(), None),
         }
     }
@@ -171,12 +182,12 @@ impl CodeBuild {
 impl Worker {
     async fn work(&mut self) {
         let mut failures = 0;
-        let closing = self.service.closing.clone();
+        let leave = self.leave.clone();
         loop {
-            // A step that is dropped half way is a step that a crash cut short: the next process repeats it.
+            // A step that is dropped half way is a step that a crash cut short: whoever has the build next repeats it.
             let stepped = tokio::select! {
                 biased;
-                () = closing.cancelled() => return,
+                () = leave.cancelled() => return,
                 stepped = self.step() => stepped,
             };
             match stepped {
@@ -193,7 +204,7 @@ impl Worker {
                     }
                     tokio::select! {
                         () = tokio::time::sleep(PAUSE) => {}
-                        () = closing.cancelled() => return,
+                        () = leave.cancelled() => return,
                     }
                 }
             }
