@@ -69,7 +69,7 @@ pub(super) fn check(rules: &mut Rules) {
     for site in conditions::sites(rules) {
         let order = if site.gate == ConditionType::BeforeEntry { 0 } else { u32::MAX };
         for (i, input) in site.rule.input_artifacts.iter().flatten().enumerate() {
-            if !producers.get(input.name.as_str()).is_some_and(|(place, _)| *place < (site.stage, order)) {
+            if producers.get(input.name.as_str()).is_none_or(|(place, _)| *place >= (site.stage, order)) {
                 rules.add(
                     site.path.key("inputArtifacts").index(i).key("name"),
                     ViolationCode::InvalidStageDeclaration,

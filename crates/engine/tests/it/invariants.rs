@@ -132,7 +132,7 @@ fn effects_match_attempts(bench: &Bench) {
 }
 
 fn attempts(execution: &Execution) -> impl Iterator<Item = &ActionAttempt> {
-    execution.stages.iter().flat_map(|stage| stage.work()).map(|(_, attempt)| attempt)
+    execution.stages.iter().flat_map(StageRun::work).map(|(_, attempt)| attempt)
 }
 
 /// ListActionExecutions and the state agree, and no secret is in the list. A status and its last event agree too.
