@@ -310,7 +310,7 @@ class Pipelines:
 class Server:
     """The shipped binary, started and ended as a scenario needs it."""
 
-    def __init__(self, directory, config=None, listen="127.0.0.1:0"):
+    def __init__(self, directory, config=None, listen="127.0.0.1:0", name="server", more=()):
         self.binary = os.environ["TOWPATH_TEST_BINARY"]
         self.data = pathlib.Path(directory) / "data"
         self.config = None
@@ -318,7 +318,8 @@ class Server:
             self.config = pathlib.Path(directory) / "towpath.toml"
             self.config.write_text(config)
         self.listen = listen
-        self.log = open(pathlib.Path(directory) / "server.log", "ab")
+        self.more = list(more)
+        self.log = open(pathlib.Path(directory) / f"{name}.log", "ab")
         self.process = None
         self.url = None
 
@@ -326,6 +327,7 @@ class Server:
         command = [self.binary, "serve", "--listen", self.listen, "--data-dir", str(self.data)]
         if self.config:
             command += ["--config", str(self.config)]
+        command += self.more
         # Nobody's own settings reach the server.
         clean = {key: value for key, value in os.environ.items() if not key.startswith("TOWPATH_")}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True, env=clean)

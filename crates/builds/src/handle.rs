@@ -270,10 +270,11 @@ impl Handle {
             .open(&path)
             .map_err(BuildsError::io("write", &path))?;
         let pid = fs::read_to_string(self.dir.started()).ok().and_then(|text| text.trim().parse::<i32>().ok());
-        // The lock tells that the process id still belongs to the runner. A signal that comes to nothing is no
-        // loss: the runner looks for the file as well.
+        // The lock tells that the process id still belongs to the runner, and its command line that the runner is one
+        // of this machine. A signal that comes to nothing is no loss: the runner looks for the file as well.
         if let Some(pid) = pid.filter(|pid| *pid > 1)
             && self.is_alive()?
+            && is_runner_of(pid, &self.dir.root)
         {
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
@@ -298,6 +299,15 @@ impl Handle {
     }
 }
 
+/// Whether the process is one that was started for this directory. On a directory that machines share, another machine's
+/// number may be anybody's here. Where there is no /proc, only one machine is known.
+fn is_runner_of(pid: i32, dir: &Path) -> bool {
+    match fs::read(format!("/proc/{pid}/cmdline")) {
+        Ok(line) => line.split(|byte| *byte == 0).any(|argument| argument == dir.as_os_str().as_encoded_bytes()),
+        Err(_) => !Path::new("/proc/self/cmdline").exists(),
+    }
+}
+
 /// Runners this process started, so that none stays a zombie once it has ended.
 static CHILDREN: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
 
@@ -305,4 +315,32 @@ fn reap(new: Option<&Arc<Mutex<Child>>>) {
     let mut children = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
     children.retain(|child| matches!(child.lock().unwrap_or_else(PoisonError::into_inner).try_wait(), Ok(None)));
     children.extend(new.cloned());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_runner_of_this_directory_is_signalled() {
+        let root = tempfile::tempdir().unwrap();
+        let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();
+        let dir = BuildDir::new(root.path());
+        fs::write(dir.started(), stranger.id().to_string()).unwrap();
+        let lock = File::create(dir.lock()).unwrap();
+        lock.lock().unwrap();
+        let handle = Handle { dir, child: None };
+        assert!(handle.is_alive().unwrap());
+        handle.stop().unwrap();
+        assert!(root.path().join("stop").exists());
+        let pid = i32::try_from(stranger.id()).unwrap();
+        assert!(!is_runner_of(pid, root.path()));
+        assert_eq!(stranger.try_wait().unwrap(), None, "a process of that number that is not the runner");
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+        let mut runner = Command::new("sh").args(["-c", "sleep 600", "sh"]).arg(root.path()).spawn().unwrap();
+        assert!(is_runner_of(i32::try_from(runner.id()).unwrap(), root.path()));
+        runner.kill().unwrap();
+        runner.wait().unwrap();
+    }
 }
