@@ -148,7 +148,7 @@ fn per_second(count: u64, elapsed: Duration) -> f64 {
 
 /// Pipeline and sequence of an execution: every tenth belongs to pipeline 0, the others go round.
 fn place_of(execution: u64, pipelines: u64) -> (u64, u64) {
-    if execution % BUSY_EVERY == 0 {
+    if execution.is_multiple_of(BUSY_EVERY) {
         return (0, execution / BUSY_EVERY + 1);
     }
     let other = execution - execution / BUSY_EVERY - 1;

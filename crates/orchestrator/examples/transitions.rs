@@ -30,10 +30,10 @@ const PIPELINES: usize = 256;
 async fn main() {
     let directory = std::env::args().nth(1).expect("a directory for the data");
     let seconds: u64 = std::env::args().nth(2).map_or(5, |text| text.parse().expect("a number of seconds"));
-    let part = |name: &str| match directory.starts_with("postgres") {
-        // One schema holds both: the pipelines have other names.
-        true => Path::new(&directory).to_owned(),
-        false => Path::new(&directory).join(name),
+    // One schema holds both parts: their pipelines have other names.
+    let part = |name: &str| {
+        let place = Path::new(&directory);
+        if directory.starts_with("postgres") { place.to_owned() } else { place.join(name) }
     };
     let latency = latency(&part("latency")).await;
     let throughput = throughput(&part("throughput"), Duration::from_secs(seconds)).await;
@@ -44,12 +44,11 @@ async fn main() {
 
 async fn open(place: &Path) -> (Arc<Orchestrator>, Arc<dyn Store>) {
     let url = place.to_str().filter(|place| place.starts_with("postgres"));
-    let store: Arc<dyn Store> = match url {
-        Some(url) => Arc::new(PostgresStore::connect(url).await.expect("the database opens")),
-        None => {
-            std::fs::create_dir_all(place).expect("the directory is made");
-            Arc::new(SqliteStore::open(place).expect("the store opens"))
-        }
+    let store: Arc<dyn Store> = if let Some(url) = url {
+        Arc::new(PostgresStore::connect(url).await.expect("the database opens"))
+    } else {
+        std::fs::create_dir_all(place).expect("the directory is made");
+        Arc::new(SqliteStore::open(place).expect("the store opens"))
     };
     (orchestrator(Arc::clone(&store)).await, store)
 }

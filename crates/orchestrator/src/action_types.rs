@@ -355,6 +355,8 @@ mod tests {
 
     use super::*;
 
+    type Case = (fn(&mut CustomActionType), &'static str);
+
     fn farm() -> CustomActionType {
         let id = ActionTypeId::new(Category::Build, Owner::Custom, "FarmBuild", "1");
         let project = Property { queryable: true, ..Property::required("Project", "") };
@@ -374,7 +376,6 @@ mod tests {
     fn what_a_definition_may_say() {
         assert_eq!(check(&farm()), Ok(()));
         let url = |text: &str| Some(text.to_owned());
-        type Case = (fn(&mut CustomActionType), &'static str);
         let refused: [Case; 7] = [
             (|c| c.entry.properties[1].queryable = true, "At most one"),
             (|c| c.entry.properties[0].required = false, "must be required"),

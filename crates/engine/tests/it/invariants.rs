@@ -8,7 +8,7 @@ use towpath_model::history::{EventState, HistoryEntry, HistoryEvent};
 use towpath_model::ids::{ActionExecutionId, ExecutionId, StageName};
 use towpath_model::secret::MASK;
 use towpath_model::state::{
-    ActionAttempt, ActionStatus, ConditionStatus, Execution, ExecutionStatus, Position, StageStatus,
+    ActionAttempt, ActionStatus, ConditionStatus, Execution, ExecutionStatus, Position, StageRun, StageStatus,
 };
 
 use crate::bench::Bench;
