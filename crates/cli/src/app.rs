@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 
 use crate::args::Command;
+use crate::commands::simulate::args::SimulateArgs;
 use crate::commands::validate::{self, Validate};
-use crate::commands::{approve, run};
+use crate::commands::{approve, run, simulate};
 use crate::display::live::restore_cursor;
 use crate::env;
 use crate::errors::{ExpectedError, exit};
@@ -24,12 +25,21 @@ pub async fn watched(command: &Command, validate: Validate<'_>, opener: &dyn Ope
         }
         Command::Run(args) => run::run(&args.options(), surroundings(validate, opener)?, terminal).await,
         Command::Approve(args) => approve::run(&args.options(), surroundings(validate, opener)?, terminal).await,
-        Command::Serve(_) | Command::BuildRunner { .. } => Err(ExpectedError::System {
+        Command::Simulate(_) | Command::Serve(_) | Command::BuildRunner { .. } => Err(ExpectedError::System {
             message: "this command is not one to watch".to_owned(),
             hint: None,
             usage: true,
         }),
     }
+}
+
+/// Rehearses a definition. Nothing is called, so nothing is waited for either.
+pub fn simulated(
+    args: &SimulateArgs,
+    validate: Validate<'_>,
+    rehearse: simulate::Rehearse<'_>,
+) -> Result<u8, ExpectedError> {
+    simulate::run(&args.options(), validate, rehearse, &mut Terminal::process())
 }
 
 fn surroundings<'a>(validate: Validate<'a>, opener: &'a dyn Opener) -> Result<Surroundings<'a>, ExpectedError> {

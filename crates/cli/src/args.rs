@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::simulate::args::SimulateArgs;
 use crate::commands::validate::Format;
 use crate::env;
 use crate::flow::follow::Approve;
@@ -42,6 +43,7 @@ fn long_after_help() -> String {
 pub enum Command {
     Run(RunArgs),
     Validate(ValidateArgs),
+    Simulate(SimulateArgs),
     Approve(ApproveArgs),
     Serve(ServeArgs),
     /// Runs one build, detached. Started by the system itself.
@@ -170,7 +172,7 @@ pub struct ServeArgs {
 }
 
 /// `NAME=VALUE`.
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write it as NAME=VALUE".to_owned()),
@@ -247,7 +249,7 @@ mod tests {
     fn help_is_a_document() {
         let mut command = Cli::command().term_width(100);
         insta::assert_snapshot!("help", command.render_long_help().to_string());
-        for name in ["run", "validate", "approve", "serve"] {
+        for name in ["run", "validate", "simulate", "approve", "serve"] {
             let command = command.find_subcommand_mut(name).unwrap();
             insta::assert_snapshot!(format!("help_{name}"), command.clone().term_width(100).render_help().to_string());
         }

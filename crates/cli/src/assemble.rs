@@ -7,6 +7,7 @@ mod realms;
 mod roles;
 mod scratch;
 mod serve;
+mod simulate;
 mod transport;
 
 use std::net::SocketAddr;
@@ -46,6 +47,7 @@ use crate::flow::{OpenOptions, Opener};
 use crate::host::{Host, Segment, Violation};
 
 pub use serve::serve;
+pub use simulate::simulate;
 
 /// AWS keeps an execution's history for twelve months.
 const HISTORY_DAYS: u32 = 365;

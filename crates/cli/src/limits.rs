@@ -28,3 +28,5 @@ pub const STOP_WAIT_MS: u64 = 10_000;
 pub const SOURCE_FILES_MAX: usize = 200_000;
 /// AWS's bound on the summary of an approval.
 pub const APPROVAL_SUMMARY_CHARS_MAX: usize = 512;
+/// How much virtual time a simulation may take. An approval waits for 60 days at the most.
+pub const SIMULATED_MAX: std::time::Duration = std::time::Duration::from_hours(400 * 24);

@@ -15,6 +15,11 @@ fn main() -> ExitCode {
     }
     let default = if matches!(cli.command, Command::Serve(_)) { tracing::Level::INFO } else { tracing::Level::WARN };
     app::start_logging(default);
+    if let Command::Simulate(args) = &cli.command {
+        // A simulation is its own runtime. Inside of another, tokio would ask its tasks to yield to that one for ever.
+        let result = app::simulated(args, &assemble::validate, &assemble::simulate);
+        return ExitCode::from(result.unwrap_or_else(|error| app::tell(&error)));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -2,4 +2,5 @@
 
 pub mod approve;
 pub mod run;
+pub mod simulate;
 pub mod validate;

@@ -13,15 +13,15 @@ use crate::commands::validate::Format;
 use crate::env;
 
 const EXAMPLES: &str = "\
-RUN is Stage/Action, or Stage/gate/Rule where gate is beforeEntry, onSuccess or onFailure. RUN#2 is its second run,
-counted over all executions and retries. WHEN is a time like 5m, or Stage or Stage/Action for \"while that runs\",
-with #2 for its second run and +30s for half a minute later.
+RUN is Stage/Action, or Stage/gate/Rule where gate is beforeEntry, onSuccess or onFailure. RUN#2 is
+its second run, counted over all executions and retries. WHEN is a time like 5m; or Stage or
+Stage/Action for \"while that runs\", with #2 for its second run and +30s for half a minute later.
 
 Examples:
   towpath simulate .                                      everything goes well
   towpath simulate . --during Deploy                      a commit arrives during Deploy
   towpath simulate . --start 2m --start 4m --mode QUEUED  three commits, were the mode QUEUED
-  towpath simulate . --fail Deploy/Ship#2 --start 1h      the second deployment fails: what is rolled back?
+  towpath simulate . --fail Deploy/Ship#2 --start 1h      what a failed deployment rolls back
   towpath simulate . --fail Test/Unit#1 --retry Test      somebody retries the stage a minute later
   towpath simulate . --reject Approve/Review              the answer is no
   towpath simulate . --hold Approve/Review --during Approve --until 8d

@@ -68,7 +68,10 @@ pub fn draw(rehearsed: &Rehearsed, width: usize) -> Vec<Line> {
             lines.push(bars(rehearsed, row, &scale, line, &mut used));
         }
     }
-    lines.push(legend(&used));
+    if !scale.cuts().is_empty() {
+        used.push(CUT);
+    }
+    lines.extend(legend(&used, width));
     lines
 }
 
@@ -107,7 +110,8 @@ const fn gate_word(gate: ConditionType) -> &'static str {
 
 fn scale(rehearsed: &Rehearsed, lanes: &[Lane], width: usize) -> Scale {
     let since = |time: Timestamp| time.millis() - rehearsed.start.millis();
-    let spans = || lanes.iter().flat_map(|lane| &lane.rows).flat_map(|row| row.spans.iter().map(move |s| (row.kind, s)));
+    let spans =
+        || lanes.iter().flat_map(|lane| &lane.rows).flat_map(|row| row.spans.iter().map(move |s| (row.kind, s)));
     let mut changes: Vec<i64> = spans().flat_map(|(_, span)| [since(span.from), since(span.to)]).collect();
     changes.extend(rehearsed.executions.iter().map(|execution| since(execution.started)));
     changes.push(since(rehearsed.end));
@@ -142,7 +146,11 @@ fn head(rehearsed: &Rehearsed, execution: &Execution) -> Line {
             format!("  rollback of {stage} to execution {}", rehearsed.number(target))
         }
     };
-    let version = if execution.pipeline_version > 1 { format!("  version {}", execution.pipeline_version) } else { String::new() };
+    let version = if execution.pipeline_version > 1 {
+        format!("  version {}", execution.pipeline_version)
+    } else {
+        String::new()
+    };
     Line::new()
         .with(style, format!("{glyph} "))
         .with(Style::Bold, format!("Execution {}", execution.sequence))
@@ -225,7 +233,7 @@ fn bars(rehearsed: &Rehearsed, drawn: &Drawn<'_>, scale: &Scale, line: Line, use
 fn write_length(drawn: &Drawn<'_>, cells: &mut [Cell], last: usize) {
     let mut work = drawn.rows.iter().filter(|row| row.kind != Kind::Wait).flat_map(|row| &row.spans);
     let (Some(span), None) = (work.next(), work.next()) else { return };
-    if span.end == End::Open {
+    if span.end == End::Open || span.from == span.to {
         return;
     }
     let text = format!(" {}", words::since(span.from, span.to));
@@ -256,20 +264,33 @@ const fn style(kind: Kind, end: End) -> Style {
 }
 
 /// What the signs mean, of those that are there.
-fn legend(used: &[char]) -> Line {
+fn legend(used: &[char], width: usize) -> Vec<Line> {
     let meanings = [
         ('█', "action"),
         ('▒', "rule"),
         ('░', "approval"),
-        (WAIT, "waits at the door"),
+        (WAIT, "waits in front"),
         (FAILED, "failed"),
-        (ENDED, "ended by others"),
+        (ENDED, "cut off"),
         (OPEN, "not over"),
         (CUT, "time cut short"),
     ];
-    let known: Vec<String> =
-        meanings.iter().filter(|(glyph, _)| used.contains(glyph)).map(|(glyph, text)| format!("{glyph} {text}")).collect();
-    Line::new().with(Style::Dim, format!("{MARGIN}{}", known.join("   ")))
+    let known: Vec<String> = meanings
+        .iter()
+        .filter(|(glyph, _)| used.contains(glyph))
+        .map(|(glyph, text)| format!("{glyph} {text}"))
+        .collect();
+    let mut rows: Vec<String> = Vec::new();
+    for one in known {
+        match rows.last_mut() {
+            Some(row) if measure_text_width(row) + 3 + measure_text_width(&one) + MARGIN.len() <= width => {
+                row.push_str("   ");
+                row.push_str(&one);
+            }
+            _ => rows.push(one),
+        }
+    }
+    rows.into_iter().map(|row| Line::new().with(Style::Dim, format!("{MARGIN}{row}"))).collect()
 }
 
 /// Text in exactly so many columns.

@@ -34,6 +34,7 @@ pub fn lines(rehearsed: &Rehearsed, declaration: &PipelineDeclaration, width: us
     }
     // In PARALLEL mode a stage has no state of its own; AWS shows none either.
     if declaration.mode() != ExecutionMode::Parallel {
+        lines.push(Line::new());
         let columns = rehearsed.gate.stages.iter().map(|gate| gate.name.chars().count()).max().unwrap_or_default();
         for gate in &rehearsed.gate.stages {
             lines.push(stage(rehearsed, gate, columns));
@@ -63,9 +64,9 @@ fn stage(rehearsed: &Rehearsed, gate: &StageGate, columns: usize) -> Line {
         let verb = if waiting.len() == 1 { "waits" } else { "wait" };
         line = line.with(Style::Attention, format!("  {} {verb} in front of it", words::list(&waiting)));
     }
-    for (transition, text) in [(&gate.inbound, "  no way in"), (&gate.outbound, "  no way out")] {
+    for (transition, text) in [(&gate.inbound, "  way in closed"), (&gate.outbound, "  way out closed")] {
         if !transition.enabled {
-            line = line.with(Style::Attention, format!("{text}: disabled"));
+            line = line.with(Style::Attention, text);
         }
     }
     line

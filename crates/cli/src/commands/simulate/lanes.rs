@@ -52,7 +52,8 @@ pub struct Lane {
 
 /// In the order of starts; rows in the order in which their stages were reached.
 pub fn lanes(rehearsed: &Rehearsed) -> Vec<Lane> {
-    let empty = |execution: &towpath_model::state::Execution| Lane { execution: execution.id.clone(), rows: Vec::new() };
+    let empty =
+        |execution: &towpath_model::state::Execution| Lane { execution: execution.id.clone(), rows: Vec::new() };
     let mut lanes: Vec<Lane> = rehearsed.executions.iter().map(empty).collect();
     for beat in &rehearsed.beats {
         if let Beat::History(entry) = beat

@@ -192,12 +192,7 @@ pub fn moment(text: &str) -> Result<Moment, String> {
     if segments.iter().any(|segment| segment.is_empty()) {
         return Err("write a time like 5m, or while something runs: Stage, Stage/Action, Stage/Action+30s".to_owned());
     }
-    Ok(Moment::During {
-        stage: segments[0].to_owned(),
-        part: part(&segments[1..])?,
-        nth: nth.unwrap_or(1),
-        plus,
-    })
+    Ok(Moment::During { stage: segments[0].to_owned(), part: part(&segments[1..])?, nth: nth.unwrap_or(1), plus })
 }
 
 /// `WHAT@WHEN`, or `WHAT` alone where there is a moment that suggests itself.

@@ -36,7 +36,7 @@ const CUTS_MAX: usize = 8;
 /// What is left of a cut stretch, as a share of all the others.
 const CUT_SHARE: f64 = 0.12;
 /// A stretch longer than so many times all the others is cut: one in which nothing runs, and any other.
-const IDLE_CUT: f64 = 0.6;
+const IDLE_CUT: f64 = 0.25;
 const BUSY_CUT: f64 = 3.0;
 
 impl Scale {
@@ -107,7 +107,7 @@ impl Scale {
             while at <= stretch.to {
                 let at_column = column(self.place(at) + 0.001);
                 let label = words::span(Duration::from_millis(u64::try_from(at).unwrap_or_default()));
-                let fits = at_column >= free && at_column + label.len() <= self.width + 4 && at_column < self.width;
+                let fits = at_column >= free && at_column + label.len() <= self.width;
                 let last = ticks.last().map(|tick| tick.label.as_str());
                 if at >= stretch.from && fits && last != Some(&label) {
                     free = at_column + label.len() + 1;
@@ -123,7 +123,8 @@ impl Scale {
 /// The first comfortable step, in milliseconds, that is not shorter than that.
 fn step(least: f64) -> i64 {
     const STEPS: [i64; 20] = [
-        1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800, 2_592_000,
+        1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800,
+        2_592_000,
     ];
     STEPS.into_iter().map(|seconds| seconds * 1000).find(|millis| float(*millis) >= least).unwrap_or(31_536_000_000)
 }

@@ -43,7 +43,7 @@ pub fn tell(rehearsed: &Rehearsed, declaration: &PipelineDeclaration) -> Vec<Sen
             Beat::Done(done) => teller.done(done),
         }
     }
-    teller.told
+    teller.told.into_iter().filter(|sentence| !sentence.text.is_empty()).collect()
 }
 
 struct Teller<'a> {
@@ -53,7 +53,8 @@ struct Teller<'a> {
     inside: BTreeMap<ExecutionId, StageName>,
     /// The stage an execution is in front of, though not yet known to wait there.
     before: BTreeMap<ExecutionId, StageName>,
-    waiting: BTreeMap<ExecutionId, (StageName, Timestamp)>,
+    /// With the number of the sentence that told so.
+    waiting: BTreeMap<ExecutionId, (StageName, Timestamp, usize)>,
     /// Closed transitions: the stage, and whether it is the outbound one.
     closed: BTreeSet<(StageName, bool)>,
     /// The last retry or override that somebody asked for: the execution goes on because of it.
@@ -139,7 +140,7 @@ impl Teller<'_> {
                 if !self.is_kept_behind(id, stage) {
                     self.inside.remove(id);
                 }
-                self.waiting.insert(id.clone(), (stage.clone(), entry.time));
+                self.waiting.insert(id.clone(), (stage.clone(), entry.time, self.told.len()));
                 let number = self.number(id);
                 self.say(entry.time, Style::Attention, format!("Execution {number} waits in front of {stage}: {why}."));
             }
@@ -182,7 +183,7 @@ impl Teller<'_> {
                 }
             }
             EventState::Superseded => {
-                let waited = self.waiting.remove(id).map(|(stage, _)| stage);
+                let waited = self.waiting.remove(id).map(|(stage, ..)| stage);
                 if let Some(stage) = waited.or_else(|| self.before.remove(id)) {
                     let newer = self.newest_before(&stage, number);
                     self.say(
@@ -234,9 +235,9 @@ impl Teller<'_> {
             ExecutionKind::Standard => format!("Execution {number} starts."),
             ExecutionKind::Rollback { target, stage } => {
                 let target = self.number(target);
-                let why = if row.trigger.kind == "AutomatedRollback" { "by itself" } else { "as it was told" };
+                let how = if row.trigger.kind == "AutomatedRollback" { " by itself" } else { "" };
                 format!(
-                    "Execution {number} starts, {why}: it rolls {stage} back to execution {target}, with that one's \
+                    "Execution {number} starts{how}: it rolls {stage} back to execution {target}, with that one's \
                      artifacts and variables."
                 )
             }
@@ -264,7 +265,7 @@ impl Teller<'_> {
 
     /// Who in front of the stage is newer than that one.
     fn newest_before(&self, stage: &StageName, than: u64) -> u64 {
-        let waiting = self.waiting.iter().filter(|(_, (at, _))| at == stage).map(|(id, _)| id);
+        let waiting = self.waiting.iter().filter(|(_, (at, ..))| at == stage).map(|(id, _)| id);
         let arriving = self.before.iter().filter(|(_, at)| *at == stage).map(|(id, _)| id);
         waiting.chain(arriving).map(|id| self.number(id)).filter(|n| *n > than).max().unwrap_or_default()
     }
@@ -275,8 +276,13 @@ impl Teller<'_> {
             EventState::Started | EventState::Resumed => {
                 self.before.remove(id);
                 self.inside.insert(id.clone(), stage.clone());
-                if let Some((_, since)) = self.waiting.remove(id) {
-                    let number = self.number(id);
+                let number = self.number(id);
+                if let Some((_, since, told)) = self.waiting.remove(id) {
+                    if since == entry.time {
+                        // It was no wait.
+                        self.told[told].text.clear();
+                        return;
+                    }
                     let waited = words::since(since, entry.time);
                     let text = format!("Execution {number} enters {stage} after {waited} in front of it.");
                     self.say(entry.time, Style::Plain, text);
@@ -303,6 +309,8 @@ impl Teller<'_> {
     fn action(&mut self, entry: &HistoryEntry, name: &str, approval: bool, state: EventState) {
         let number = self.number(&entry.execution);
         let why = reason(&entry.event).map(|r| format!(": {}", clean_rows(&r))).unwrap_or_default();
+        // The code that every failure of a job has says nothing.
+        let why = why.replace(": JobFailed: ", ": ");
         let (style, text) = match (state, approval) {
             (EventState::Started, true) => {
                 (Style::Attention, format!("Execution {number} waits for somebody to answer {name}."))
@@ -313,9 +321,10 @@ impl Teller<'_> {
             }
             (EventState::Failed, true) => (Style::Bad, format!("{name} is rejected in execution {number}.")),
             (EventState::Failed, false) => (Style::Bad, format!("{name} fails in execution {number}{why}.")),
-            (EventState::Abandoned, _) => {
-                (Style::Attention, format!("{name} is abandoned in execution {number}; what it began may go on outside."))
-            }
+            (EventState::Abandoned, _) => (
+                Style::Attention,
+                format!("{name} is abandoned in execution {number}; what it began may go on outside."),
+            ),
             (EventState::Canceled, _) => (Style::Attention, format!("{name} is cancelled in execution {number}.")),
             (
                 EventState::Started
@@ -354,18 +363,18 @@ impl Teller<'_> {
                 }
             }
         }
-        let name = format!("{} of {stage}", gate.as_str());
+        let name = format!("The {} condition of {stage}", gate.as_str());
         match (status, gate) {
             (ConditionStatus::Failed | ConditionStatus::Errored, ConditionType::OnFailure) => {
-                let text = format!("The condition {name} is not met in execution {number}: no {result}.{why}");
+                let text = format!("{name} is not met in execution {number}: no {result}.{why}");
                 self.say(entry.time, Style::Plain, text);
             }
             (ConditionStatus::Failed | ConditionStatus::Errored, _) => {
-                let text = format!("The condition {name} is not met in execution {number}: {result}.{why}");
+                let text = format!("{name} is not met in execution {number}: {result}.{why}");
                 self.say(entry.time, Style::Attention, text);
             }
             (ConditionStatus::Succeeded, ConditionType::OnFailure) => {
-                let text = format!("The condition {name} is met in execution {number}: {result}.");
+                let text = format!("{name} is met in execution {number}: {result}.");
                 self.say(entry.time, Style::Attention, text);
             }
             (
@@ -381,9 +390,8 @@ impl Teller<'_> {
 
     /// The outbound transition of the stage before keeps it in there.
     fn is_kept_behind(&self, id: &ExecutionId, stage: &str) -> bool {
-        self.stage_before(stage).is_some_and(|previous| {
-            self.inside.get(id) == Some(&previous) && self.closed.contains(&(previous, true))
-        })
+        self.stage_before(stage)
+            .is_some_and(|previous| self.inside.get(id) == Some(&previous) && self.closed.contains(&(previous, true)))
     }
 
     fn why_it_waits(&self, id: &ExecutionId, stage: &StageName) -> String {
@@ -394,8 +402,9 @@ impl Teller<'_> {
         if self.closed.contains(&(stage.clone(), false)) {
             return "the transition into it is disabled".to_owned();
         }
-        let holders: Vec<u64> = self.inside.iter().filter(|(_, at)| *at == stage).map(|(id, _)| self.number(id)).collect();
-        let queue = self.waiting.values().filter(|(at, _)| at == stage).count();
+        let holders: Vec<u64> =
+            self.inside.iter().filter(|(_, at)| *at == stage).map(|(id, _)| self.number(id)).collect();
+        let queue = self.waiting.values().filter(|(at, ..)| at == stage).count();
         let holder = match holders.as_slice() {
             [] => "the stage is taken".to_owned(),
             numbers => format!("execution {} is in it", words::list(numbers)),

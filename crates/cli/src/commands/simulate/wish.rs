@@ -40,7 +40,9 @@ pub struct Options {
 /// How a run ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    Succeeds { variables: BTreeMap<String, String> },
+    Succeeds {
+        variables: BTreeMap<String, String>,
+    },
     /// Why, and the option that wanted it.
     Fails(String),
     /// By itself never.
