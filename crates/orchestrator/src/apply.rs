@@ -73,6 +73,9 @@ impl Orchestrator {
                 name: loaded.gate.value.name.to_string(),
             })?;
             let needed = towpath_engine::executions_needed(&loaded.gate.value, &current, &event);
+            if self.store.is_shared() && !self.fill_at_once(loaded, &needed).await? {
+                continue;
+            }
             self.fill(loaded, &needed).await?;
             let Decided { decision, with, now } = self.decide(loaded, &needed, &event, &extra).await?;
             match self.commit(&slot, &mut rows, decision, &event, &with, now).await {
@@ -143,6 +146,19 @@ impl Orchestrator {
         let mut loaded = Loaded { gate, executions: std::collections::HashMap::new(), definitions };
         self.fill_definition(&mut loaded, version).await?;
         Ok(loaded)
+    }
+
+    /// Loads the named executions as they were together with the gate: rows of two moments make no state that ever was.
+    /// False where another node wrote the gate meanwhile.
+    async fn fill_at_once(&self, loaded: &mut Loaded, needed: &[ExecutionId]) -> Result<bool, CommandError> {
+        let found = self.store.load(&loaded.gate.value.pipeline, needed).await?;
+        if found.gate.is_none_or(|gate| gate.version != loaded.gate.version) {
+            return Ok(false);
+        }
+        let rows = found.executions.into_iter().flatten();
+        let own = rows.filter(|row| row.value.pipeline == loaded.gate.value.pipeline);
+        loaded.executions = own.map(|row| (row.value.id.clone(), row)).collect();
+        Ok(true)
     }
 
     /// Loads the named executions and the definitions they run, unless they are here.

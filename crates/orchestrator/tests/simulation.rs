@@ -3,7 +3,8 @@
 
 mod seeded;
 
-use seeded::shrink;
+use seeded::case::{self, Case, Fault};
+use seeded::{drive, shrink};
 
 const SEEDS: u64 = 250;
 
@@ -33,6 +34,27 @@ parts! {
     every_invariant_holds_in_part_6 5
     every_invariant_holds_in_part_7 6
     every_invariant_holds_in_part_8 7
+}
+
+/// One case, whole, with a crash before each of its writes, and after each.
+fn crash_everywhere(seed: u64) {
+    let case = Case { faults: Vec::new(), ..case::of(seed) };
+    let writes = drive::run(&case).unwrap_or_else(|failure| panic!("{}", failure.message)).writes;
+    for write in 0..writes {
+        for after in [false, true] {
+            let faults = vec![Fault::Crash { write, after }];
+            if let Err(story) = shrink::check_case(Case { faults, ..case.clone() }) {
+                panic!("{story}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_crash_before_and_after_every_write_loses_nothing() {
+    for seed in [4, 17, 1_000_003] {
+        crash_everywhere(seed);
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use towpath_model::declaration::PipelineDeclaration;
 use towpath_model::event::Event;
 use towpath_model::history::HistoryEntry;
-use towpath_model::ids::{ExecutionId, PipelineId, Scope};
+use towpath_model::ids::{ExecutionId, IdSource as _, PipelineId, Scope};
 use towpath_model::time::Timestamp;
 use towpath_providers::{Catalogue, Credentials, Endpoints, RealmKind, RealmSettings, Realms, Settings};
 use towpath_store::{HistoryFilter, MemoryStore, Store};
@@ -60,7 +60,7 @@ pub struct Setting {
     /// Where the entries come from, and the real providers that a script may leave a run to.
     pub catalogue: Arc<Catalogue>,
     pub quotas: Quotas,
-    /// The name of the node, where the store is shared by several.
+    /// The node, where the store is shared by several; each of its processes gets a name of its own.
     pub node: Option<String>,
 }
 
@@ -93,6 +93,7 @@ pub struct World {
     quotas: Quotas,
     node_name: Option<String>,
     node: Option<Arc<Orchestrator>>,
+    others: Vec<Arc<Orchestrator>>,
 }
 
 impl World {
@@ -113,6 +114,7 @@ impl World {
             quotas: setting.quotas,
             node_name: setting.node,
             node: None,
+            others: Vec::new(),
         };
         world.restart();
         world
@@ -120,15 +122,20 @@ impl World {
 
     /// A process over this world's store that has not taken up anything.
     pub fn idle_node(&self) -> Arc<Orchestrator> {
-        self.build(Arc::clone(&self.gateway))
+        self.build(Arc::clone(&self.gateway), self.node_name.as_deref().map(|name| self.named(name)))
     }
 
     /// One that looks at the store directly: nothing interferes with what it reads.
     pub fn observer(&self) -> Arc<Orchestrator> {
-        self.build(Arc::clone(&self.store))
+        self.build(Arc::clone(&self.store), None)
     }
 
-    fn build(&self, store: Arc<dyn Store>) -> Arc<Orchestrator> {
+    /// Every process has a name of its own: what one left behind is not the next one's before its lease runs out.
+    fn named(&self, node: &str) -> String {
+        format!("{node} {}", self.ids.clone().uuid())
+    }
+
+    fn build(&self, store: Arc<dyn Store>, node: Option<String>) -> Arc<Orchestrator> {
         Orchestrator::new(Parts {
             store,
             catalogue: Arc::clone(&self.catalogue),
@@ -139,7 +146,7 @@ impl World {
             ids: Box::new(self.ids.clone()),
             quotas: self.quotas.clone(),
             scratch: PathBuf::new(),
-            node: self.node_name.clone(),
+            node,
             keep_history: None,
         })
     }
@@ -148,6 +155,7 @@ impl World {
     pub fn crash(&mut self) {
         self.runtime.clear();
         self.node = None;
+        self.others.clear();
     }
 
     /// A new process starts on what the last one left in the store, and hears nobody before it has read that. It may
@@ -163,6 +171,21 @@ impl World {
                 self.runtime.crash();
             }
         }
+    }
+
+    /// Another process on the same store, by the name of its node. A crash takes every process along.
+    pub fn join(&mut self, name: &str) {
+        let node = self.build(Arc::clone(&self.gateway), Some(self.named(name)));
+        self.others.push(Arc::clone(&node));
+        let resumed = self.ask(|_| async move { node.resume().await });
+        if let Some(Err(_)) = resumed {
+            self.runtime.crash();
+        }
+    }
+
+    /// The processes that joined.
+    pub fn others(&self) -> &[Arc<Orchestrator>] {
+        &self.others
     }
 
     /// The process that runs now.

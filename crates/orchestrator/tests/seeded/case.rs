@@ -15,6 +15,8 @@ pub struct Case {
     pub versions: Vec<PipelineDeclaration>,
     pub commands: Vec<(Duration, Command)>,
     pub faults: Vec<Fault>,
+    /// Two processes share the store.
+    pub shared: bool,
 }
 
 /// What a client asks for. `pick` chooses among the executions that are there by then.
@@ -79,7 +81,7 @@ pub fn of(seed: u64) -> Case {
         let delay = Duration::from_millis(random.below(2) * random.below(90_000));
         faults.push(Fault::Again { answer: random.below(30), delay, opposite: random.percent(40) });
     }
-    Case { seed, versions, commands, faults }
+    Case { seed, versions, commands, faults, shared: random.percent(25) }
 }
 
 fn command(random: &mut Random, versions: usize) -> Command {

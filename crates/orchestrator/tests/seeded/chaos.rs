@@ -24,6 +24,7 @@ pub struct Chaos {
     failures: Vec<u64>,
     /// Nothing goes wrong any more and everything ends well.
     calm: AtomicBool,
+    shared: bool,
     /// In the order in which they were first heard of.
     executions: Mutex<Vec<ExecutionId>>,
 }
@@ -50,6 +51,7 @@ impl Chaos {
             crashes: crashes.collect(),
             failures: failures.collect(),
             calm: AtomicBool::new(false),
+            shared: case.shared,
             executions: Mutex::default(),
         }
     }
@@ -93,6 +95,10 @@ impl Interference for Chaos {
             return Passage::Fails;
         }
         Passage::After(self.while_(40, 60))
+    }
+
+    fn is_shared(&self) -> Option<bool> {
+        Some(self.shared)
     }
 
     fn committed(&self, commit: &Commit, committed: &Committed) {

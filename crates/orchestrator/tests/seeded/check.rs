@@ -356,6 +356,20 @@ impl Checker {
         Ok(())
     }
 
+    /// What a free stage could be rolled back to, so that random rollbacks often hit.
+    pub fn rollback_targets(&self) -> Vec<(ExecutionId, String)> {
+        let Some(gate) = &self.gate else { return Vec::new() };
+        let current = self.executions.values().filter(|execution| {
+            execution.pipeline == gate.pipeline && execution.pipeline_version == gate.definition_version
+        });
+        let targets = current.flat_map(|execution| {
+            let free = |name: &str| gate.stages.iter().skip(1).any(|door| door.name == *name && door.lock.is_none());
+            let stages = execution.stages.iter().filter(|run| run.status == StageStatus::Succeeded);
+            stages.filter(move |run| free(&run.name)).map(|run| (execution.id.clone(), run.name.to_string()))
+        });
+        targets.collect()
+    }
+
     /// Whether a stage run could be retried, so that random retries often hit.
     pub fn retryable(&self) -> Vec<(ExecutionId, String)> {
         let stages = self.executions.values().flat_map(|execution| {

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use towpath_model::action::Outcome;
-use towpath_model::declaration::RetryMode;
+use towpath_model::declaration::{ConditionType, RetryMode};
 use towpath_model::event::{Event, TransitionType};
 use towpath_model::history::{HistoryEntry, HistoryEvent};
 use towpath_model::ids::{ActionExecutionId, ExecutionId, Scope};
-use towpath_model::state::{ActionStatus, Trigger};
+use towpath_model::state::{ActionStatus, ConditionStatus, Trigger};
 use towpath_orchestrator::simulation::{Ending, Plan, Setting, World};
 use towpath_orchestrator::{CommandError, NewPipeline, Orchestrator, Runtime as _, StartRequest};
 
@@ -53,11 +53,13 @@ struct Drive {
     checker: Arc<Mutex<Checker>>,
     scope: Scope,
     answers: Arc<Mutex<Vec<Answer>>>,
+    shared: bool,
     told: usize,
     viewed: usize,
     again: Vec<(u64, Duration, bool)>,
     story: Vec<String>,
     counts: BTreeMap<String, usize>,
+    asked: u64,
     /// Which execution each request token started.
     started: Arc<Mutex<BTreeMap<String, Vec<ExecutionId>>>>,
     /// Tokens of approvals whose answer was accepted.
@@ -73,7 +75,11 @@ pub fn run(case: &Case) -> Result<Report, Failure> {
     let chaos = Arc::new(Chaos::new(case, Arc::clone(&checker)));
     let script: Arc<Chaos> = Arc::clone(&chaos);
     let interference: Arc<Chaos> = Arc::clone(&chaos);
-    let world = World::new(Setting { seed: case.seed, script, interference, ..Setting::default() });
+    let node = case.shared.then(|| "one".to_owned());
+    let mut world = World::new(Setting { seed: case.seed, script, interference, node, ..Setting::default() });
+    if case.shared {
+        world.join("two");
+    }
     let again = case.faults.iter().filter_map(|fault| match fault {
         Fault::Again { answer, delay, opposite } => Some((*answer, *delay, *opposite)),
         _ => None,
@@ -84,11 +90,13 @@ pub fn run(case: &Case) -> Result<Report, Failure> {
         chaos,
         checker,
         answers: Arc::default(),
+        shared: case.shared,
         told: 0,
         viewed: 0,
         again: again.collect(),
         story: Vec::new(),
         counts: BTreeMap::new(),
+        asked: 0,
         started: Arc::default(),
         approved: Arc::default(),
     };
@@ -156,6 +164,9 @@ impl Drive {
         while self.world.runtime().has_crashed() {
             self.tell("the process dies and another one starts");
             self.world.restart();
+            if self.shared && !self.world.runtime().has_crashed() {
+                self.world.join("two");
+            }
         }
         let checker = Arc::clone(&self.checker);
         let checker = whole(&checker);
@@ -238,7 +249,13 @@ impl Drive {
     {
         let kind = what.split(' ').next().unwrap_or_default().to_owned();
         self.tell(&format!("> {what}"));
-        let future = question(Arc::clone(self.world.node()), self.scope.clone());
+        // Clients ask one node or the other.
+        let node = match self.world.others() {
+            [other, ..] if self.asked.is_multiple_of(2) => Arc::clone(other),
+            _ => Arc::clone(self.world.node()),
+        };
+        self.asked += 1;
+        let future = question(node, self.scope.clone());
         let answers = Arc::clone(&self.answers);
         self.world.runtime().spawn(Box::pin(async move {
             let answer = match future.await {
@@ -317,7 +334,12 @@ impl Drive {
             Command::Rollback { pick, stage } => {
                 let found = {
                     let checker = whole(&checker);
-                    pick_execution(&checker, *pick, |ended| ended).zip(pick_stage(&checker, *stage))
+                    let likely = checker.rollback_targets();
+                    if likely.is_empty() || pick.is_multiple_of(5) {
+                        pick_execution(&checker, *pick, |ended| ended).zip(pick_stage(&checker, *stage))
+                    } else {
+                        likely.get(index(*pick, likely.len())).cloned()
+                    }
                 };
                 let Some((id, stage)) = found else { return };
                 let name = whole(&checker).replay.name(&id);
@@ -417,7 +439,8 @@ impl Drive {
         if checker.gate.is_none() {
             return Err("no pipeline could be created in the end".to_owned());
         }
-        if self.world.node().tasks_pending() > 0 {
+        // What another node ended is forgotten when it falls due.
+        if !self.shared && self.world.node().tasks_pending() > 0 {
             return Err("the schedule still holds a task that the outbox does not".to_owned());
         }
         views::compare(&self.world.observer(), &self.scope, &checker)?;
@@ -483,13 +506,17 @@ fn pick_stage(checker: &Checker, pick: u64) -> Option<String> {
     stages.get(index(pick, stages.len())).map(|door| door.name.to_string())
 }
 
-/// Where a condition of the gate was evaluated and holds an execution back, or may.
-fn conditions(checker: &Checker, gate: towpath_model::declaration::ConditionType) -> Vec<(ExecutionId, String)> {
+/// Where a condition of the gate holds an execution back, or may yet.
+fn conditions(checker: &Checker, gate: ConditionType) -> Vec<(ExecutionId, String)> {
     let mut found = Vec::new();
     for (id, execution) in &checker.executions {
-        if let Some(run) = execution.stages.last()
-            && run.condition(gate).is_some_and(|c| !matches!(c.status.as_str(), "Succeeded" | "Overridden"))
-        {
+        let Some(run) = execution.stages.last() else { continue };
+        let status = run.condition(gate).map(|condition| condition.status);
+        let holds = match gate {
+            ConditionType::OnSuccess => matches!(status, Some(ConditionStatus::InProgress | ConditionStatus::Failed)),
+            ConditionType::BeforeEntry | ConditionType::OnFailure => status == Some(ConditionStatus::InProgress),
+        };
+        if holds {
             found.push((id.clone(), run.name.to_string()));
         }
     }

@@ -8,7 +8,10 @@ const RUNS_MAX: usize = 600;
 
 /// Runs the case of a seed; a failing one is answered as the shortest history that was found, ready to be printed.
 pub fn check(seed: u64) -> Result<drive::Report, String> {
-    let case = case::of(seed);
+    check_case(case::of(seed))
+}
+
+pub fn check_case(case: Case) -> Result<drive::Report, String> {
     match drive::run(&case) {
         Ok(report) => Ok(report),
         Err(failure) => {
