@@ -73,7 +73,20 @@ pub fn shell_against_a_server(path: &str) -> String {
 
 /// Runs one scenario that starts and ends its servers itself.
 pub fn alone(name: &str, scenario: &str) {
-    let output = script(name).arg(scenario).output().expect("python runs");
+    run(script(name), name, scenario);
+}
+
+/// The same, with an empty PostgreSQL database. Where none is installed this proves nothing, and says so.
+pub fn with_a_database(name: &str, scenario: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let Some(url) = runtime.block_on(towpath_store::testing::postgres_url()) else { return };
+    let mut script = script(name);
+    script.env("TOWPATH_TEST_DATABASE_URL", url);
+    run(script, name, scenario);
+}
+
+fn run(mut script: Command, name: &str, scenario: &str) {
+    let output = script.arg(scenario).output().expect("python runs");
     assert!(output.status.success(), "{name} {scenario}:\n{}", told(&output));
     #[expect(clippy::print_stderr, reason = "the seed, and what this machine does not let it test")]
     {

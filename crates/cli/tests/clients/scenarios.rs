@@ -46,5 +46,8 @@ scenarios!(security, "security.py", crate::python::against_a_server:
 
 scenarios!(kill, "kill.py", crate::python::alone: random_moments, terminate, every_kind_of_wait);
 
+scenarios!(two_nodes, "two_nodes.py", crate::python::with_a_database: 
+    one_state, takeover, a_node_that_was_only_slow, random_kills);
+
 scenarios!(server_input, "server_input.py", crate::python::alone:
     newer_data_directory, full_disk);
