@@ -230,7 +230,7 @@ impl Director<'_> {
             HistoryEvent::Action { stage, action, action_execution, action_type, state, .. } => {
                 self.work(action_execution, *state);
                 if *state == EventState::Started {
-                    self.began(stage, Some(Part { gate: None, name: action.to_string() }), id);
+                    self.began(stage, Some(&Part { gate: None, name: action.to_string() }), id);
                     if action_type.category == Category::Approval {
                         self.ask(stage, action, action_execution);
                     }
@@ -239,7 +239,7 @@ impl Director<'_> {
             HistoryEvent::Rule { stage, gate, rule, rule_execution, state, .. } => {
                 self.work(rule_execution, *state);
                 if *state == EventState::Started {
-                    self.began(stage, Some(Part { gate: Some(*gate), name: rule.to_string() }), id);
+                    self.began(stage, Some(&Part { gate: Some(*gate), name: rule.to_string() }), id);
                 }
             }
             HistoryEvent::Condition { stage, gate, status, .. } => {
@@ -267,15 +267,15 @@ impl Director<'_> {
     }
 
     /// A stage, or something in one, began: what was to be done then has its time.
-    fn began(&mut self, stage: &StageName, part: Option<Part>, by: &ExecutionId) {
-        let count = self.entered.entry((stage.to_string(), part.clone())).or_default();
+    fn began(&mut self, stage: &StageName, part: Option<&Part>, by: &ExecutionId) {
+        let count = self.entered.entry((stage.to_string(), part.cloned())).or_default();
         *count += 1;
         let count = *count;
         for at in 0..self.pending.len() {
             if let Some(Planned { moment: Moment::During { stage: of, part: wanted, nth, plus }, .. }) =
                 &self.pending[at]
                 && *of == **stage
-                && *wanted == part
+                && wanted.as_ref() == part
                 && *nth == count
             {
                 let time = self.world.runtime().elapsed() + *plus;
@@ -353,10 +353,7 @@ impl Director<'_> {
         };
         let at = self.beats.len();
         self.beats.push(Beat::Done(done));
-        let refused = match self.carry_out(planned.deed, execution, &executions)? {
-            Ok(()) => None,
-            Err(refusal) => Some(refusal),
-        };
+        let refused = self.carry_out(planned.deed, execution, &executions)?.err();
         if let Some(Beat::Done(done)) = self.beats.get_mut(at) {
             done.refused = refused;
         }

@@ -149,7 +149,7 @@ fn command(done: &Done) -> String {
     let object = json!({
         "time": done.time.iso8601(),
         "type": "command",
-        "executionId": done.execution.as_ref().map(|id| id.as_str()),
+        "executionId": done.execution.as_ref().map(towpath_model::ids::ExecutionId::as_str),
         "stage": stage,
         "action": null,
         "state": state,

@@ -6,7 +6,7 @@ use towpath_model::state::{Execution, ExecutionKind, ExecutionStatus};
 use towpath_model::time::Timestamp;
 
 use super::lanes::{End, Kind, Lane, Row, lanes};
-use super::rehearsed::Rehearsed;
+use super::rehearsed::{Beat, Rehearsed};
 use super::scale::Scale;
 use super::words;
 use crate::display::style::{Line, Style};
@@ -115,6 +115,10 @@ fn scale(rehearsed: &Rehearsed, lanes: &[Lane], width: usize) -> Scale {
     let mut changes: Vec<i64> = spans().flat_map(|(_, span)| [since(span.from), since(span.to)]).collect();
     changes.extend(rehearsed.executions.iter().map(|execution| since(execution.started)));
     changes.push(since(rehearsed.end));
+    changes.extend(rehearsed.beats.iter().filter_map(|beat| match beat {
+        Beat::Done(done) => Some(since(done.time)),
+        Beat::History(_) => None,
+    }));
     let runs = |from: i64, to: i64| {
         spans().any(|(kind, span)| kind != Kind::Wait && since(span.from) < to && since(span.to) > from)
     };

@@ -33,11 +33,11 @@ pub struct Tick {
 /// The columns that a label needs, with the blank behind it.
 const LABEL_COLUMNS: f64 = 9.0;
 const CUTS_MAX: usize = 8;
-/// What is left of a cut stretch, as a share of all the others.
+/// What is left of a cut stretch, as a share of all that are not cut.
 const CUT_SHARE: f64 = 0.12;
 /// A stretch longer than so many times all the others is cut: one in which nothing runs, and any other.
 const IDLE_CUT: f64 = 0.25;
-const BUSY_CUT: f64 = 3.0;
+const BUSY_CUT: f64 = 8.0;
 
 impl Scale {
     /// `changes` are milliseconds from the beginning; `idle` tells of a stretch whether nothing runs in it.
@@ -49,20 +49,21 @@ impl Scale {
             changes.push(1000);
         }
         let lengths: Vec<f64> = changes.windows(2).map(|pair| float(pair[1] - pair[0])).collect();
-        let mut weights = lengths.clone();
-        let mut cut = vec![false; weights.len()];
+        let mut cut = vec![false; lengths.len()];
         for _ in 0..CUTS_MAX {
-            let whole: f64 = weights.iter().sum();
+            let whole: f64 = lengths.iter().zip(&cut).filter(|(_, cut)| !**cut).map(|(length, _)| length).sum();
             let excessive = |at: &usize| {
-                let others = whole - weights[*at];
+                let others = whole - lengths[*at];
                 let limit = if idle(changes[*at], changes[*at + 1]) { IDLE_CUT } else { BUSY_CUT };
-                !cut[*at] && others > 0.0 && weights[*at] > others * limit
+                !cut[*at] && others > 0.0 && lengths[*at] > others * limit
             };
-            let longest = (0..weights.len()).filter(excessive).max_by(|a, b| weights[*a].total_cmp(&weights[*b]));
+            let longest = (0..lengths.len()).filter(excessive).max_by(|a, b| lengths[*a].total_cmp(&lengths[*b]));
             let Some(longest) = longest else { break };
-            weights[longest] = (whole - weights[longest]) * CUT_SHARE;
             cut[longest] = true;
         }
+        let kept: f64 = lengths.iter().zip(&cut).filter(|(_, cut)| !**cut).map(|(length, _)| length).sum();
+        let weights: Vec<f64> =
+            lengths.iter().zip(&cut).map(|(length, cut)| if *cut { kept * CUT_SHARE } else { *length }).collect();
         let whole: f64 = weights.iter().sum();
         let mut left = 0.0;
         let stretches = weights.iter().enumerate().map(|(at, weight)| {
@@ -176,6 +177,14 @@ mod tests {
         let changes = [0, 10 * MINUTE, 30 * MINUTE, 40 * MINUTE];
         assert_eq!(Scale::new(&changes, |_, _| false, 60).cuts(), Vec::<usize>::new());
         assert_eq!(Scale::new(&changes, |from, _| from == 10 * MINUTE, 60).cuts().len(), 1);
+    }
+
+    #[test]
+    fn of_two_stretches_only_the_long_one_is_cut() {
+        let scale = Scale::new(&[0, MINUTE, 24 * 60 * MINUTE], |_, _| false, 60);
+        assert_eq!(scale.cuts().len(), 1);
+        assert!(scale.columns(0, MINUTE).len() > 50);
+        assert_eq!(labels(&scale)[..2], ["0:0s", "13:15s"]);
     }
 
     #[test]

@@ -310,13 +310,14 @@ impl Teller<'_> {
         let number = self.number(&entry.execution);
         let why = reason(&entry.event).map(|r| format!(": {}", clean_rows(&r))).unwrap_or_default();
         // The code that every failure of a job has says nothing.
-        let why = why.replace(": JobFailed: ", ": ");
+        let why = why.replace(": JobFailed: ", ": ").replace(": JobTimedOut: ", ": ");
+        let why = why.trim_end_matches('.');
         let (style, text) = match (state, approval) {
             (EventState::Started, true) => {
                 (Style::Attention, format!("Execution {number} waits for somebody to answer {name}."))
             }
             (EventState::Succeeded, true) => (Style::Plain, format!("{name} is approved in execution {number}.")),
-            (EventState::Failed, true) if why.contains("JobTimedOut") => {
+            (EventState::Failed, true) if why.contains("did not complete within") => {
                 (Style::Bad, format!("Nobody answered {name} in execution {number} in time."))
             }
             (EventState::Failed, true) => (Style::Bad, format!("{name} is rejected in execution {number}.")),
