@@ -353,7 +353,8 @@ def variables():
     equal(
         latest["errorDetails"]["message"],
         "An action in this pipeline failed because one or more variables could not be resolved: Action name=Use. This can "
-        "result when a variable is referenced that does not exist. Validate the configuration for this action.",
+        "result when a variable is referenced that does not exist. Validate the configuration for this action. "
+        "Variable: #{Made.Nothing}",
         "an unknown key of a known namespace",
     )
 

@@ -46,6 +46,8 @@ scenarios!(security, "security.py", crate::python::against_a_server:
 
 scenarios!(kill, "kill.py", crate::python::alone: random_moments, terminate, every_kind_of_wait);
 
+scenarios!(rules, "rules.py", crate::python::alone: alarm, commands, another_region);
+
 scenarios!(two_nodes, "two_nodes.py", crate::python::with_a_database: 
     one_state, takeover, a_node_that_was_only_slow, random_kills);
 

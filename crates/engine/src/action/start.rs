@@ -16,7 +16,7 @@ use towpath_model::time::Timestamp;
 use crate::artifacts;
 use crate::turn::{Result, Turn, declaration_of, internal};
 use crate::validation::{config, region_enum};
-use crate::variables::Scope;
+use crate::variables::{Scope, Unresolved};
 
 pub(crate) fn start(turn: &mut Turn, id: &ExecutionId, stage: &StageName, work: Work) -> Result {
     let definition = turn.definition_of(id)?;
@@ -192,13 +192,13 @@ impl Preparation<'_> {
     fn resolve(&self, scope: &Scope) -> Prepared<Resolved> {
         let name = &self.declaration.name;
         let resolve = |text: &String| {
-            scope.resolve(text).map_err(|_| {
+            scope.resolve(text).map_err(|Unresolved(reference)| {
                 ErrorDetails::new(
                     error_code::INVALID_VARIABLES,
                     format!(
                         "An action in this pipeline failed because one or more variables could not be resolved: Action \
                          name={name}. This can result when a variable is referenced that does not exist. Validate the \
-                         configuration for this action."
+                         configuration for this action. Variable: {reference}"
                     ),
                 )
             })

@@ -179,8 +179,11 @@ fn an_unknown_key_fails_the_action_in_aws_words() {
         assert_eq!(b.status(&e1), ExecutionStatus::Failed, "{raw}");
         assert_eq!(
             b.error(&e1, "A").message,
-            "An action in this pipeline failed because one or more variables could not be resolved: Action name=A. This can \
-             result when a variable is referenced that does not exist. Validate the configuration for this action."
+            format!(
+                "An action in this pipeline failed because one or more variables could not be resolved: Action name=A. This \
+                 can result when a variable is referenced that does not exist. Validate the configuration for this action. \
+                 Variable: {raw}"
+            )
         );
         assert_eq!(b.error(&e1, "A").code, error_code::INVALID_VARIABLES);
     }
