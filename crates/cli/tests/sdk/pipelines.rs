@@ -107,7 +107,15 @@ async fn lists_come_in_pages() {
         .map(|id| format!("{} {} {}", id.category().as_str(), id.provider(), id.version()))
         .collect();
     shown.sort();
-    assert_eq!(shown, ["Approval Manual 1", "Build CodeBuild 1", "Deploy S3 1", "Source S3 1", "Test CodeBuild 1"]);
+    let known = [
+        "Approval Manual 1",
+        "Build CodeBuild 1",
+        "Compute Commands 1",
+        "Deploy S3 1",
+        "Source S3 1",
+        "Test CodeBuild 1",
+    ];
+    assert_eq!(shown, known);
     let deploy = types.action_types().iter().find(|t| t.id().unwrap().category() == &ActionCategory::Deploy).unwrap();
     let required: Vec<_> = deploy
         .action_configuration_properties()
