@@ -319,6 +319,8 @@ fn reap(new: Option<&Arc<Mutex<Child>>>) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader};
+
     use super::*;
 
     #[test]
@@ -338,7 +340,16 @@ mod tests {
         assert_eq!(stranger.try_wait().unwrap(), None, "a process of that number that is not the runner");
         stranger.kill().unwrap();
         stranger.wait().unwrap();
-        let mut runner = Command::new("sh").args(["-c", "sleep 600", "sh"]).arg(root.path()).spawn().unwrap();
+        // A shell that waits without a child of its own; only once it speaks is its command line what it was given.
+        let mut runner = Command::new("sh")
+            .args(["-c", "echo here; read line", "sh"])
+            .arg(root.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut spoken = String::new();
+        BufReader::new(runner.stdout.take().unwrap()).read_line(&mut spoken).unwrap();
         assert!(is_runner_of(i32::try_from(runner.id()).unwrap(), root.path()));
         runner.kill().unwrap();
         runner.wait().unwrap();
