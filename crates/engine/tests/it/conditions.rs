@@ -206,6 +206,14 @@ fn what_cannot_be_overridden() {
 }
 
 #[test]
+fn a_failure_condition_cannot_be_overridden_even_while_it_is_asked() {
+    let (mut b, e1) = at_the_gate(OnFailure, "ROLLBACK", &["R"]);
+    b.fail(&e1, "B");
+    assert_eq!(b.condition(&e1, "Build", OnFailure), "InProgress");
+    assert!(matches!(b.override_condition(&e1, "Build", OnFailure), Err(Rejection::ConditionNotOverridable(_))));
+}
+
+#[test]
 fn a_stop_withdraws_the_question() {
     for (abandon, condition) in [(false, "Cancelled"), (true, "Abandoned")] {
         let (mut b, e1) = at_the_gate(BeforeEntry, "FAIL", &["R"]);

@@ -1,10 +1,23 @@
 //! Runs in SUPERSEDED mode: the order of events, groups, failures, locks, waiting and superseding.
 
+use towpath_model::catalogue::{Category, Owner};
 use towpath_model::event::Rejection;
 use towpath_model::state::ExecutionStatus;
 
-use crate::bench::bench;
-use crate::declare::{approval, pipeline, source, three_stages, work};
+use crate::bench::{Open, bench};
+use crate::declare::{action, approval, pipeline, source, three_stages, work};
+
+#[test]
+fn an_action_of_a_job_worker_is_offered_and_not_started() {
+    let farm = action("F", Category::Invoke, Owner::Custom, "Farm");
+    let mut b = bench(pipeline("p").stage("Source", [source("S")]).stage("Build", [farm]));
+    let e1 = b.start();
+    assert!(matches!(b.open[&b.running(&e1, "S")], Open::Start(_)));
+    b.done(&e1, "S");
+    assert!(matches!(b.open[&b.running(&e1, "F")], Open::Await(_)));
+    b.done(&e1, "F");
+    assert_eq!(b.status(&e1), ExecutionStatus::Succeeded);
+}
 
 #[test]
 fn a_plain_run_tells_everything_in_order() {

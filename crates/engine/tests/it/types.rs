@@ -97,7 +97,11 @@ pub fn types() -> Types {
     };
     let commands =
         ActionTypeEntry { v2_only: true, ..entry(Category::Compute, Owner::Aws, "Commands", (1, 10), (0, 1)) };
-    let mut all = vec![s3_source, github, connection, codebuild, work, approval, commands];
+    let farm = ActionTypeEntry {
+        executor: Executor::JobWorker,
+        ..entry(Category::Invoke, Owner::Custom, "Farm", (0, 5), (0, 5))
+    };
+    let mut all = vec![farm, s3_source, github, connection, codebuild, work, approval, commands];
     for provider in ["VariableCheck", "DeploymentWindow", "CloudWatchAlarm", "LambdaInvoke"] {
         all.push(ActionTypeEntry {
             properties: vec![Property::optional("Variable", "")],
