@@ -235,6 +235,16 @@ pub enum Work<'e> {
     Rule(ConditionType, &'e ActionName),
 }
 
+impl Work<'_> {
+    /// The gate whose condition a rule belongs to; None for an action.
+    pub const fn gate(self) -> Option<ConditionType> {
+        match self {
+            Self::Action(_) => None,
+            Self::Rule(gate, _) => Some(gate),
+        }
+    }
+}
+
 impl StageRun {
     /// The newest executions of the stage's actions and rules.
     pub fn work(&self) -> impl Iterator<Item = (Work<'_>, &ActionAttempt)> {

@@ -200,14 +200,12 @@ impl Orchestrator {
         let deleted = matches!(event, Event::PipelineDeleted);
         let definition_version = loaded.gate.value.definition_version;
         let reply = decision.reply.clone();
-        let (gate, executions, declaration) =
-            (decision.gate.clone(), decision.executions.clone(), decision.definition.clone());
+        let (gate, executions) = (decision.gate.clone(), decision.executions.clone());
         let Some(prepared) = self.prepare(loaded, decision, deleted, extra, now) else {
             return Ok((Applied { reply, definition_version, changed: false }, Vec::new()));
         };
         let Prepared { commit, tasks, changed } = prepared;
         let definition = commit.definition.clone();
-        debug_assert_eq!(definition.is_some(), declaration.is_some());
         let done = commit.tasks_done.clone();
         let committed = self.store.commit(commit).await?;
         for id in &done {

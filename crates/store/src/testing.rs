@@ -26,6 +26,9 @@ struct Server {
     _users: File,
 }
 
+/// Set where tests that find no PostgreSQL must fail instead of being skipped.
+const REQUIRED: &str = "TOWPATH_TEST_POSTGRESQL_REQUIRED";
+
 /// A URL of an empty schema on the test server, or None, said once on stderr, where no PostgreSQL is installed.
 ///
 /// # Panics
@@ -57,6 +60,11 @@ pub async fn postgres_url() -> Option<String> {
 
 #[expect(clippy::print_stderr, reason = "a test that proves nothing says so")]
 fn skipped() {
+    // CI must not be green for want of a server.
+    assert!(
+        std::env::var_os(REQUIRED).is_none(),
+        "{REQUIRED} is set and no PostgreSQL is installed; install `postgresql`"
+    );
     eprintln!(
         "SKIPPED: no PostgreSQL is installed here (neither `initdb` on the PATH, nor `pg_config`, nor \
          /usr/lib/postgresql/*/bin); install the package `postgresql` to run this test"

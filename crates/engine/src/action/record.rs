@@ -34,10 +34,7 @@ pub(crate) fn record(
         stage: stage.clone(),
         action: declaration.name.clone(),
         action_type: declaration.action_type_id.clone(),
-        condition: match work {
-            Work::Action(_) => None,
-            Work::Rule(gate, _) => Some(gate),
-        },
+        condition: work.gate(),
         namespace: declaration.namespace.clone(),
         role_arn: declaration.role_arn.clone(),
         region: declaration.region.clone().unwrap_or_else(|| execution.scope.region.clone()),

@@ -71,14 +71,12 @@ pub(crate) fn start(turn: &mut Turn, id: &ExecutionId, stage: &StageName, work: 
 }
 
 fn put(run: &mut StageRun, work: Work, attempt: ActionAttempt) -> Result {
-    let missing = || internal(format!("stage {} does not run {work:?}", run.name));
+    let missing = internal(format!("stage {} does not run {work:?}", run.name));
     match work {
         Work::Action(name) => {
-            let missing = missing();
             run.actions.iter_mut().find(|action| action.name == *name).ok_or(missing)?.latest = Some(attempt);
         }
         Work::Rule(gate, name) => {
-            let missing = missing();
             let condition = run.conditions.iter_mut().find(|condition| condition.gate == gate).ok_or(missing)?;
             condition.rules.push(RuleRun { name: name.clone(), attempt });
         }
@@ -163,10 +161,7 @@ impl Preparation<'_> {
             action_name: declaration.name.clone(),
             action_execution_id: action.clone(),
             action_type: declaration.action_type_id.clone(),
-            condition: match work {
-                Work::Action(_) => None,
-                Work::Rule(gate, _) => Some(gate),
-            },
+            condition: work.gate(),
             configuration,
             region,
             pipeline_role_arn: definition.role_arn.clone(),

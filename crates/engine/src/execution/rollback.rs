@@ -1,7 +1,7 @@
 //! RollbackStage and automatic rollback: one stage runs again as it did in an earlier execution, with that one's
 //! artifacts, variables and revisions (executions.md section 9).
 
-use towpath_model::declaration::PipelineDeclaration;
+use towpath_model::declaration::{ConditionType, ExecutionMode, PipelineDeclaration};
 use towpath_model::event::Rejection;
 use towpath_model::history::{EventState, HistoryEvent};
 use towpath_model::ids::{ExecutionId, StageName};
@@ -9,13 +9,11 @@ use towpath_model::state::{
     ConditionStatus, Execution, ExecutionKind, ExecutionStatus, Position, StageStatus, Trigger,
 };
 
-use towpath_model::declaration::{ConditionType, ExecutionMode};
-
 use crate::execution::start;
 use crate::stage::door;
 use crate::stage::transition::stage_not_found;
 use crate::step::Reply;
-use crate::turn::{Result, Turn};
+use crate::turn::{Result, Turn, internal};
 
 pub(crate) fn request(turn: &mut Turn, stage: &StageName, target: &ExecutionId, by: &str) -> Result<Reply> {
     let definition = turn.current_definition()?;
@@ -97,7 +95,8 @@ pub(crate) fn automatic(turn: &mut Turn, failed: &ExecutionId, stage: &StageName
 /// The new execution goes straight into the stage: a disabled transition is for those who come from the stage before
 /// (docs/deviations.md).
 fn begin(turn: &mut Turn, target: &ExecutionId, stage: &StageName, trigger: Trigger) -> Result<ExecutionId> {
-    let index = turn.gate.stages.iter().position(|gate| gate.name == *stage).unwrap_or_default();
+    let index = turn.gate.stages.iter().position(|gate| gate.name == *stage);
+    let index = index.ok_or_else(|| internal(format!("no gate for stage {stage}")))?;
     let id = ExecutionId::new(turn.ids.uuid());
     let sequence = turn.gate.next_sequence;
     turn.gate.next_sequence += 1;

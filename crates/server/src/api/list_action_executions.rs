@@ -6,7 +6,8 @@ use towpath_model::ids::ExecutionId;
 use towpath_wire::WireError;
 use towpath_wire::codepipeline::{
     ActionExecutionDetail, ActionExecutionInput, ActionExecutionOutput, ActionExecutionResult, ArtifactDetail,
-    ListActionExecutionsInput, ListActionExecutionsOutput, Operation as Name, S3Location,
+    LatestInPipelineExecutionFilter, ListActionExecutionsInput, ListActionExecutionsOutput, Operation as Name,
+    S3Location,
 };
 
 use super::{Call, Operation, Resource, convert, errors};
@@ -25,23 +26,17 @@ impl Operation for ListActionExecutions {
     async fn run(call: &Call, input: Self::Input) -> Result<Self::Output, WireError> {
         let (outer, nested) =
             input.filter.map(|f| (f.pipeline_execution_id, f.latest_in_pipeline_execution)).unwrap_or_default();
-        let latest_only = nested.as_ref().is_some_and(|n| n.start_time_range == "Latest");
-        let nested = nested.map(|n| ExecutionId::new(n.pipeline_execution_id));
-        let outer = outer.map(ExecutionId::new);
-        if let (Some(outer), Some(nested)) = (&outer, &nested)
-            && outer != nested
-        {
-            // The nested selection is intersected with the outer one, whose execution must exist (observed).
-            call.orchestrator.execution(call.scope(), &input.pipeline_name, outer).await.map_err(errors::wire)?;
+        let Some(Selection { execution, latest_only }) = selection(call, &input.pipeline_name, outer, nested).await?
+        else {
             return Ok(ListActionExecutionsOutput { action_execution_details: Some(Vec::new()), next_token: None });
-        }
+        };
         let limit = convert::page_size(input.max_results, 100);
         let page = call
             .orchestrator
             .list_actions(
                 call.scope(),
                 &input.pipeline_name,
-                outer.or(nested).as_ref(),
+                execution.as_ref(),
                 latest_only,
                 input.next_token.as_deref(),
                 limit,
@@ -53,6 +48,32 @@ impl Operation for ListActionExecutions {
             next_token: page.next_token,
         })
     }
+}
+
+/// Which execution a filter names, and whether only the newest of it is wanted.
+pub struct Selection {
+    pub execution: Option<ExecutionId>,
+    pub latest_only: bool,
+}
+
+/// Reads the filter of ListActionExecutions and ListRuleExecutions. The nested selection is intersected with the outer
+/// one, whose execution must exist (observed); None: nothing is in both.
+pub async fn selection(
+    call: &Call,
+    pipeline: &str,
+    outer: Option<String>,
+    nested: Option<LatestInPipelineExecutionFilter>,
+) -> Result<Option<Selection>, WireError> {
+    let latest_only = nested.as_ref().is_some_and(|n| n.start_time_range == "Latest");
+    let nested = nested.map(|n| ExecutionId::new(n.pipeline_execution_id));
+    let outer = outer.map(ExecutionId::new);
+    if let (Some(outer), Some(nested)) = (&outer, &nested)
+        && outer != nested
+    {
+        call.orchestrator.execution(call.scope(), pipeline, outer).await.map_err(errors::wire)?;
+        return Ok(None);
+    }
+    Ok(Some(Selection { execution: outer.or(nested), latest_only }))
 }
 
 fn detail(record: &ActionRecord) -> ActionExecutionDetail {

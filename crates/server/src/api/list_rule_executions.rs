@@ -1,14 +1,13 @@
 //! ListRuleExecutions. Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ListRuleExecutions.html
 
 use towpath_model::history::ActionRecord;
-use towpath_model::ids::ExecutionId;
 use towpath_wire::WireError;
 use towpath_wire::codepipeline::{
     ListRuleExecutionsInput, ListRuleExecutionsOutput, Operation as Name, RuleExecutionDetail, RuleExecutionInput,
     RuleExecutionOutput, RuleExecutionResult,
 };
 
-use super::list_action_executions::artifacts;
+use super::list_action_executions::{Selection, artifacts, selection};
 use super::{Call, Operation, Resource, convert, errors};
 
 pub struct ListRuleExecutions;
@@ -25,22 +24,16 @@ impl Operation for ListRuleExecutions {
     async fn run(call: &Call, input: Self::Input) -> Result<Self::Output, WireError> {
         let (outer, nested) =
             input.filter.map(|f| (f.pipeline_execution_id, f.latest_in_pipeline_execution)).unwrap_or_default();
-        let latest_only = nested.as_ref().is_some_and(|n| n.start_time_range == "Latest");
-        let nested = nested.map(|n| ExecutionId::new(n.pipeline_execution_id));
-        let outer = outer.map(ExecutionId::new);
-        if let (Some(outer), Some(nested)) = (&outer, &nested)
-            && outer != nested
-        {
-            // As with ListActionExecutions: intersected, and the outer execution must exist.
-            call.orchestrator.execution(call.scope(), &input.pipeline_name, outer).await.map_err(errors::wire)?;
+        let Some(Selection { execution, latest_only }) = selection(call, &input.pipeline_name, outer, nested).await?
+        else {
             return Ok(ListRuleExecutionsOutput { rule_execution_details: Some(Vec::new()), next_token: None });
-        }
+        };
         let page = call
             .orchestrator
             .list_rules(
                 call.scope(),
                 &input.pipeline_name,
-                outer.or(nested).as_ref(),
+                execution.as_ref(),
                 latest_only,
                 input.next_token.as_deref(),
                 convert::page_size(input.max_results, 100),
