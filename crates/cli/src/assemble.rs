@@ -3,6 +3,7 @@
 
 mod ambient;
 mod host;
+mod partners;
 mod realms;
 mod roles;
 mod scratch;
@@ -179,6 +180,7 @@ impl System {
             runtime: Arc::new(TokioRuntime),
             ids: Box::new(SystemIds::default()),
             quotas,
+            partners: partners::partners(config)?,
             scratch: scratch.path.clone(),
             node,
             keep_history: Some(Duration::from_hours(

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use towpath_model::secret::Secret;
 
 use crate::diagnostics::{Problem, Report, Severity};
-use crate::document::shape::{Object, Shape, check, optional};
+use crate::document::shape::{Object, Shape, check, optional, required};
 use crate::document::{Node, ReadError, Text, Trail, locate, toml};
 
 /// The name looked for beside a pipeline file.
@@ -27,6 +27,7 @@ static FILE: Object = Object {
         optional("connections", Shape::Later("use an S3 source action; remove the table")),
         optional("functions", Shape::Later("the Lambda invoke action is not here yet; remove the table")),
         optional("realm", Shape::Map(&Shape::Object(&REALM))),
+        optional("third-party", Shape::Map(&Shape::Object(&THIRD_PARTY))),
     ],
 };
 
@@ -89,6 +90,11 @@ static REALM: Object = Object {
     ],
 };
 
+static THIRD_PARTY: Object = Object {
+    what: "a third party",
+    fields: &[required("client-id", Shape::Text), required("client-token", Shape::Text)],
+};
+
 static REHEARSAL: Object = Object { what: "the rehearsal provider", fields: &[optional("enabled", Shape::Flag)] };
 
 /// What the file says; `Default` is what holds without one.
@@ -108,6 +114,18 @@ pub struct Config {
     /// In the order of their names, which is the order in which they are tried.
     #[serde(rename = "realm")]
     pub realms: BTreeMap<String, Realm>,
+    /// Who partners' job workers are, by provider.
+    #[serde(rename = "third-party")]
+    pub third_parties: BTreeMap<String, ThirdParty>,
+}
+
+/// The pair by which a partner's job worker is known.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ThirdParty {
+    /// A UUID.
+    pub client_id: String,
+    pub client_token: Secret,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]

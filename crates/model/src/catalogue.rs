@@ -81,6 +81,8 @@ pub enum ValidValues {
     Json,
     /// A whole number within these bounds.
     Integer(i64, i64),
+    /// Any decimal number.
+    Number,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,6 +180,8 @@ pub enum Executor {
     Approval,
     /// A job worker, which polls for jobs and puts their results.
     JobWorker,
+    /// A Lambda function, which is handed its jobs.
+    Lambda,
 }
 
 /// The declarative entry of one action type or rule type.

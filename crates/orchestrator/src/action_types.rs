@@ -1,12 +1,13 @@
-//! Custom action types: kept per account and Region as documents, and shown to the engine together with the catalogue.
-//! Nothing here runs an action; what a custom type's action does is for its job workers (`jobs`).
+//! Custom action types: kept per account and Region as documents, and shown to the engine together with the catalogue and
+//! the types of partners (`partner_types`). Nothing here runs an action; what a custom type's action does is for its job
+//! workers (`jobs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use towpath_model::arn;
-use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes, Executor, Owner};
+use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes, Executor, Owner, ValidValues};
 use towpath_model::declaration::PipelineDeclaration;
 use towpath_model::event::Event;
 use towpath_model::ids::Scope;
@@ -17,6 +18,7 @@ use crate::Orchestrator;
 use crate::commands::TAGS;
 use crate::error::CommandError;
 use crate::limits::TYPE_PAGE;
+use crate::partner_types::PartnerType;
 
 const TYPES: &str = "codepipeline.action-types";
 /// Deleted types stay known: their version is never given to another definition, and their secrets stay masked.
@@ -34,15 +36,45 @@ pub struct CustomActionType {
     pub property_types: BTreeMap<String, String>,
 }
 
+impl CustomActionType {
+    /// What the types of its properties mean for their values.
+    fn typed(mut self) -> Self {
+        for property in &mut self.entry.properties {
+            property.valid = match self.property_types.get(&property.name).map(String::as_str) {
+                Some("Number") => ValidValues::Number,
+                Some("Boolean") => ValidValues::Boolean,
+                _ => ValidValues::Any,
+            };
+        }
+        self
+    }
+}
+
 /// The catalogue and, beside it, custom action types of one account and Region.
 #[derive(Clone)]
 pub struct Types {
     catalogue: Arc<Catalogue>,
     live: BTreeMap<ActionTypeId, CustomActionType>,
     deleted: BTreeMap<ActionTypeId, CustomActionType>,
+    partners: BTreeMap<ActionTypeId, PartnerType>,
 }
 
 impl Types {
+    fn new(catalogue: &Arc<Catalogue>) -> Self {
+        let (live, deleted, partners) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { catalogue: Arc::clone(catalogue), live, deleted, partners }
+    }
+
+    /// The partners' types of this view.
+    pub fn partners(&self) -> impl Iterator<Item = &PartnerType> {
+        self.partners.values()
+    }
+
+    /// Seconds that one job of the type may take, where it says.
+    pub(crate) fn job_timeout(&self, id: &ActionTypeId) -> Option<u32> {
+        self.partners.get(id)?.job_timeout
+    }
+
     /// The custom types of this view, deleted ones left out.
     pub fn custom(&self) -> impl Iterator<Item = &CustomActionType> {
         self.live.values()
@@ -51,12 +83,14 @@ impl Types {
 
 impl ActionTypes for Types {
     fn find(&self, id: &ActionTypeId) -> Option<&ActionTypeEntry> {
-        self.catalogue.find(id).or_else(|| Some(&self.live.get(id)?.entry))
+        let made = || self.live.get(id).map(|custom| &custom.entry);
+        self.catalogue.find(id).or_else(made).or_else(|| Some(&self.partners.get(id)?.entry))
     }
 
     fn all(&self) -> Vec<&ActionTypeEntry> {
         let mut all = self.catalogue.all();
         all.extend(self.live.values().map(|custom| &custom.entry));
+        all.extend(self.partners.values().map(|partner| &partner.entry));
         all
     }
 
@@ -88,15 +122,17 @@ impl Orchestrator {
         let mut wanted: Vec<&ActionTypeId> = Vec::new();
         for action in actions {
             let id = &action.action_type_id;
-            if id.owner == Owner::Custom && !wanted.contains(&id) {
+            if id.owner != Owner::Aws && !wanted.contains(&id) {
                 wanted.push(id);
             }
         }
-        wanted.retain(|id| self.may_be_custom(id));
-        let mut types =
-            Types { catalogue: Arc::clone(&self.catalogue), live: BTreeMap::new(), deleted: BTreeMap::new() };
+        wanted.retain(|id| self.has_jobs(id));
+        let mut types = Types::new(&self.catalogue);
         for id in wanted {
-            if let Some(custom) = self.custom_type(TYPES, scope, id).await? {
+            if id.owner == Owner::ThirdParty {
+                let partner = self.find_partner_type(scope, id).await?.filter(|partner| partner.may_be_used(scope));
+                types.partners.extend(partner.map(|partner| (id.clone(), partner)));
+            } else if let Some(custom) = self.custom_type(TYPES, scope, id).await? {
                 types.live.insert(id.clone(), custom);
             } else if let Some(custom) = self.custom_type(DELETED, scope, id).await? {
                 types.deleted.insert(id.clone(), custom);
@@ -105,44 +141,39 @@ impl Orchestrator {
         Ok(types)
     }
 
-    /// The catalogue and every custom type, for lists and for advice on a type that is not there.
+    /// The catalogue and every other type, for lists and for advice on a type that is not there.
     pub async fn types_of_scope(&self, scope: &Scope) -> Result<Types, CommandError> {
         let mut live = BTreeMap::new();
         let mut scan = Scan::all().limit(TYPE_PAGE);
         loop {
             let page = self.store.scan_json::<CustomActionType>(TYPES, &partition(scope), scan).await?;
             let last = page.last().map(|(key, _)| key.clone()).filter(|_| page.len() == TYPE_PAGE);
-            live.extend(page.into_iter().map(|(_, custom)| (custom.value.entry.id.clone(), custom.value)));
+            live.extend(page.into_iter().map(|(_, custom)| (custom.value.entry.id.clone(), custom.value.typed())));
             let Some(last) = last else { break };
             scan = Scan::all().limit(TYPE_PAGE).after(last);
         }
-        Ok(Types { catalogue: Arc::clone(&self.catalogue), live, deleted: BTreeMap::new() })
+        let usable = self.partner_types(scope).await?.into_iter().filter(|partner| partner.may_be_used(scope));
+        let partners = usable.map(|partner| (partner.entry.id.clone(), partner)).collect();
+        Ok(Types { live, partners, ..Types::new(&self.catalogue) })
     }
 
     /// The custom type, unless it does not exist or was deleted.
     pub(crate) async fn live_type(&self, scope: &Scope, id: &ActionTypeId) -> Result<ActionTypeEntry, CommandError> {
         let custom = if self.may_be_custom(id) { self.custom_type(TYPES, scope, id).await? } else { None };
-        custom.map(|custom| custom.entry).ok_or_else(|| {
-            CommandError::ActionTypeNotFound(format!(
-                "ActionType (Category: '{}', Owner: '{}', Provider: '{}', Version: '{}') is not available",
-                id.category.as_str(),
-                id.owner.as_str(),
-                id.provider,
-                id.version
-            ))
-        })
+        custom.map(|custom| custom.entry).ok_or_else(|| not_available(id))
     }
 
     /// A type made before with the same words, deleted since or not, is the answer; with other words it is refused.
     pub async fn create_action_type(&self, new: NewActionType) -> Result<CustomActionType, CommandError> {
         let NewActionType { scope, custom, tags } = new;
-        check(&custom).map_err(CommandError::Validation)?;
+        check(&custom.entry, "thirdPartyConfigurationUrl", custom.configuration_url.as_deref())
+            .map_err(CommandError::Validation)?;
         let id = &custom.entry.id;
         if !self.may_be_custom(id) {
             return Err(exists(id));
         }
         if let Some(known) = self.custom_type(TYPES, &scope, id).await? {
-            return if known == custom { Ok(custom) } else { Err(exists(id)) };
+            return if known == custom.clone().typed() { Ok(custom) } else { Err(exists(id)) };
         }
         let deleted = self.store.get_json::<CustomActionType>(DELETED, &partition(&scope), &name(id)).await?;
         let mut writes = Vec::new();
@@ -180,8 +211,12 @@ impl Orchestrator {
         self.store.write(writes).await.map(drop).map_err(concurrent)
     }
 
-    /// Whether an action of this type is carried out by job workers: nothing but a custom type is.
-    pub(crate) fn may_be_custom(&self, id: &ActionTypeId) -> bool {
+    /// Whether an action of this type is carried out by job workers, whoever made the type.
+    pub(crate) fn has_jobs(&self, id: &ActionTypeId) -> bool {
+        id.owner != Owner::Aws && self.catalogue.get(id).is_none()
+    }
+
+    fn may_be_custom(&self, id: &ActionTypeId) -> bool {
         id.owner == Owner::Custom && self.catalogue.get(id).is_none()
     }
 
@@ -192,8 +227,19 @@ impl Orchestrator {
         id: &ActionTypeId,
     ) -> Result<Option<CustomActionType>, CommandError> {
         let found = self.store.get_json::<CustomActionType>(collection, &partition(scope), &name(id)).await?;
-        Ok(found.map(|found| found.value))
+        Ok(found.map(|found| found.value.typed()))
     }
+}
+
+/// AWS's words for a type that is not there.
+pub(crate) fn not_available(id: &ActionTypeId) -> CommandError {
+    CommandError::ActionTypeNotFound(format!(
+        "ActionType (Category: '{}', Owner: '{}', Provider: '{}', Version: '{}') is not available",
+        id.category.as_str(),
+        id.owner.as_str(),
+        id.provider,
+        id.version
+    ))
 }
 
 /// The definition an event brings along, whose types are not those of the stored versions.
@@ -219,8 +265,11 @@ pub(crate) fn filled(
 }
 
 /// AWS's rules that the shape of the request does not carry (jobs.md section 1).
-fn check(custom: &CustomActionType) -> Result<(), String> {
-    let entry = &custom.entry;
+pub(crate) fn check(
+    entry: &ActionTypeEntry,
+    configuration: &'static str,
+    configuration_url: Option<&str>,
+) -> Result<(), String> {
     let properties = &entry.properties;
     let mut seen = BTreeSet::new();
     if let Some(twice) = properties.iter().find(|property| !seen.insert(&property.name)) {
@@ -249,10 +298,10 @@ fn check(custom: &CustomActionType) -> Result<(), String> {
         }
     }
     let templates = [
-        ("entityUrlTemplate", &entry.entity_url_template),
-        ("executionUrlTemplate", &entry.execution_url_template),
-        ("revisionUrlTemplate", &entry.revision_url_template),
-        ("thirdPartyConfigurationUrl", &custom.configuration_url),
+        ("entityUrlTemplate", entry.entity_url_template.as_deref()),
+        ("executionUrlTemplate", entry.execution_url_template.as_deref()),
+        ("revisionUrlTemplate", entry.revision_url_template.as_deref()),
+        (configuration, configuration_url),
     ];
     for (what, template) in templates {
         if let Some(template) = template {
@@ -369,12 +418,12 @@ mod tests {
     fn with_template(set: impl Fn(&mut CustomActionType)) -> Result<(), String> {
         let mut custom = farm();
         set(&mut custom);
-        check(&custom)
+        check(&custom.entry, "thirdPartyConfigurationUrl", custom.configuration_url.as_deref())
     }
 
     #[test]
     fn what_a_definition_may_say() {
-        assert_eq!(check(&farm()), Ok(()));
+        assert_eq!(with_template(|_| ()), Ok(()));
         let url = |text: &str| Some(text.to_owned());
         let refused: [Case; 7] = [
             (|c| c.entry.properties[1].queryable = true, "At most one"),

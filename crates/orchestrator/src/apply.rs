@@ -348,7 +348,7 @@ impl Orchestrator {
     fn tasks_of(&self, pipeline: &PipelineId, effects: &[Effect], now: Timestamp) -> (Vec<Task>, Vec<TaskId>) {
         let (mut put, done) = tasks_of(pipeline, effects, now);
         // A job worker is told nothing: its job is withdrawn.
-        put.retain(|task| task.kind != TaskKind::Stop || !self.may_be_custom(&task.invocation.action_type));
+        put.retain(|task| task.kind != TaskKind::Stop || !self.has_jobs(&task.invocation.action_type));
         for task in &mut put {
             task.owner.clone_from(&self.node);
         }

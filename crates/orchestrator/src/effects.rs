@@ -128,12 +128,23 @@ impl Orchestrator {
         }
     }
 
-    async fn run(self: &Arc<Self>, task: Task, polls: u32) {
+    async fn run(self: &Arc<Self>, mut task: Task, polls: u32) {
         if self.is_stopping() {
             return;
         }
         // Somebody outside answers, a person or a job worker; here is nobody to ask.
         if task.kind == TaskKind::Await {
+            match self.job_deadline(&task.invocation).await {
+                Ok(Some(deadline)) => task.invocation.deadline = deadline,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a job's deadline could not be read");
+                    let now = self.clock.now();
+                    let later = i64::try_from(STORE_RETRY.as_millis()).unwrap_or(i64::MAX);
+                    self.schedule.again(task, now.plus_millis(later), now, false);
+                    return;
+                }
+            }
             self.answer(task, Outcome::AwaitingCallback { progress: Progress::default() }, None, polls).await;
             return;
         }

@@ -39,6 +39,12 @@ pub enum CommandError {
     #[error("{0}")]
     InvalidNonce(String),
     #[error("{0}")]
+    InvalidJob(String),
+    #[error("{0}")]
+    InvalidClientToken(String),
+    #[error("{0}")]
+    RequestFailed(String),
+    #[error("{0}")]
     OutputVariablesSizeExceeded(String),
     /// The role whose credentials a job needs does not let CodePipeline assume it.
     #[error("{0}")]

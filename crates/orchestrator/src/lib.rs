@@ -13,6 +13,7 @@ mod jobs;
 mod lanes;
 pub mod limits;
 mod nodes;
+mod partner_types;
 mod retention;
 pub mod runtime;
 mod schedule;
@@ -35,7 +36,11 @@ pub use action_types::{CustomActionType, NewActionType, Types, custom_entry};
 pub use apply::Applied;
 pub use commands::{Created, NewPipeline, StartRequest};
 pub use error::CommandError;
-pub use jobs::{Job, JobCredentials, JobDetails, JobFailure, JobProgress, JobRevision, JobStatus, JobSuccess};
+pub use jobs::{
+    Door, Job, JobCredentials, JobDetails, JobFailure, JobProgress, JobRevision, JobStatus, JobSuccess, PartnerClient,
+    PartnerClients, PartnerJob, PartnerJobDetails,
+};
+pub use partner_types::{DescribedType, PartnerExecutor, PartnerType};
 pub use runtime::{Runtime, TokioRuntime};
 pub use towpath_engine::Reply;
 pub use towpath_engine::validation::{Violation, ViolationCode};
@@ -66,6 +71,8 @@ pub struct Parts {
     pub runtime: Arc<dyn Runtime>,
     pub ids: Box<dyn IdSource + Send>,
     pub quotas: limits::Quotas,
+    /// Who partners' job workers are, by provider.
+    pub partners: PartnerClients,
     /// A directory for the providers' temporary files.
     pub scratch: PathBuf,
     /// The name of this node where several share the store.
@@ -83,6 +90,7 @@ pub struct Orchestrator {
     runtime: Arc<dyn Runtime>,
     ids: Mutex<Box<dyn IdSource + Send>>,
     quotas: limits::Quotas,
+    partners: PartnerClients,
     scratch: PathBuf,
     node: Option<String>,
     keep_history: Option<std::time::Duration>,
@@ -106,6 +114,7 @@ impl Orchestrator {
             runtime: parts.runtime,
             ids: Mutex::new(parts.ids),
             quotas: parts.quotas,
+            partners: parts.partners,
             scratch: parts.scratch,
             node: parts.node,
             keep_history: parts.keep_history,

@@ -33,6 +33,8 @@ pub const NODE_LEASE: Duration = Duration::from_secs(8);
 pub const TASK_PAGE: usize = 1000;
 /// Custom action types read at once.
 pub const TYPE_PAGE: usize = 100;
+/// Types of partners in one Region of an account.
+pub const PARTNER_TYPES_MAX: usize = 200;
 /// Jobs one poll gives out at the most, and without a maxBatchSize.
 pub const JOBS_PER_POLL_MAX: usize = 50;
 /// A job that was given out and not acknowledged is given out again after this.

@@ -11,13 +11,14 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use serde_json::json;
 use towpath_model::catalogue::{ActionTypeId, Bounds, Category, Owner, Property};
 use towpath_model::ids::{ExecutionId, Scope};
+use towpath_model::secret::Secret;
 use towpath_model::state::{ActionStatus, Execution, ExecutionStatus};
 use towpath_model::time::Timestamp;
 use towpath_orchestrator::limits::{JOB_LEASE, JOBS_KEPT, Quotas};
 use towpath_orchestrator::simulation::{AnyRole, Virtual};
 use towpath_orchestrator::{
-    CommandError, CustomActionType, Job, JobStatus, JobSuccess, NewActionType, NewPipeline, Orchestrator, Parts,
-    Runtime as _, StartRequest, custom_entry,
+    CommandError, CustomActionType, Door, Job, JobStatus, JobSuccess, NewActionType, NewPipeline, Orchestrator,
+    PartnerClient, PartnerExecutor, PartnerType, Parts, Runtime as _, StartRequest, custom_entry,
 };
 use towpath_providers::{Catalogue, Credentials, Endpoints, RealmKind, RealmSettings, Realms, Settings};
 use towpath_store::{Documents as _, MemoryStore, Scan};
@@ -67,6 +68,10 @@ fn process(store: &Arc<MemoryStore>, runtime: &Virtual) -> Arc<Orchestrator> {
         runtime: Arc::new(runtime.clone()),
         ids: Box::new(Ids),
         quotas: Quotas::default(),
+        partners: BTreeMap::from([(
+            "Probe".to_owned(),
+            PartnerClient { id: "1b4e28ba-2fa1-41d2-883f-0016d3cca427".to_owned(), token: Secret::new("token") },
+        )]),
         scratch: PathBuf::new(),
         node: None,
         keep_history: None,
@@ -144,12 +149,14 @@ impl Bench {
 
     fn acknowledge(&self, job: &Job) -> Result<JobStatus, CommandError> {
         let (id, nonce) = (job.details.id.clone(), job.nonce.clone());
-        self.ask(|node, scope| async move { node.acknowledge_job(&scope, &id, &nonce).await })
+        self.ask(|node, scope| async move { node.acknowledge_job(&scope, &id, Door::Custom, &nonce).await })
     }
 
     fn succeed(&self, job: &Job) -> Result<(), CommandError> {
         let id = job.details.id.clone();
-        self.ask(|node, scope| async move { node.put_job_success(&scope, &id, JobSuccess::default()).await })
+        self.ask(
+            |node, scope| async move { node.put_job_success(&scope, &id, Door::Custom, JobSuccess::default()).await },
+        )
     }
 
     fn take(&self) -> Vec<Job> {
@@ -161,8 +168,12 @@ impl Bench {
     }
 
     fn execution(&self, id: &ExecutionId) -> Execution {
+        self.execution_of("p", id)
+    }
+
+    fn execution_of(&self, pipeline: &'static str, id: &ExecutionId) -> Execution {
         let id = id.clone();
-        self.ask(|node, scope| async move { node.execution(&scope, "p", &id).await }).expect("it is there")
+        self.ask(|node, scope| async move { node.execution(&scope, pipeline, &id).await }).expect("it is there")
     }
 
     fn start(&self) -> ExecutionId {
@@ -286,4 +297,65 @@ async fn a_process_that_dies_leaves_its_jobs_to_the_next() {
     assert_eq!(bench.execution(&first).status, ExecutionStatus::InProgress);
     assert!(bench.succeed(&jobs[1]).is_ok());
     assert_eq!(bench.execution(&first).status, ExecutionStatus::Succeeded);
+}
+
+#[tokio::test]
+async fn a_partners_job_has_a_time_of_its_own_and_its_continuation_a_new_one() {
+    let (bench, _) = Bench::new();
+    let probe = ActionTypeId::new(Category::Test, Owner::ThirdParty, "Probe", "1");
+    let (id, poll) = (probe.clone(), probe);
+    let execution = bench.ask(|node, scope| async move {
+        let mut entry = custom_entry(id, Vec::new(), Bounds::new(0, 0), Bounds::new(0, 0));
+        entry.default_timeout_minutes = 2;
+        let partner = PartnerType {
+            entry,
+            executor: PartnerExecutor::JobWorker { accounts: None, principals: None },
+            job_timeout: Some(120),
+            policy_statements_template: None,
+            allowed_accounts: None,
+            configuration_url: None,
+        };
+        node.update_action_type(&scope, partner).await.expect("a new type");
+        let source = json!({"name": "Fetch", "outputArtifacts": [{"name": "src"}],
+            "actionTypeId": {"category": "Source", "owner": "Custom", "provider": "Rehearsal", "version": "1"}});
+        let work = json!({"name": "Probe",
+            "actionTypeId": {"category": "Test", "owner": "ThirdParty", "provider": "Probe", "version": "1"}});
+        let declaration = json!({
+            "name": "q", "roleArn": "arn:aws:iam::123456789012:role/pipeline",
+            "artifactStore": {"type": "S3", "location": "artifact-bucket"},
+            "stages": [{"name": "Source", "actions": [source]}, {"name": "Work", "actions": [work]}],
+        });
+        let declaration = serde_json::from_value(declaration).expect("a declaration");
+        let new = NewPipeline { scope, declaration, tags: Vec::new(), created_by: "tester".to_owned() };
+        node.create_pipeline(new).await.expect("a pipeline").execution.expect("it is started")
+    });
+    let take = || {
+        let poll = poll.clone();
+        bench.ask(|node, scope| async move {
+            let job =
+                node.poll_for_partner_jobs(&scope, &poll, None).await.expect("the type is there").remove(0).job_id;
+            let details = node.partner_job_details(&scope, &job, "token").await.expect("its details");
+            let (door, nonce) = (Door::Partner { token: "token" }, details.nonce.expect("a nonce"));
+            node.acknowledge_job(&scope, &job, door, &nonce).await.expect("it is taken");
+            job
+        })
+    };
+    let job = take();
+    bench.advance(Duration::from_secs(100));
+    bench.ask(|node, scope| async move {
+        let more = JobSuccess { continuation_token: Some("more".to_owned()), ..JobSuccess::default() };
+        node.put_job_success(&scope, &job, Door::Partner { token: "token" }, more).await.expect("it goes on");
+    });
+    take();
+    bench.advance(Duration::from_secs(119));
+    assert_eq!(
+        bench.execution_of("q", &execution).status,
+        ExecutionStatus::InProgress,
+        "the second job has its own two minutes"
+    );
+    bench.advance(Duration::from_secs(2));
+    let ended = bench.execution_of("q", &execution);
+    assert_eq!(ended.status, ExecutionStatus::Failed);
+    let attempt = ended.stages[1].actions[0].latest.as_ref().expect("it ran");
+    assert_eq!(attempt.error.as_ref().map(|error| error.code.as_str()), Some("JobTimedOut"));
 }

@@ -92,6 +92,7 @@ fn values(valid: &ValidValues) -> String {
         ValidValues::OneOf(values) => values.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", "),
         ValidValues::Json => "JSON".to_owned(),
         ValidValues::Integer(min, max) => format!("{min} to {max}"),
+        ValidValues::Number => "a number".to_owned(),
     }
 }
 

@@ -29,6 +29,8 @@ scenarios!(lifecycle, "lifecycle.py", crate::python::against_a_server:
 scenarios!(custom_actions, "custom_actions.py", crate::python::against_a_server:
     custom_action_types, a_job, failures, late_results, custom_source, one_of_many, results_survive_a_kill, permissions);
 
+scenarios!(third_party, "third_party.py", crate::python::alone: action_types, a_job, who_may_poll, lambda_executor);
+
 scenarios!(engine_rules, "engine_rules.py", crate::python::against_a_server:
     superseding, queued_order, parallel, execution_cap, disabled_transitions, stop_and_wait, stop_and_abandon, retry_modes,
     automatic_retry, update_in_mid_run, mode_change, source_revision_override, approvals_among_jobs);

@@ -25,6 +25,9 @@ pub(crate) fn start(turn: &mut Turn, id: &ExecutionId, stage: &StageName, work: 
     let entry = turn.action_types.find(&declaration.action_type_id);
     let deadline = turn.now.plus_minutes(timeout(declaration, entry));
     let prepared = match entry {
+        Some(entry) if entry.executor == Executor::Lambda => {
+            Err(ErrorDetails::new(error_code::CONFIGURATION_ERROR, without_lambda(declaration)))
+        }
         Some(entry) => {
             let preparation = Preparation { definition: &definition, stage, work, declaration, entry };
             preparation.prepare(turn, id, &action, deadline)?
@@ -59,7 +62,8 @@ pub(crate) fn start(turn: &mut Turn, id: &ExecutionId, stage: &StageName, work: 
             turn.effects.push(match executor {
                 Executor::Provider => Effect::StartAction { invocation },
                 Executor::Approval => Effect::AwaitAction { invocation },
-                Executor::JobWorker => Effect::OfferJob { invocation },
+                // Lambda's were refused above, before anything was prepared.
+                Executor::JobWorker | Executor::Lambda => Effect::OfferJob { invocation },
             });
             Ok(())
         }
@@ -102,6 +106,16 @@ fn unavailable(declaration: &ActionDeclaration, turn: &Turn) -> String {
         id.version,
         declaration.name,
         region_enum(declaration.region.as_deref().unwrap_or(&turn.gate.scope.region))
+    )
+}
+
+/// Its type is recorded whole, so that it works once Lambda is here; until then nobody would answer.
+fn without_lambda(declaration: &ActionDeclaration) -> String {
+    let id = &declaration.action_type_id;
+    format!(
+        "The action type '{}' (version {}) of action '{}' is carried out by a Lambda function, and Lambda is not in this \
+         version of Towpath yet. Give the action type an executor of type JobWorker with UpdateActionType.",
+        id.provider, id.version, declaration.name
     )
 }
 

@@ -28,6 +28,10 @@ pub(crate) fn fits(valid: &ValidValues, value: &str) -> Result<(), String> {
             Ok(number) if (*min..=*max).contains(&number) => Ok(()),
             _ => Err(format!("it must be a whole number from {min} to {max}")),
         },
+        ValidValues::Number => match value.trim().parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(()),
+            _ => Err("it must be a number".to_owned()),
+        },
     }
 }
 
@@ -38,7 +42,7 @@ mod tests {
     #[test]
     fn each_kind_takes_its_own() {
         let one_of = ValidValues::OneOf(vec!["a".to_owned(), "b".to_owned()]);
-        let table: [(&ValidValues, &str, bool); 11] = [
+        let table: [(&ValidValues, &str, bool); 14] = [
             (&ValidValues::Any, "", true),
             (&ValidValues::Boolean, "TRUE", true),
             (&ValidValues::Boolean, "yes", false),
@@ -50,6 +54,9 @@ mod tests {
             (&ValidValues::Integer(1, 5), "6", false),
             (&ValidValues::Integer(1, 5), "five", false),
             (&ValidValues::Integer(-1, 5), " -1 ", true),
+            (&ValidValues::Number, "-2.5", true),
+            (&ValidValues::Number, "inf", false),
+            (&ValidValues::Number, "two", false),
         ];
         for (valid, value, expected) in table {
             assert_eq!(fits(valid, value).is_ok(), expected, "{valid:?} {value:?}");

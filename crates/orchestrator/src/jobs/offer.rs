@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use towpath_engine::Decision;
 use towpath_model::action::{ActionInvocation, error_code};
-use towpath_model::catalogue::ActionTypes;
+use towpath_model::catalogue::{ActionTypes, Owner};
 use towpath_model::effect::Effect;
 use towpath_model::history::ActionRecord;
 use towpath_model::ids::{ActionExecutionId, IdSource, PipelineId, Scope};
@@ -42,7 +42,7 @@ impl Orchestrator {
         }
         for record in &decision.records {
             let ended = record.attempt.status != ActionStatus::InProgress && record.condition.is_none();
-            if ended && self.may_be_custom(&record.action_type) && settled != Some(&record.attempt.id) {
+            if ended && self.has_jobs(&record.action_type) && settled != Some(&record.attempt.id) {
                 writes.extend(self.withdraw(&gate.scope, record, now).await?);
             }
         }
@@ -65,6 +65,21 @@ impl Orchestrator {
         let mut writes = vec![pointed];
         writes.extend(self.end_writes(scope, job.value, job.version, status, None, now).await?);
         Ok(writes)
+    }
+
+    /// When the job of an action has taken too long, where its type bounds a single job. An action may outlive that: each
+    /// continuation is a job with a time of its own.
+    pub(crate) async fn job_deadline(&self, invocation: &ActionInvocation) -> Result<Option<Timestamp>, CommandError> {
+        if invocation.action_type.owner != Owner::ThirdParty {
+            return Ok(None);
+        }
+        let partition = partition(&invocation.scope);
+        let action = &invocation.action_execution_id;
+        let Some(pointer) = self.store.get_json::<Pointer>(OF_ACTION, &partition, action).await? else {
+            return Ok(None);
+        };
+        let job = self.store.get_json::<JobRecord>(JOBS, &partition, &pointer.value.job).await?;
+        Ok(job.and_then(|job| job.value.deadline))
     }
 
     /// Ends a job: it leaves the queue, loses its secrets, and takes some long ended ones along.
@@ -109,7 +124,11 @@ fn offer(
     now: Timestamp,
 ) -> Result<Vec<Write>, CommandError> {
     let entry = types.find(&invocation.action_type);
-    let queryable = entry.and_then(|entry| entry.properties.iter().find(|property| property.queryable));
+    let partner = (invocation.action_type.owner == Owner::ThirdParty).then(|| invocation.action_type.provider.clone());
+    // PollForThirdPartyJobs asks for no value.
+    let queryable = entry
+        .filter(|_| partner.is_none())
+        .and_then(|entry| entry.properties.iter().find(|property| property.queryable));
     let value = queryable.and_then(|property| invocation.config(&property.name));
     let record = JobRecord {
         id: job,
@@ -122,19 +141,24 @@ fn offer(
         nonce: None,
         continuation_token: None,
         execution_url_template: entry.and_then(|entry| entry.execution_url_template.clone()),
+        partner,
+        timeout: types.job_timeout(&invocation.action_type),
+        deadline: None,
         invocation: Some(invocation.clone()),
         result: None,
     };
-    enqueue(&invocation.scope, record, Expect::Absent, now)
+    enqueue(invocation, record, Expect::Absent, now)
 }
 
 /// Puts a new job into the queue, as the newest of its action.
 pub(super) fn enqueue(
-    scope: &Scope,
+    invocation: &ActionInvocation,
     mut job: JobRecord,
     expect: Expect,
     now: Timestamp,
 ) -> Result<Vec<Write>, CommandError> {
+    let scope = &invocation.scope;
+    job.timed_from(now, invocation.started);
     let pointer = Pointer { job: job.id.clone() };
     let place = Place::new(job.line.clone(), now, &job.id);
     let queue = Write::put_json(place.document(), &pointer, Expect::Any)?;

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use towpath_model::action::ActionInvocation;
-use towpath_model::catalogue::ActionTypeId;
+use towpath_model::catalogue::{ActionTypeId, Owner};
 use towpath_model::ids::{ActionExecutionId, ExecutionId, PipelineId, Scope};
+use towpath_model::limits::TIMEOUT_CUSTOM_MINUTES;
 use towpath_model::time::Timestamp;
 use towpath_store::Key;
 
@@ -72,6 +73,15 @@ pub(super) struct JobRecord {
     pub continuation_token: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution_url_template: Option<String>,
+    /// The partner whose worker has it; None: a job of a custom action type. Each kind has its own operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partner: Option<String>,
+    /// How long one job of the action may take, in seconds, where its type says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u32>,
+    /// When this one has taken that long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
     /// With secrets in clear; gone when the job has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invocation: Option<ActionInvocation>,
@@ -99,6 +109,13 @@ impl Place {
 }
 
 impl JobRecord {
+    /// A new deadline for a job that is offered now.
+    pub fn timed_from(&mut self, now: Timestamp, started: Timestamp) {
+        let longest = started.plus_minutes(TIMEOUT_CUSTOM_MINUTES);
+        self.deadline =
+            self.timeout.map(|seconds| now.plus_millis(i64::from(seconds).saturating_mul(1000)).min(longest));
+    }
+
     /// Takes away what only a running job needs, its secrets above all.
     pub fn ended(mut self, status: JobStatus, result: Option<String>) -> Self {
         self.status = status;
@@ -107,6 +124,7 @@ impl JobRecord {
         self.nonce = None;
         self.continuation_token = None;
         self.execution_url_template = None;
+        self.deadline = None;
         self.invocation = None;
         self
     }
@@ -129,6 +147,10 @@ pub(super) fn of_action_key(scope: &Scope, action: &ActionExecutionId) -> Key {
 /// The line in which jobs of a type wait; those of a type with a queryable property wait apart by its value.
 pub(super) fn line(scope: &Scope, id: &ActionTypeId, value: Option<&str>) -> String {
     let line = format!("{}/{}/{}/{}", partition(scope), id.category.as_str(), id.provider, id.version);
+    if id.owner == Owner::ThirdParty {
+        // A colon occurs in no Region, so a partner's type never shares a line with a custom one of the same name.
+        return format!("partner:{line}");
+    }
     value.map_or_else(|| line.clone(), |value| format!("{line}/{value}"))
 }
 

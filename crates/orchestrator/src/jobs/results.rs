@@ -14,6 +14,7 @@ use towpath_model::limits::{OUTPUT_VARIABLES_BYTES_MAX, SUMMARY_CHARS_MAX};
 use towpath_model::time::Timestamp;
 use towpath_store::{Expect, Versioned, Write};
 
+use super::door::Door;
 use super::offer::enqueue;
 use super::record::{JobRecord, JobStatus, of_action_key};
 use crate::Orchestrator;
@@ -83,6 +84,7 @@ impl Orchestrator {
         self: &Arc<Self>,
         scope: &Scope,
         id: &str,
+        door: Door<'_>,
         success: JobSuccess,
     ) -> Result<(), CommandError> {
         if success.continuation_token.is_some() && !success.variables.is_empty() {
@@ -97,21 +99,28 @@ impl Orchestrator {
                  bytes for an action."
             )));
         }
-        self.put_job_result(scope, id, &JobResult::Success(success)).await
+        self.put_job_result(scope, id, door, &JobResult::Success(success)).await
     }
 
     pub async fn put_job_failure(
         self: &Arc<Self>,
         scope: &Scope,
         id: &str,
+        door: Door<'_>,
         failure: JobFailure,
     ) -> Result<(), CommandError> {
-        self.put_job_result(scope, id, &JobResult::Failure(failure)).await
+        self.put_job_result(scope, id, door, &JobResult::Failure(failure)).await
     }
 
-    async fn put_job_result(self: &Arc<Self>, scope: &Scope, id: &str, result: &JobResult) -> Result<(), CommandError> {
+    async fn put_job_result(
+        self: &Arc<Self>,
+        scope: &Scope,
+        id: &str,
+        door: Door<'_>,
+        result: &JobResult,
+    ) -> Result<(), CommandError> {
         for _ in 0..CONFLICT_RETRIES_MAX {
-            let Versioned { value: job, version } = self.job(scope, id).await?;
+            let Versioned { value: job, version } = self.job(scope, id, door).await?;
             if !is_open(&job, result)? {
                 return Ok(());
             }
@@ -149,7 +158,7 @@ impl Orchestrator {
                     continuation_token: Some(token.clone()),
                     ..job.clone()
                 };
-                enqueue(scope, next, Expect::Any, now)?
+                enqueue(invocation, next, Expect::Any, now)?
             }
             JobResult::Success(_) | JobResult::Failure(_) => {
                 vec![Write::delete(of_action_key(scope, &invocation.action_execution_id), Expect::Any)]
@@ -169,7 +178,8 @@ fn is_open(job: &JobRecord, result: &JobResult) -> Result<bool, CommandError> {
         JobStatus::InProgress => Ok(true),
         JobStatus::TimedOut | JobStatus::Withdrawn => Ok(false),
         JobStatus::Queued | JobStatus::Dispatched => refused(format!(
-            "Job with id {id} has not been acknowledged. Call AcknowledgeJob before putting its result."
+            "Job with id {id} has not been acknowledged. Call {} before putting its result.",
+            if job.partner.is_some() { "AcknowledgeThirdPartyJob" } else { "AcknowledgeJob" }
         )),
         JobStatus::Succeeded | JobStatus::Failed if job.status != result.status() => {
             refused(format!("Job with id {id} has already terminated"))

@@ -145,6 +145,7 @@ impl World {
             runtime: Arc::new(self.runtime.clone()),
             ids: Box::new(self.ids.clone()),
             quotas: self.quotas.clone(),
+            partners: crate::PartnerClients::new(),
             scratch: PathBuf::new(),
             node,
             keep_history: None,

@@ -72,6 +72,7 @@ pub async fn orchestrator(store: Arc<dyn Store>) -> Arc<Orchestrator> {
         runtime: Arc::new(TokioRuntime),
         ids: Box::new(RandomIds),
         quotas: towpath_orchestrator::limits::Quotas::default(),
+        partners: towpath_orchestrator::PartnerClients::new(),
         scratch: std::env::temp_dir(),
         node: None,
         keep_history: None,

@@ -1,5 +1,6 @@
 //! AcknowledgeJob. Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_AcknowledgeJob.html
 
+use towpath_orchestrator::Door;
 use towpath_wire::WireError;
 use towpath_wire::codepipeline::{AcknowledgeJobInput, AcknowledgeJobOutput, Operation as Name};
 
@@ -18,7 +19,8 @@ impl Operation for AcknowledgeJob {
     }
 
     async fn run(call: &Call, input: Self::Input) -> Result<Self::Output, WireError> {
-        let acknowledged = call.orchestrator.acknowledge_job(call.scope(), &input.job_id, &input.nonce).await;
+        let acknowledged =
+            call.orchestrator.acknowledge_job(call.scope(), &input.job_id, Door::Custom, &input.nonce).await;
         let status = acknowledged.map_err(errors::wire)?;
         Ok(AcknowledgeJobOutput { status: Some(status.as_str().to_owned()) })
     }

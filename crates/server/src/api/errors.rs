@@ -24,6 +24,9 @@ pub fn wire(error: CommandError) -> WireError {
         CommandError::JobNotFound(_) => "JobNotFoundException",
         CommandError::InvalidJobState(_) => "InvalidJobStateException",
         CommandError::InvalidNonce(_) => "InvalidNonceException",
+        CommandError::InvalidJob(_) => "InvalidJobException",
+        CommandError::InvalidClientToken(_) => "InvalidClientTokenException",
+        CommandError::RequestFailed(_) => "RequestFailedException",
         CommandError::OutputVariablesSizeExceeded(_) => "OutputVariablesSizeExceededException",
         CommandError::NoCredentials(reason) => return WireError::access_denied(Dialect::Json, reason.clone()),
         CommandError::Unavailable(reason) => {

@@ -1,7 +1,7 @@
 //! ListActionTypes. Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ListActionTypes.html
 
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes as _, Bounds, Category};
-use towpath_orchestrator::{CommandError, CustomActionType};
+use towpath_orchestrator::{CommandError, CustomActionType, PartnerType};
 use towpath_wire::WireError;
 use towpath_wire::codepipeline::{
     ActionConfigurationProperty, ActionType, ActionTypeSettings, ArtifactDetails, ListActionTypesInput,
@@ -35,7 +35,8 @@ impl Operation for ListActionTypes {
         let known =
             known.into_iter().filter(|entry| entry.id.category != Category::Rule && wanted(&entry.id)).map(shown);
         let made = types.custom().filter(|made| wanted(&made.entry.id)).map(custom);
-        Ok(ListActionTypesOutput { action_types: known.chain(made).collect(), next_token: None })
+        let partners = types.partners().filter(|partner| wanted(&partner.entry.id)).map(partner);
+        Ok(ListActionTypesOutput { action_types: known.chain(made).chain(partners).collect(), next_token: None })
     }
 }
 
@@ -45,6 +46,14 @@ pub fn custom(made: &CustomActionType) -> ActionType {
     for property in shown.action_configuration_properties.iter_mut().flatten() {
         property.r#type = made.property_types.get(&property.name).cloned();
     }
+    if let Some(settings) = &mut shown.settings {
+        settings.third_party_configuration_url.clone_from(&made.configuration_url);
+    }
+    shown
+}
+
+fn partner(made: &PartnerType) -> ActionType {
+    let mut shown = shown(&made.entry);
     if let Some(settings) = &mut shown.settings {
         settings.third_party_configuration_url.clone_from(&made.configuration_url);
     }

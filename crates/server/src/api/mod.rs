@@ -2,6 +2,7 @@
 //! Decoding, authorisation and encoding happen once, here; no operation can forget them.
 
 mod acknowledge_job;
+mod acknowledge_third_party_job;
 mod conditions;
 mod convert;
 mod create_custom_action_type;
@@ -11,10 +12,12 @@ mod delete_pipeline;
 mod disable_stage_transition;
 mod enable_stage_transition;
 mod errors;
+mod get_action_type;
 mod get_job_details;
 mod get_pipeline;
 mod get_pipeline_execution;
 mod get_pipeline_state;
+mod get_third_party_job_details;
 mod list_action_executions;
 mod list_action_types;
 mod list_pipeline_executions;
@@ -23,14 +26,18 @@ mod list_rule_executions;
 mod list_rule_types;
 mod override_stage_condition;
 mod poll_for_jobs;
+mod poll_for_third_party_jobs;
 mod put_approval_result;
 mod put_job_failure_result;
 mod put_job_success_result;
+mod put_third_party_job_failure_result;
+mod put_third_party_job_success_result;
 mod retry_stage_execution;
 mod rollback_stage;
 mod start_pipeline_execution;
 mod stop_pipeline_execution;
 mod tags;
+mod update_action_type;
 mod update_pipeline;
 
 use std::future::Future;
@@ -104,6 +111,9 @@ impl Call {
         let Some(name) = Name::from_name(operation) else { return Err(WireError::unknown_operation()) };
         match name {
             Name::AcknowledgeJob => self.answer::<acknowledge_job::AcknowledgeJob>(body).await,
+            Name::AcknowledgeThirdPartyJob => {
+                self.answer::<acknowledge_third_party_job::AcknowledgeThirdPartyJob>(body).await
+            }
             Name::CreateCustomActionType => {
                 self.answer::<create_custom_action_type::CreateCustomActionType>(body).await
             }
@@ -114,10 +124,14 @@ impl Call {
             Name::DeletePipeline => self.answer::<delete_pipeline::DeletePipeline>(body).await,
             Name::DisableStageTransition => self.answer::<disable_stage_transition::DisableStageTransition>(body).await,
             Name::EnableStageTransition => self.answer::<enable_stage_transition::EnableStageTransition>(body).await,
+            Name::GetActionType => self.answer::<get_action_type::GetActionType>(body).await,
             Name::GetJobDetails => self.answer::<get_job_details::GetJobDetails>(body).await,
             Name::GetPipeline => self.answer::<get_pipeline::GetPipeline>(body).await,
             Name::GetPipelineExecution => self.answer::<get_pipeline_execution::GetPipelineExecution>(body).await,
             Name::GetPipelineState => self.answer::<get_pipeline_state::GetPipelineState>(body).await,
+            Name::GetThirdPartyJobDetails => {
+                self.answer::<get_third_party_job_details::GetThirdPartyJobDetails>(body).await
+            }
             Name::ListActionExecutions => self.answer::<list_action_executions::ListActionExecutions>(body).await,
             Name::ListActionTypes => self.answer::<list_action_types::ListActionTypes>(body).await,
             Name::ListPipelineExecutions => self.answer::<list_pipeline_executions::ListPipelineExecutions>(body).await,
@@ -126,13 +140,21 @@ impl Call {
             Name::ListRuleTypes => self.answer::<list_rule_types::ListRuleTypes>(body).await,
             Name::OverrideStageCondition => self.answer::<override_stage_condition::OverrideStageCondition>(body).await,
             Name::PollForJobs => self.answer::<poll_for_jobs::PollForJobs>(body).await,
+            Name::PollForThirdPartyJobs => self.answer::<poll_for_third_party_jobs::PollForThirdPartyJobs>(body).await,
             Name::PutApprovalResult => self.answer::<put_approval_result::PutApprovalResult>(body).await,
             Name::PutJobFailureResult => self.answer::<put_job_failure_result::PutJobFailureResult>(body).await,
             Name::PutJobSuccessResult => self.answer::<put_job_success_result::PutJobSuccessResult>(body).await,
+            Name::PutThirdPartyJobFailureResult => {
+                self.answer::<put_third_party_job_failure_result::PutThirdPartyJobFailureResult>(body).await
+            }
+            Name::PutThirdPartyJobSuccessResult => {
+                self.answer::<put_third_party_job_success_result::PutThirdPartyJobSuccessResult>(body).await
+            }
             Name::RetryStageExecution => self.answer::<retry_stage_execution::RetryStageExecution>(body).await,
             Name::RollbackStage => self.answer::<rollback_stage::RollbackStage>(body).await,
             Name::StartPipelineExecution => self.answer::<start_pipeline_execution::StartPipelineExecution>(body).await,
             Name::StopPipelineExecution => self.answer::<stop_pipeline_execution::StopPipelineExecution>(body).await,
+            Name::UpdateActionType => self.answer::<update_action_type::UpdateActionType>(body).await,
             Name::UpdatePipeline => self.answer::<update_pipeline::UpdatePipeline>(body).await,
             later => Err(not_here_yet(later)),
         }

@@ -1,8 +1,8 @@
 //! PutJobFailureResult. Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_PutJobFailureResult.html
 
-use towpath_orchestrator::JobFailure;
+use towpath_orchestrator::{Door, JobFailure};
 use towpath_wire::WireError;
-use towpath_wire::codepipeline::{Operation as Name, PutJobFailureResultInput};
+use towpath_wire::codepipeline::{FailureDetails, Operation as Name, PutJobFailureResultInput};
 
 use super::{Call, Operation, Resource, errors};
 
@@ -20,8 +20,14 @@ impl Operation for PutJobFailureResult {
     }
 
     async fn run(call: &Call, input: Self::Input) -> Result<Self::Output, WireError> {
-        let told = input.failure_details;
-        let failure = JobFailure { kind: told.r#type, message: told.message, external_id: told.external_execution_id };
-        call.orchestrator.put_job_failure(call.scope(), &input.job_id, failure).await.map_err(errors::wire)
+        let failure = failure(input.failure_details);
+        call.orchestrator
+            .put_job_failure(call.scope(), &input.job_id, Door::Custom, failure)
+            .await
+            .map_err(errors::wire)
     }
+}
+
+pub fn failure(told: FailureDetails) -> JobFailure {
+    JobFailure { kind: told.r#type, message: told.message, external_id: told.external_execution_id }
 }

@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use s3s::S3Result;
-use s3s::dto::{ETag, Grant, Grantee, Owner, Permission, Tag, Timestamp, TimestampFormat, Type};
+use s3s::dto::{ETag, Grant, Grantee, Owner, Permission, ServerSideEncryption, Tag, Timestamp, TimestampFormat, Type};
 use sha2::{Digest as _, Sha256};
+use towpath_model::arn;
 
 use super::digest::{Algorithm, Sum};
 use super::errors;
@@ -24,6 +25,8 @@ const TAG_VALUE_MAX: usize = 256;
 pub(super) const STANDARD: &str = "STANDARD";
 pub(super) const PRIVATE: &str = "private";
 pub(super) const AES256: &str = "AES256";
+/// The KMS key that S3 has by itself.
+const S3_KEY: &str = "alias/aws/s3";
 
 pub(super) fn timestamp(ms: u64) -> Timestamp {
     Timestamp::from(SystemTime::UNIX_EPOCH + Duration::from_millis(ms))
@@ -160,23 +163,36 @@ pub(super) fn storage_class(class: Option<&str>) -> S3Result<String> {
     }
 }
 
-/// Refuses every encryption but the one that is there for everything.
-pub(super) fn encryption(algorithm: Option<&str>, kms_key: Option<&str>, customer: Option<&str>) -> S3Result<()> {
+/// Whether a request asks for AWS KMS with the key that S3 has there by itself, rather than for S3's own encryption. Every
+/// other key is refused until KMS is here.
+pub(super) fn encryption(algorithm: Option<&str>, kms_key: Option<&str>, customer: Option<&str>) -> S3Result<bool> {
     if customer.is_some() {
         return Err(errors::not_implemented(
             "Encryption with customer-provided keys (SSE-C) is not part of the embedded S3.",
         ));
     }
     match algorithm {
-        None | Some(AES256) if kms_key.is_none() => Ok(()),
+        None | Some(AES256) if kms_key.is_none() => Ok(false),
         None | Some(AES256) => Err(errors::invalid_argument(
             "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms",
         )),
+        Some("aws:kms") if kms_key.is_none_or(|key| key == S3_KEY || key.ends_with(":alias/aws/s3")) => Ok(true),
         Some("aws:kms" | "aws:kms:dsse") => Err(errors::not_implemented(
-            "Server-side encryption with AWS KMS keys is not available: KMS is not embedded yet. Use AES256, or leave \
-             x-amz-server-side-encryption out.",
+            "Server-side encryption with KMS keys of your own is not available: KMS is not embedded yet. Use aws:kms without \
+             a key, AES256, or leave x-amz-server-side-encryption out.",
         )),
         Some(_) => Err(errors::invalid_argument("The encryption method specified is not supported")),
+    }
+}
+
+/// What an answer says of an object's encryption: the kind, and the key where there is one to name.
+pub(super) fn encrypted(kms: bool, bucket: &Bucket) -> (Option<ServerSideEncryption>, Option<String>) {
+    if kms {
+        let partition = arn::partition(&bucket.region);
+        let key = format!("arn:{partition}:kms:{}:{}:{S3_KEY}", bucket.region, bucket.account);
+        (Some(ServerSideEncryption::from_static(ServerSideEncryption::AWS_KMS)), Some(key))
+    } else {
+        (Some(ServerSideEncryption::from_static(ServerSideEncryption::AES256)), None)
     }
 }
 

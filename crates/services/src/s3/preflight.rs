@@ -48,14 +48,23 @@ pub(super) fn locate(parts: &Parts, domains: &[String]) -> (Option<String>, Opti
     (some(bucket), some(key))
 }
 
-/// The bucket in a host name such as `BUCKET.localhost:7400`.
+/// The bucket in a host name such as `BUCKET.localhost:7400`, or in one of AWS's own: clients that know no other endpoint are
+/// led here by their name service or their proxy.
 pub(super) fn host_bucket<'a>(host: &'a str, domains: &[String]) -> Option<&'a str> {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    let bucket = domains.iter().find_map(|domain| name.strip_suffix(domain.as_str())?.strip_suffix('.'))?;
+    let ours = || domains.iter().find_map(|domain| name.strip_suffix(domain.as_str())?.strip_suffix('.'));
+    let bucket = ours().or_else(|| aws_bucket(name))?;
     (!bucket.is_empty()).then_some(bucket)
+}
+
+/// `BUCKET.s3.REGION.amazonaws.com`, without the Region too, and the older `BUCKET.s3-REGION.amazonaws.com`.
+fn aws_bucket(name: &str) -> Option<&str> {
+    let name = name.strip_suffix(".amazonaws.com").or_else(|| name.strip_suffix(".amazonaws.com.cn"))?;
+    let (before, last) = name.rsplit_once('.')?;
+    if last == "s3" || last.starts_with("s3-") { Some(before) } else { before.strip_suffix(".s3") }
 }
 
 /// Checks everything but the signature. `None`: the request is anonymous.
@@ -456,5 +465,11 @@ mod tests {
         assert_eq!(at("b.c.localhost", "/k/l%20m"), both);
         assert_eq!(at("127.0.0.1:7400", "/b"), (Some("b".to_owned()), None));
         assert_eq!(at("notlocalhost", "/"), (None, None));
+        for host in ["b.c.s3.us-east-1.amazonaws.com", "b.c.s3.amazonaws.com:443", "b.c.s3-eu-west-1.amazonaws.com"] {
+            assert_eq!(at(host, "/k/l%20m"), both, "{host}");
+        }
+        for host in ["s3.us-east-1.amazonaws.com", "s3.amazonaws.com", "s3.cn-north-1.amazonaws.com.cn"] {
+            assert_eq!(at(host, "/b.c/k/l%20m"), both, "{host}");
+        }
     }
 }

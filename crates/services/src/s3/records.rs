@@ -222,6 +222,9 @@ pub(super) struct Headers {
     pub expires: Option<String>,
     pub redirect: Option<String>,
     pub metadata: BTreeMap<String, String>,
+    /// Asked to be encrypted with AWS KMS.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kms: bool,
 }
 
 /// A finished part of an object that was uploaded in parts.

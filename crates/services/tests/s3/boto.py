@@ -92,7 +92,14 @@ refused("404", 404, s3.head_bucket, Bucket="no-such-bucket")
 refused("NoSuchBucket", 404, s3.list_objects_v2, Bucket="no-such-bucket")
 refused("InvalidRange", 416, s3.get_object, Bucket="boto", Key="sum", Range="bytes=100-")
 refused("PreconditionFailed", 412, s3.put_object, Bucket="boto", Key="sum", IfNoneMatch="*", Body=b"")
-refused("NotImplemented", 501, s3.put_object, Bucket="boto", Key="k", ServerSideEncryption="aws:kms", Body=b"")
+refused("NotImplemented", 501, s3.put_object, Bucket="boto", Key="k", ServerSideEncryption="aws:kms", SSEKMSKeyId="mine",
+        Body=b"")
+kms = {"Bucket": "boto", "Key": "kms"}
+told = s3.put_object(**kms, ServerSideEncryption="aws:kms", Body=b"kms")
+assert (told["ServerSideEncryption"], told["SSEKMSKeyId"].split("/", 1)[1]) == ("aws:kms", "aws/s3"), told
+assert s3.head_object(**kms)["ServerSideEncryption"] == "aws:kms"
+assert s3.copy_object(Bucket="boto", Key="plain", CopySource="boto/kms")["ServerSideEncryption"] == "AES256"
+assert "SSEKMSKeyId" not in s3.get_object(Bucket="boto", Key="plain")
 refused("BucketNotEmpty", 409, s3.delete_bucket, Bucket="boto")
 
 bucket = boto3.resource(

@@ -275,7 +275,11 @@ pub(super) async fn put_bucket_encryption(
     };
     if let Some(default) = &rule.apply_server_side_encryption_by_default {
         let key = default.kms_master_key_id.as_deref();
-        convert::encryption(Some(default.sse_algorithm.as_str()), key, None)?;
+        if convert::encryption(Some(default.sse_algorithm.as_str()), key, None)? {
+            return Err(errors::not_implemented(
+                "Default encryption with AWS KMS is not available: KMS is not embedded yet. Ask for aws:kms with each object.",
+            ));
+        }
     }
     let bucket_key = rule.bucket_key_enabled.unwrap_or(false);
     core.index

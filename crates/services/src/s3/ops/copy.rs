@@ -20,7 +20,7 @@ use crate::s3::index::Found;
 use crate::s3::ingest::{Promise, receive};
 use crate::s3::records::{Headers, Part, Segment, Version, Versioning};
 
-use super::put::{PUT_BYTES_MAX, aes256, blank, check_key, refuse_lock_and_grants};
+use super::put::{PUT_BYTES_MAX, blank, check_key, refuse_lock_and_grants};
 
 struct Source {
     bucket: String,
@@ -104,7 +104,7 @@ pub(super) async fn copy_object(
     let input = req.input;
     check_key(&input.key)?;
     let bucket = core.index.bucket(&input.bucket).await?;
-    convert::encryption(
+    let kms = convert::encryption(
         input.server_side_encryption.as_ref().map(ServerSideEncryption::as_str),
         input.ssekms_key_id.as_deref(),
         input.sse_customer_algorithm.as_deref().or(input.copy_source_sse_customer_algorithm.as_deref()),
@@ -157,11 +157,13 @@ pub(super) async fn copy_object(
             expires: input.expires.as_ref().and_then(convert::date_text),
             redirect: None,
             metadata: convert::metadata(input.metadata)?,
+            kms,
         }
     } else {
         source.version.headers.clone()
     };
-    // A redirect is never copied.
+    // Neither a redirect nor an encryption is ever copied.
+    version.headers.kms = kms;
     version.headers.redirect = input.website_redirect_location;
     version.tags = if replace_tags { header_tags(input.tagging.as_deref())? } else { source.version.tags.clone() };
     version.storage_class = storage_class(input.storage_class.as_ref().map(StorageClass::as_str))?;
@@ -182,10 +184,12 @@ pub(super) async fn copy_object(
         ..CopyObjectResult::default()
     };
     set_sum!(result, &version.sum);
+    let (server_side_encryption, ssekms_key_id) = convert::encrypted(kms, &bucket);
     let output = CopyObjectOutput {
         copy_object_result: Some(result),
         copy_source_version_id: source.told,
-        server_side_encryption: Some(aes256()),
+        server_side_encryption,
+        ssekms_key_id,
         version_id: changed.versioned.then(|| version.id().to_owned()),
         ..CopyObjectOutput::default()
     };
@@ -207,7 +211,7 @@ pub(super) async fn upload_part_copy(
 ) -> S3Result<S3Response<UploadPartCopyOutput>> {
     let input = req.input;
     super::multipart::check_number(input.part_number)?;
-    core.index.bucket(&input.bucket).await?;
+    let bucket = core.index.bucket(&input.bucket).await?;
     let upload = core.index.upload(&input.bucket, &input.key, &input.upload_id).await?.value;
     convert::encryption(None, None, input.copy_source_sse_customer_algorithm.as_deref())?;
     let condition = ReadCondition {
@@ -246,10 +250,12 @@ pub(super) async fn upload_part_copy(
         set_sum!(result, Some(&part.sum));
     }
     keep_part(core, &input.bucket, &input.key, &input.upload_id, input.part_number, part, files).await?;
+    let (server_side_encryption, ssekms_key_id) = convert::encrypted(upload.headers.kms, &bucket);
     let output = UploadPartCopyOutput {
         copy_part_result: Some(result),
         copy_source_version_id: source.told,
-        server_side_encryption: Some(aes256()),
+        server_side_encryption,
+        ssekms_key_id,
         ..UploadPartCopyOutput::default()
     };
     Ok(S3Response::new(output))

@@ -121,7 +121,7 @@ macro_rules! fill {
         $output.last_modified = Some(timestamp(version.modified_ms));
         $output.metadata = Some(version.headers.metadata.clone().into_iter().collect());
         $output.parts_count = $slice.parts_count;
-        $output.server_side_encryption = Some(super::put::aes256());
+        ($output.server_side_encryption, $output.ssekms_key_id) = convert::encrypted(version.headers.kms, $bucket);
         $output.storage_class =
             (version.storage_class != convert::STANDARD).then(|| StorageClass::from(version.storage_class.clone()));
         $output.version_id = ($bucket.versioning != Versioning::Off).then(|| version.id().to_owned());

@@ -22,7 +22,7 @@ use crate::s3::listing;
 use crate::s3::records::{self, Headers, PartInfo, Upload, Version, Versioning};
 use crate::s3::uploads::PARTS_MAX;
 
-use super::put::{PUT_BYTES_MAX, aes256, blank, body, check_key, promise, refuse_lock_and_grants};
+use super::put::{PUT_BYTES_MAX, blank, body, check_key, promise, refuse_lock_and_grants};
 
 /// Every part but the last holds at least this.
 const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
@@ -78,7 +78,7 @@ pub(super) async fn create_multipart_upload(
     let input = req.input;
     check_key(&input.key)?;
     let bucket = core.index.bucket(&input.bucket).await?;
-    convert::encryption(
+    let kms = convert::encryption(
         input.server_side_encryption.as_ref().map(ServerSideEncryption::as_str),
         input.ssekms_key_id.as_deref(),
         input.sse_customer_algorithm.as_deref(),
@@ -105,6 +105,7 @@ pub(super) async fn create_multipart_upload(
             expires: input.expires.as_ref().and_then(convert::date_text),
             redirect: input.website_redirect_location,
             metadata: convert::metadata(input.metadata)?,
+            kms,
         },
         storage_class: storage_class(input.storage_class.as_ref().map(StorageClass::as_str))?,
         acl: object_acl(input.acl.as_ref().map(ObjectCannedACL::as_str), &bucket)?,
@@ -115,12 +116,14 @@ pub(super) async fn create_multipart_upload(
     };
     let id = core.index.begin(&input.bucket, &input.key, &upload).await?;
     let (checksum_algorithm, checksum_type) = named(&upload);
+    let (server_side_encryption, ssekms_key_id) = convert::encrypted(kms, &bucket);
     let output = CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         checksum_algorithm,
         checksum_type,
         key: Some(input.key),
-        server_side_encryption: Some(aes256()),
+        server_side_encryption,
+        ssekms_key_id,
         upload_id: Some(id),
         ..CreateMultipartUploadOutput::default()
     };
@@ -134,7 +137,7 @@ pub(super) async fn upload_part(
     let trailing = req.trailing_headers.take();
     let mut input = req.input;
     check_number(input.part_number)?;
-    core.index.bucket(&input.bucket).await?;
+    let bucket = core.index.bucket(&input.bucket).await?;
     let upload = core.index.upload(&input.bucket, &input.key, &input.upload_id).await?.value;
     let sum = get_sum!(input)?;
     let promise = promise(&req.headers, trailing, input.content_length, input.content_md5.as_deref(), sum)?;
@@ -157,9 +160,11 @@ pub(super) async fn upload_part(
         sum: received.sum,
         segments: vec![received.blob.segment()],
     };
+    let (server_side_encryption, ssekms_key_id) = convert::encrypted(upload.headers.kms, &bucket);
     let mut output = UploadPartOutput {
         e_tag: Some(etag(&part.etag)),
-        server_side_encryption: Some(aes256()),
+        server_side_encryption,
+        ssekms_key_id,
         ..UploadPartOutput::default()
     };
     if upload.algorithm_asked {
@@ -183,11 +188,13 @@ pub(super) async fn complete_multipart_upload(
         async move { complete(&core, input).await }
     };
     let version = detached(step).await?;
+    let (server_side_encryption, ssekms_key_id) = convert::encrypted(version.headers.kms, &bucket);
     let mut output = CompleteMultipartUploadOutput {
         checksum_type: version.sum.as_ref().map(convert::checksum_type),
         e_tag: Some(etag(&version.etag)),
         location: Some(format!("http://{host}/{name}/{}", convert::url(&key))),
-        server_side_encryption: Some(aes256()),
+        server_side_encryption,
+        ssekms_key_id,
         version_id: (bucket.versioning != Versioning::Off).then(|| version.id().to_owned()),
         bucket: Some(name),
         key: Some(key),

@@ -107,10 +107,6 @@ pub(in crate::s3) fn blank(bucket: &Bucket, now_ms: u64) -> Version {
     }
 }
 
-pub(super) fn aes256() -> ServerSideEncryption {
-    ServerSideEncryption::from_static(ServerSideEncryption::AES256)
-}
-
 pub(super) async fn put_object(
     core: &Arc<Core>,
     mut req: S3Request<PutObjectInput>,
@@ -119,7 +115,7 @@ pub(super) async fn put_object(
     let mut input = req.input;
     check_key(&input.key)?;
     let bucket = core.index.bucket(&input.bucket).await?;
-    convert::encryption(
+    let kms = convert::encryption(
         input.server_side_encryption.as_ref().map(ServerSideEncryption::as_str),
         input.ssekms_key_id.as_deref(),
         input.sse_customer_algorithm.as_deref(),
@@ -148,6 +144,7 @@ pub(super) async fn put_object(
         expires: input.expires.as_ref().and_then(convert::date_text),
         redirect: input.website_redirect_location,
         metadata: convert::metadata(input.metadata)?,
+        kms,
     };
     version.storage_class = storage_class(input.storage_class.as_ref().map(StorageClass::as_str))?;
     version.acl = object_acl(input.acl.as_ref().map(ObjectCannedACL::as_str), &bucket)?;
@@ -165,10 +162,12 @@ pub(super) async fn put_object(
     version.segments = vec![received.blob.segment()];
     let changed = core.commit(&input.bucket, &input.key, version, vec![received.blob], condition).await?;
     let version = changed.version;
+    let (server_side_encryption, ssekms_key_id) = convert::encrypted(kms, &bucket);
     let mut output = PutObjectOutput {
         checksum_type: version.sum.as_ref().map(convert::checksum_type),
         e_tag: Some(etag(&version.etag)),
-        server_side_encryption: Some(aes256()),
+        server_side_encryption,
+        ssekms_key_id,
         version_id: (changed.versioned).then(|| version.id().to_owned()),
         ..PutObjectOutput::default()
     };
