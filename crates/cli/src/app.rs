@@ -1,36 +1,102 @@
 //! The way from the process's arguments to an exit code. What a running system is, is passed in: `main` brings the real
 //! one.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
+use towpath_model::time::Clock;
 
-use crate::args::Command;
+use crate::args::{AnswerArgs, ApproveArgs, Command, RejectArgs};
 use crate::commands::simulate::args::SimulateArgs;
 use crate::commands::validate::{self, Validate};
-use crate::commands::{approve, run, simulate};
+use crate::commands::{
+    approval, approve, completions, history, list, logs, retry, rollback, run, simulate, start, status, stop,
+    transition,
+};
 use crate::display::live::restore_cursor;
 use crate::env;
 use crate::errors::{ExpectedError, exit};
 use crate::flow::ask::TerminalAsker;
 use crate::flow::{Opener, Surroundings};
+use crate::remote::{Remote, RemoteArgs, connect};
 use crate::terminal::Terminal;
 
+/// Connects and runs a command over the session, which borrows the client.
+macro_rules! session {
+    ($args:expr, $clock:expr, $terminal:expr, |$remote:ident| $run:expr) => {{
+        let args: &RemoteArgs = &$args;
+        let (client, place) = connect(&args.connection, args.data_dir.as_deref(), $clock).await?;
+        let $remote = Remote::new(&client, place, args.format, $terminal, interrupts()?);
+        $run.await
+    }};
+}
+
 /// Runs the commands that a person watches. `serve` and the build runner have their own way.
-pub async fn watched(command: &Command, validate: Validate<'_>, opener: &dyn Opener) -> Result<u8, ExpectedError> {
+pub async fn watched(
+    command: &Command,
+    validate: Validate<'_>,
+    opener: &dyn Opener,
+    clock: Arc<dyn Clock>,
+) -> Result<u8, ExpectedError> {
     let mut terminal = Terminal::process();
     match command {
         Command::Validate(args) => {
             validate::run(&args.path, args.config.as_deref(), args.format, validate, &mut terminal)
         }
         Command::Run(args) => run::run(&args.options(), surroundings(validate, opener)?, terminal).await,
-        Command::Approve(args) => approve::run(&args.options(), surroundings(validate, opener)?, terminal).await,
+        Command::Approve(ApproveArgs { answer: args, reject }) => {
+            answer(args, *reject, validate, opener, clock, terminal).await
+        }
+        Command::Reject(RejectArgs { answer: args }) => answer(args, true, validate, opener, clock, terminal).await,
+        Command::Completions(args) => Ok(completions::run(args, &mut terminal)),
+        Command::List(args) => session!(args.remote, clock, terminal, |remote| list::run(args, remote)),
+        Command::Status(args) => session!(args.remote, clock, terminal, |remote| status::run(args, remote)),
+        Command::History(args) => session!(args.remote, clock, terminal, |remote| history::run(args, remote)),
+        Command::Logs(args) => session!(args.remote, clock, terminal, |remote| logs::run(args, remote)),
+        Command::Start(args) => session!(args.remote, clock, terminal, |remote| start::run(args, remote)),
+        Command::Retry(args) => session!(args.remote, clock, terminal, |remote| retry::run(args, remote)),
+        Command::Stop(args) => session!(args.remote, clock, terminal, |remote| stop::run(args, remote)),
+        Command::Rollback(args) => session!(args.remote, clock, terminal, |remote| rollback::run(args, remote)),
+        Command::Enable(args) => {
+            session!(args.which.remote, clock, terminal, |remote| transition::enable(args, remote))
+        }
+        Command::Disable(args) => {
+            session!(args.which.remote, clock, terminal, |remote| transition::disable(args, remote))
+        }
         Command::Simulate(_) | Command::Serve(_) | Command::BuildRunner { .. } => Err(ExpectedError::System {
             message: "this command is not one to watch".to_owned(),
             hint: None,
             usage: true,
         }),
     }
+}
+
+/// An answer goes to a server, or to what a run left on this machine.
+async fn answer(
+    args: &AnswerArgs,
+    reject: bool,
+    validate: Validate<'_>,
+    opener: &dyn Opener,
+    clock: Arc<dyn Clock>,
+    terminal: Terminal,
+) -> Result<u8, ExpectedError> {
+    if args.path().is_none() {
+        let options = args.options(reject);
+        let remote = RemoteArgs {
+            format: args.common.format,
+            connection: args.connection.clone(),
+            data_dir: args.common.data_dir.clone(),
+        };
+        return session!(remote, clock, terminal, |remote| approval::run(&options, remote));
+    }
+    if args.execution.is_some() {
+        return Err(ExpectedError::Unclear {
+            message: "`--execution` names an execution of a server's pipeline, and this is a path".to_owned(),
+            hint: "leave it out: the oldest approval that waits is answered".to_owned(),
+        });
+    }
+    approve::run(&args.run_options(reject), surroundings(validate, opener)?, terminal).await
 }
 
 /// Rehearses a definition. Nothing is called, so nothing is waited for either.

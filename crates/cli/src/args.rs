@@ -6,16 +6,19 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::client::Connection;
 use crate::commands::simulate::args::SimulateArgs;
 use crate::commands::validate::Format;
+use crate::commands::{completions, history, list, logs, retry, rollback, start, status, stop, transition};
 use crate::env;
+use crate::file::FindError;
 use crate::flow::follow::Approve;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    the execution succeeded; the files are valid
-  1    the execution failed, or this machine did
-  2    bad usage, definition or configuration
+  0    the execution succeeded; the files are valid; it is shown, it is done
+  1    the execution failed, this machine did, or the server refused
+  2    bad usage, definition or configuration; nothing of that name; no credentials
   3    the execution waits for somebody, or somebody else stopped it
   130  Ctrl-C";
 
@@ -44,8 +47,20 @@ pub enum Command {
     Run(RunArgs),
     Validate(ValidateArgs),
     Simulate(SimulateArgs),
-    Approve(ApproveArgs),
     Serve(ServeArgs),
+    List(list::Args),
+    Status(status::Args),
+    History(history::Args),
+    Logs(logs::Args),
+    Start(start::Args),
+    Approve(ApproveArgs),
+    Reject(RejectArgs),
+    Retry(retry::Args),
+    Stop(stop::Args),
+    Rollback(rollback::Args),
+    Enable(transition::EnableArgs),
+    Disable(transition::DisableArgs),
+    Completions(completions::Args),
     /// Runs one build, detached. Started by the system itself.
     #[command(hide = true)]
     BuildRunner {
@@ -101,27 +116,72 @@ pub struct ValidateArgs {
     pub config: Option<PathBuf>,
 }
 
-/// Answer the approval that a run was left at, and follow the execution on
+/// Approve what waits for approval: in a pipeline of a server, or where a run was left
+///
+/// A pipeline of a server is given by its name. What was left by `towpath run` is given by the same path as to it (`.`, a
+/// pipeline file, a directory with one, or anything with a `/`), and is followed on to its end. An option that says which
+/// server (--endpoint-url, --region, --profile) makes any word a name.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  towpath approve . --summary \"looks good\"
-  towpath approve . --reject --summary \"broken on mobile\"
-  towpath approve . --action Gate/Review          where several approvals wait")]
+  towpath approve demo                           the approval that waits in the pipeline demo
+  towpath approve demo Gate/Review --summary \"looks good\"
+  towpath approve . --summary \"looks good\"       where `towpath run .` was left
+  towpath approve . --action Gate/Review         where several approvals wait
+
+Exit codes: 0 approved, 1 refused, 2 nothing waits, or several do and none was named. With a path or --watch: 0 the
+execution succeeded, 1 it failed, 3 it waits again or was stopped, 130 Ctrl-C
+
+JSON: {\"pipelineName\", \"stageName\", \"actionName\", \"pipelineExecutionId\", \"result\", \"approvedAt\"}; with a path or
+--watch the lines of `towpath run`")]
 pub struct ApproveArgs {
-    /// The same path that was given to `towpath run`
-    pub path: PathBuf,
-    /// Reject instead: the action, its stage and the execution fail
+    #[command(flatten)]
+    pub answer: AnswerArgs,
+    /// Reject instead, as `towpath reject` does
     #[arg(long)]
     pub reject: bool,
+}
+
+/// Reject what waits for approval: the action, its stage and the execution fail
+///
+/// The pipeline is named as for `towpath approve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  towpath reject demo --summary \"broken on mobile\"
+  towpath reject demo Gate/Review
+  towpath reject .                               where `towpath run .` was left
+
+Exit codes: as of `towpath approve`")]
+pub struct RejectArgs {
+    #[command(flatten)]
+    pub answer: AnswerArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct AnswerArgs {
+    /// A pipeline of a server, by its name; or the path that was given to `towpath run`
+    #[arg(value_name = "PIPELINE|PATH")]
+    pub target: PathBuf,
+    /// Which approval, as ACTION or STAGE/ACTION
+    #[arg(value_name = "ACTION", conflicts_with = "action")]
+    pub approval: Option<String>,
+    /// The same
+    #[arg(long, value_name = "NAME")]
+    pub action: Option<String>,
     /// What the history remembers as the reason, at most 512 characters
     #[arg(long, value_name = "TEXT", value_parser = summary)]
     pub summary: Option<String>,
-    /// Which approval, as ACTION or STAGE/ACTION
-    #[arg(long, value_name = "NAME")]
-    pub action: Option<String>,
+    /// Which execution, by its id or the beginning of it, where several wait; with a pipeline's name only
+    #[arg(long, value_name = "ID")]
+    pub execution: Option<String>,
+    /// Follow the execution to its end; with a path this is always so
+    #[arg(long, short)]
+    pub watch: bool,
     #[command(flatten)]
     pub common: Common,
+    #[command(flatten)]
+    pub connection: Connection,
 }
 
 /// Options of every command that opens the data of a pipeline.
@@ -208,16 +268,43 @@ impl RunArgs {
     }
 }
 
-impl ApproveArgs {
-    pub fn options(&self) -> crate::commands::approve::Options {
+impl AnswerArgs {
+    /// The path that was given to `towpath run`, where it is not a pipeline's name.
+    pub fn path(&self) -> Option<&std::path::Path> {
+        let text = self.target.to_string_lossy();
+        let file = [".json", ".yaml", ".yml"].iter().any(|end| text.ends_with(end));
+        let directory =
+            self.target.is_dir() && !matches!(crate::file::find(&self.target), Err(FindError::NoPipeline(_)));
+        let path = file || directory || text == "." || text == ".." || text.contains('/');
+        (path && !self.connection.is_given()).then_some(&*self.target)
+    }
+
+    fn approval(&self) -> Option<String> {
+        self.approval.clone().or_else(|| self.action.clone())
+    }
+
+    /// With a path.
+    pub fn run_options(&self, reject: bool) -> crate::commands::approve::Options {
         crate::commands::approve::Options {
-            path: self.path.clone(),
-            reject: self.reject,
+            path: self.target.clone(),
+            reject,
             summary: self.summary.clone(),
-            action: self.action.clone(),
+            action: self.approval(),
             format: self.common.format,
             data_dir: self.common.data_dir.clone(),
             config: self.common.config.clone(),
+        }
+    }
+
+    /// With a pipeline's name.
+    pub fn options(&self, reject: bool) -> crate::commands::approval::Options {
+        crate::commands::approval::Options {
+            pipeline: self.target.to_string_lossy().into_owned(),
+            action: self.approval(),
+            execution: self.execution.clone(),
+            reject,
+            summary: self.summary.clone(),
+            watch: self.watch,
         }
     }
 }
@@ -249,10 +336,47 @@ mod tests {
     fn help_is_a_document() {
         let mut command = Cli::command().term_width(100);
         insta::assert_snapshot!("help", command.render_long_help().to_string());
-        for name in ["run", "validate", "simulate", "approve", "serve"] {
+        for name in [
+            "run",
+            "validate",
+            "simulate",
+            "approve",
+            "serve",
+            "list",
+            "status",
+            "history",
+            "logs",
+            "start",
+            "reject",
+            "retry",
+            "stop",
+            "rollback",
+            "enable",
+            "disable",
+            "completions",
+        ] {
             let command = command.find_subcommand_mut(name).unwrap();
             insta::assert_snapshot!(format!("help_{name}"), command.clone().term_width(100).render_help().to_string());
         }
+    }
+
+    #[test]
+    fn a_name_is_told_from_a_path() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("pipeline.json"), "{}").unwrap();
+        let there = directory.path().to_str().unwrap();
+        let is_path = |words: &[&str]| {
+            let words = ["towpath", "approve"].iter().chain(words);
+            let Command::Approve(args) = Cli::try_parse_from(words).unwrap().command else { panic!("not approve") };
+            args.answer.path().is_some()
+        };
+        for path in [".", "..", "./demo", "examples/demo", "pipeline.yaml", "gone.json", there] {
+            assert!(is_path(&[path]), "{path}");
+        }
+        for name in ["demo", "my.pipeline", "src"] {
+            assert!(!is_path(&[name]), "{name}");
+        }
+        assert!(!is_path(&["pipeline.yaml", "--region", "eu-west-1"]), "an option names a server");
     }
 
     #[test]
@@ -262,6 +386,10 @@ mod tests {
             vec!["run", ".", "--approve", "maybe"],
             vec!["serve", "--account-id", "12"],
             vec!["run"],
+            vec!["history", "demo", "--limit", "0"],
+            vec!["enable", "demo", "Deploy", "--inbound", "--outbound"],
+            vec!["approve", "demo", "Gate/A", "--action", "Gate/B"],
+            vec!["completions", "csh"],
         ] {
             let error = Cli::try_parse_from(std::iter::once("towpath").chain(arguments)).unwrap_err();
             assert_eq!(error.exit_code(), 2);

@@ -342,6 +342,11 @@ pub fn validate(declaration: &PipelineDeclaration, region: &str, config: &Config
         .collect()
 }
 
+/// The clock of commands that speak to a server.
+pub fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}
+
 /// Opens the system that `run` and `approve` work with.
 pub struct Local;
 

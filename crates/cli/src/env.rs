@@ -19,9 +19,16 @@ pub const PUBLIC_URL: &str = "TOWPATH_PUBLIC_URL";
 pub const REDACT: &str = "TOWPATH_REDACT";
 pub const NO_COLOR: &str = "NO_COLOR";
 pub const TERM: &str = "TERM";
+pub const AWS_ENDPOINT_URL: &str = "AWS_ENDPOINT_URL";
+pub const AWS_IGNORE_ENDPOINTS: &str = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS";
 
 /// Alphabetical; `towpath help environment` and the reference print this list.
 pub const VARIABLES: &[Variable] = &[
+    Variable {
+        name: "AWS_...",
+        meaning: "endpoints, Region and credentials of the commands that speak to a server, as in every AWS tool: docs/cli.md",
+        since: "0.3.0",
+    },
     Variable { name: NO_COLOR, meaning: "set to anything: no colour, also on a terminal", since: "0.1.0" },
     Variable { name: TERM, meaning: "`dumb`: no colour and no live tree, also on a terminal", since: "0.1.0" },
     Variable { name: ACCOUNT_ID, meaning: "the AWS account id that `serve` plays (--account-id)", since: "0.1.0" },

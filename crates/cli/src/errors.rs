@@ -8,6 +8,7 @@ use crate::diagnostics::Report;
 use crate::document::ReadError;
 use crate::file::FindError;
 use crate::host::ApiError;
+use crate::remote::refusal::Refusal;
 
 /// What the process answers. Documented in `towpath --help`.
 pub mod exit {
@@ -52,6 +53,12 @@ pub enum ExpectedError {
     /// The API refused something the command needed.
     #[error("cannot {doing}")]
     Api { doing: String, source: ApiError },
+    /// A server, or AWS, refused or could not be asked.
+    #[error("cannot {doing}")]
+    Refused { doing: String, source: Refusal, hint: Option<String>, usage: bool },
+    /// What the user asked for is not one thing: nothing of that name, or several.
+    #[error("{message}")]
+    Unclear { message: String, hint: String },
     /// The system could not be opened or served: data directory of a newer version, port in use, full disk.
     #[error("{message}")]
     System { message: String, hint: Option<String>, usage: bool },
@@ -75,10 +82,13 @@ impl ExpectedError {
             | Self::AskWithoutTerminal
             | Self::NothingToApprove { .. }
             | Self::SeveralApprovals { .. }
+            | Self::Unclear { .. }
+            | Self::Refused { usage: true, .. }
             | Self::System { usage: true, .. } => exit::USAGE,
             Self::SourcePack { .. }
             | Self::DataDirectory { .. }
             | Self::Api { .. }
+            | Self::Refused { usage: false, .. }
             | Self::System { usage: false, .. } => exit::FAILED,
         }
     }
@@ -110,7 +120,8 @@ impl ExpectedError {
             Self::NothingToApprove { .. } => "`towpath run` with the same path starts an execution".to_owned(),
             Self::SeveralApprovals { .. } => "name the one that is meant with `--action NAME`".to_owned(),
             Self::Api { source, .. } => return api_hint(source),
-            Self::System { hint, .. } => return hint.clone(),
+            Self::Refused { hint, .. } | Self::System { hint, .. } => return hint.clone(),
+            Self::Unclear { hint, .. } => hint.clone(),
         })
     }
 

@@ -23,11 +23,16 @@ impl ApiError {
     }
 }
 
+/// AWS's public API, wherever it is: in this process, at a server, at AWS.
+#[async_trait]
+pub trait Api: Send + Sync {
+    /// One operation, in JSON with AWS's member names. Services: `codepipeline`, `codebuild`, `iam`, `logs`.
+    async fn call(&self, service: &str, operation: &str, input: Value) -> Result<Value, ApiError>;
+}
+
 /// A running system, spoken to as the root user of its account.
 #[async_trait]
-pub trait Host: Send + Sync {
-    /// One operation of AWS's API, in JSON with AWS's member names. Services: `codepipeline`, `codebuild`, `iam`, `logs`.
-    async fn call(&self, service: &str, operation: &str, input: Value) -> Result<Value, ApiError>;
+pub trait Host: Api {
     /// Creates the bucket unless it is there, and switches versioning on where asked.
     async fn ensure_bucket(&self, bucket: &str, versioned: bool) -> Result<(), ApiError>;
     /// Stores a file as an object; answers its version id.

@@ -30,3 +30,25 @@ pub const SOURCE_FILES_MAX: usize = 200_000;
 pub const APPROVAL_SUMMARY_CHARS_MAX: usize = 512;
 /// How much virtual time a simulation may take. An approval waits for 60 days at the most.
 pub const SIMULATED_MAX: std::time::Duration = std::time::Duration::from_hours(400 * 24);
+/// A call to a server: how long connecting and answering may take, how large the answer may be, how often it is made, and
+/// the first pause between two attempts.
+pub const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+pub const ANSWER_TIMEOUT: std::time::Duration = std::time::Duration::from_mins(1);
+pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Profiles that assume roles with each other's credentials; how long and how much a profile's program may talk.
+pub const PROFILES_CHAINED: usize = 5;
+pub const CREDENTIAL_PROCESS_TIMEOUT: std::time::Duration = std::time::Duration::from_mins(2);
+pub const CREDENTIAL_PROCESS_BYTES: usize = 64 * 1024;
+pub const CALL_ATTEMPTS_MAX: u32 = 4;
+pub const CALL_PAUSE: std::time::Duration = std::time::Duration::from_millis(150);
+/// Items of one page of a list, and how many are read of each list.
+pub const PAGE_ITEMS: usize = 100;
+pub const PIPELINES_LISTED: usize = 10_000;
+pub const EXECUTIONS_SEARCHED: usize = 1_000;
+pub const EXECUTIONS_WATCHED: usize = 50;
+pub const ACTIONS_OF_ONE_EXECUTION: usize = 5_000;
+/// Calls under way at once where one command asks for many pipelines.
+pub const CALLS_AT_ONCE: usize = 8;
+/// How often a watched pipeline is asked for: a server on this machine, anybody else.
+pub const WATCH_PACE_LOCAL: std::time::Duration = std::time::Duration::from_millis(400);
+pub const WATCH_PACE: std::time::Duration = std::time::Duration::from_secs(3);

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match &cli.command {
             Command::Serve(args) => assemble::serve(args).await,
-            command => app::watched(command, &assemble::validate, &assemble::Local).await,
+            command => app::watched(command, &assemble::validate, &assemble::Local, assemble::clock()).await,
         }
     });
     // What still runs in the background has nothing left to say.

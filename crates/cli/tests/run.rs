@@ -316,7 +316,7 @@ async fn stopped_by_somebody_else_exits_3() {
     let script = case.script.clone();
     let options = case.options(Some(Approve::All));
     let (code, ()) = tokio::join!(case.run(&options), async {
-        use towpath_cli::host::Host;
+        use towpath_cli::host::Api;
         while script.lock().history.is_empty() {
             tokio::task::yield_now().await;
         }

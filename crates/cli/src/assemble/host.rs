@@ -15,13 +15,13 @@ use towpath_services::identity::Principal;
 use towpath_services::s3::{NewBucket, PutOptions, Refusal};
 
 use super::System;
-use crate::host::{ApiError, Host};
+use crate::host::{Api, ApiError, Host};
 
 /// Entries read at once; more are read when these were shown.
 const HISTORY_PAGE: usize = 500;
 
 #[async_trait]
-impl Host for System {
+impl Api for System {
     async fn call(&self, service: &str, operation: &str, input: Value) -> Result<Value, ApiError> {
         let services = &self.front.services;
         let principal = Principal::root(&self.scope.account);
@@ -48,7 +48,10 @@ impl Host for System {
             other => Err(ApiError::new("UnknownService", format!("there is no service `{other}` here"))),
         }
     }
+}
 
+#[async_trait]
+impl Host for System {
     async fn ensure_bucket(&self, bucket: &str, versioned: bool) -> Result<(), ApiError> {
         let (account, region) = (&self.scope.account, &self.scope.region);
         // Deploy actions may name a canned ACL; a bucket made for them takes it.

@@ -15,7 +15,7 @@ use super::logs::Tail;
 use crate::display::model::{State, rule_row};
 use crate::display::{Display, LogLine};
 use crate::errors::ExpectedError;
-use crate::host::{ApiError, Host};
+use crate::host::{Api, ApiError, Host};
 use crate::limits;
 
 /// How approvals are answered.
@@ -424,8 +424,8 @@ impl<'a> Follow<'a> {
 
 /// The token of an open approval: GetPipelineState shows it, except in PARALLEL mode, where it is the action execution's
 /// own id.
-pub async fn token(host: &dyn Host, pipeline: &str, stage: &str, action: &str, action_execution: &str) -> String {
-    let state = host.call("codepipeline", "GetPipelineState", json!({"name": pipeline})).await.unwrap_or_default();
+pub async fn token(api: &dyn Api, pipeline: &str, stage: &str, action: &str, action_execution: &str) -> String {
+    let state = api.call("codepipeline", "GetPipelineState", json!({"name": pipeline})).await.unwrap_or_default();
     let stages = state["stageStates"].as_array().into_iter().flatten();
     stages
         .filter(|s| s["stageName"] == stage)

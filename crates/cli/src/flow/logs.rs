@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 use towpath_model::time::Timestamp;
 
-use crate::host::Host;
+use crate::host::Api;
 use crate::limits;
 
 /// One build whose log is followed.
@@ -48,9 +48,9 @@ impl Tail {
     }
 
     /// Asks CodeBuild where the log is.
-    pub async fn find_stream(&mut self, host: &dyn Host) {
+    pub async fn find_stream(&mut self, api: &dyn Api) {
         let (None, Some(build)) = (&self.stream, &self.build) else { return };
-        let Ok(answer) = host.call("codebuild", "BatchGetBuilds", json!({"ids": [build]})).await else { return };
+        let Ok(answer) = api.call("codebuild", "BatchGetBuilds", json!({"ids": [build]})).await else { return };
         let logs = &answer["builds"][0]["logs"];
         if let (Some(group), Some(stream)) = (logs["groupName"].as_str(), logs["streamName"].as_str()) {
             self.stream = Some((group.to_owned(), stream.to_owned()));
@@ -59,7 +59,7 @@ impl Tail {
 
     /// The lines logged since the last call: one page while the build runs, all when it is over. A log that is not there
     /// (yet) has no lines.
-    pub async fn read(&mut self, host: &dyn Host, all: bool) -> Vec<Line> {
+    pub async fn read(&mut self, api: &dyn Api, all: bool) -> Vec<Line> {
         let Some((group, stream)) = self.stream.clone() else { return Vec::new() };
         let mut lines = Vec::new();
         for _ in 0..if all { limits::LOG_DRAIN_PAGES_MAX } else { 1 } {
@@ -72,7 +72,7 @@ impl Tail {
             if let Some(token) = &self.token {
                 input["nextToken"] = json!(token);
             }
-            let Ok(answer) = host.call("logs", "GetLogEvents", input).await else { break };
+            let Ok(answer) = api.call("logs", "GetLogEvents", input).await else { break };
             let next = answer["nextForwardToken"].as_str().map(str::to_owned);
             for event in answer["events"].as_array().into_iter().flatten() {
                 lines.extend(split(event));
@@ -88,9 +88,9 @@ impl Tail {
     }
 
     /// Whether the build is over, as CodeBuild says.
-    pub async fn has_stopped(&self, host: &dyn Host) -> bool {
+    pub async fn has_stopped(&self, api: &dyn Api) -> bool {
         let Some(build) = &self.build else { return true };
-        match host.call("codebuild", "BatchGetBuilds", json!({"ids": [build]})).await {
+        match api.call("codebuild", "BatchGetBuilds", json!({"ids": [build]})).await {
             Ok(answer) => answer["builds"][0]["buildStatus"] != "IN_PROGRESS",
             Err(_) => true,
         }

@@ -13,7 +13,7 @@ use towpath_cli::config::Config;
 use towpath_cli::errors::ExpectedError;
 use towpath_cli::flow::ask::{Answer, Asker, Question};
 use towpath_cli::flow::{OpenOptions, Opener};
-use towpath_cli::host::{ApiError, Host, Violation};
+use towpath_cli::host::{Api, ApiError, Host, Violation};
 use towpath_cli::terminal::{Size, Terminal};
 use towpath_model::action::{ErrorDetails, Progress};
 use towpath_model::catalogue::Category;
@@ -352,7 +352,7 @@ impl State {
 }
 
 #[async_trait]
-impl Host for Script {
+impl Api for Script {
     async fn call(&self, service: &str, operation: &str, input: Json) -> Result<Json, ApiError> {
         let mut state = self.lock();
         // What reads and polls is not part of what a test pins down.
@@ -370,7 +370,10 @@ impl Host for Script {
         }
         answer
     }
+}
 
+#[async_trait]
+impl Host for Script {
     async fn ensure_bucket(&self, bucket: &str, versioned: bool) -> Result<(), ApiError> {
         self.lock().calls.push(format!("bucket {bucket} versioned={versioned}"));
         Ok(())
