@@ -38,7 +38,7 @@ pub struct Cli {
 }
 
 fn long_after_help() -> String {
-    let variables: Vec<String> = env::VARIABLES.iter().map(|v| format!("  {:<19}{}", v.name, v.meaning)).collect();
+    let variables: Vec<String> = env::VARIABLES.iter().map(|v| format!("  {:<22}{}", v.name, v.meaning)).collect();
     format!("{EXIT_CODES}\n\nEnvironment:\n{}", variables.join("\n"))
 }
 
@@ -129,11 +129,15 @@ Examples:
   towpath approve . --summary \"looks good\"       where `towpath run .` was left
   towpath approve . --action Gate/Review         where several approvals wait
 
-Exit codes: 0 approved, 1 refused, 2 nothing waits, or several do and none was named. With a path or --watch: 0 the
-execution succeeded, 1 it failed, 3 it waits again or was stopped, 130 Ctrl-C
+Exit codes:
+  0    approved; with a path or --watch: the execution succeeded
+  1    refused; with a path or --watch: the execution failed
+  2    nothing waits, or several do and none was named
+  3    with a path or --watch: it waits again, or was stopped
+  130  Ctrl-C
 
-JSON: {\"pipelineName\", \"stageName\", \"actionName\", \"pipelineExecutionId\", \"result\", \"approvedAt\"}; with a path or
---watch the lines of `towpath run`")]
+JSON: {\"pipelineName\", \"stageName\", \"actionName\", \"pipelineExecutionId\", \"result\", \"approvedAt\"}
+      with a path or --watch: the lines of `towpath run --format json`")]
 pub struct ApproveArgs {
     #[command(flatten)]
     pub answer: AnswerArgs,

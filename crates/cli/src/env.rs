@@ -26,7 +26,7 @@ pub const AWS_IGNORE_ENDPOINTS: &str = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS";
 pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "AWS_...",
-        meaning: "endpoints, Region and credentials of the commands that speak to a server, as in every AWS tool: docs/cli.md",
+        meaning: "endpoint, Region, credentials of commands that call a server: docs/cli.md",
         since: "0.3.0",
     },
     Variable { name: NO_COLOR, meaning: "set to anything: no colour, also on a terminal", since: "0.1.0" },

@@ -26,17 +26,16 @@ const DEFAULT_REGION: &str = "us-east-1";
 const DEFAULT_DATA_DIR: &str = ".towpath";
 /// Which endpoint, in which Region, as whom. The same for every command that speaks to a server.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Connection")]
 pub struct Connection {
     /// Where to call: a server's URL, or `aws` for AWS itself. The default is what AWS's own settings say
     /// (`AWS_ENDPOINT_URL`, `endpoint_url` of the profile), else the server on this machine, <http://127.0.0.1:7400>
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = "Connection")]
     pub endpoint_url: Option<String>,
     /// The Region; the default is `AWS_REGION`, the profile's, else us-east-1
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", help_heading = "Connection")]
     pub region: Option<String>,
     /// A profile of AWS's configuration files; the default is `AWS_PROFILE`, else `default`
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "Connection")]
     pub profile: Option<String>,
 }
 

@@ -19,10 +19,12 @@ use crate::remote::{Remote, RemoteArgs, read};
 Examples:
   towpath history demo
   towpath history demo --execution 1a2b3c4d      its actions and rules, with durations and reasons
-  towpath history demo --limit 500 --format json | jq -r '.pipelineExecutionSummaries[].status' | sort | uniq -c
+  towpath history demo --limit 500 --format json | jq -r '.pipelineExecutionSummaries[].status'
 
-JSON: {\"pipelineExecutionSummaries\"}; with --execution {\"pipelineExecution\", \"actionExecutionDetails\",
-\"ruleExecutionDetails\"}, as the API answers them")]
+Exit codes: 0 shown, 1 the server did not answer or refused, 2 no such pipeline or execution
+
+JSON: {\"pipelineExecutionSummaries\"}
+      with --execution: {\"pipelineExecution\", \"actionExecutionDetails\", \"ruleExecutionDetails\"}")]
 pub struct Args {
     /// The pipeline's name
     pub pipeline: String,

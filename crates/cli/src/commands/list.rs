@@ -21,9 +21,11 @@ Examples:
   towpath list
   towpath list web                               those with `web` in their name
   towpath list --endpoint-url aws --profile prod
-  towpath list --format json | jq -r '.pipelines[] | select(.latestExecution.status == \"Failed\").name'
+  towpath list --format json | jq -r '.pipelines[] | [.name, .latestExecution.status] | @tsv'
 
-JSON: {\"pipelines\": [each of ListPipelines, with \"latestExecution\" of ListPipelineExecutions or null]}")]
+Exit codes: 0 listed, 1 the server did not answer or refused, 2 no credentials
+
+JSON: {\"pipelines\": [each as ListPipelines has it, and \"latestExecution\": a summary or null]}")]
 pub struct Args {
     /// Only pipelines with this in their name
     #[arg(value_name = "TEXT")]

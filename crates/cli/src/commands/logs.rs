@@ -25,9 +25,10 @@ Examples:
   towpath logs demo --action Build/Compile --follow
   towpath logs demo --execution 1a2b3c4d --format json | jq -r .message
 
-Exit codes: 0 shown; with --follow 0 succeeded, 1 failed, 3 stopped, superseded or cancelled; 130 Ctrl-C
+Exit codes: 0 shown; with --follow 0 succeeded, 1 failed, 3 stopped or superseded; 130 Ctrl-C
 
-JSON: one object a line, {time, type: \"log\", executionId, stage, action, state: null, message}, as `towpath run` prints")]
+JSON: one object a line, as `towpath run` prints them:
+      {time, type: \"log\", executionId, stage, action, state: null, message}")]
 pub struct Args {
     /// The pipeline's name
     pub pipeline: String,

@@ -24,7 +24,7 @@ Examples:
   towpath retry demo                             the stage that failed, where it is the only one
   towpath retry demo Deploy --mode all --watch
 
-Exit codes: 0 retried; with --watch 0 succeeded, 1 failed, 3 stopped, superseded, cancelled or waiting; 130 Ctrl-C
+Exit codes: 0 retried; with --watch 0 succeeded, 1 failed, 3 stopped or waiting; 130 Ctrl-C
 
 JSON: {\"pipelineName\", \"stageName\", \"pipelineExecutionId\", \"retryMode\"}")]
 pub struct Args {

@@ -14,9 +14,9 @@ Examples:
   towpath start demo
   towpath start demo --var Target=staging --watch
 
-Exit codes: 0 started; with --watch 0 succeeded, 1 failed, 3 stopped, superseded, cancelled or waiting; 130 Ctrl-C
+Exit codes: 0 started; with --watch 0 succeeded, 1 failed, 3 stopped or waiting; 130 Ctrl-C
 
-JSON: {\"pipelineName\", \"pipelineExecutionId\"}; with --watch the lines of `towpath status --watch`")]
+JSON: {\"pipelineName\", \"pipelineExecutionId\"}; with --watch the lines of `status --watch`")]
 pub struct Args {
     /// The pipeline's name
     pub pipeline: String,

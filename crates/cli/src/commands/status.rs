@@ -26,8 +26,8 @@ Exit codes:
   3    with --watch: stopped, superseded, cancelled, or waiting for a person
   130  Ctrl-C; the execution goes on
 
-JSON: the answer of GetPipelineState, with \"executionMode\", \"pipelineType\" and \"pipelineExecutionSummaries\" (those that
-run, else the latest). With --execution: {\"pipelineExecution\", \"actionExecutionDetails\", \"ruleExecutionDetails\"}")]
+JSON: GetPipelineState, and \"executionMode\", \"pipelineType\", \"pipelineExecutionSummaries\"
+      with --execution: {\"pipelineExecution\", \"actionExecutionDetails\", \"ruleExecutionDetails\"}")]
 pub struct Args {
     /// The pipeline's name
     pub pipeline: String,

@@ -63,8 +63,8 @@ mod tests {
             json!({"created": 1_790_862_000.125, "version": 3, "stages": [{"lastStatusChange": 1_790_862_000}]});
         assert_eq!(
             readable(&answer),
-            json!({"created": "2026-10-01T13:00:00.125Z", "version": 3,
-                   "stages": [{"lastStatusChange": "2026-10-01T13:00:00.000Z"}]})
+            json!({"created": "2026-10-01T13:40:00.125Z", "version": 3,
+                   "stages": [{"lastStatusChange": "2026-10-01T13:40:00.000Z"}]})
         );
     }
 }

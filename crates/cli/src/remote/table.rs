@@ -140,15 +140,15 @@ mod tests {
         );
         assert_eq!(
             drawn(60),
-            "PIPELINE             STATUS      EXECUTION  TRIGGER\n\
-             a-pipeline-with-a-…  Succeeded   1a2b3c4d   StartPipelineExec…\n\
-             b                    InProgress"
+            "PIPELINE           STATUS      EXECUTION  TRIGGER\n\
+             a-pipeline-with-…  Succeeded   1a2b3c4d   StartPipelineExec…\n\
+             b                  InProgress"
         );
         assert_eq!(
             drawn(34),
-            "PIPELINE   STATUS      EXECUTION\n\
-             a-pipeli…  Succeeded   1a2b3c4d\n\
-             b          InProgress"
+            "PIPELINE     STATUS      EXECUTION\n\
+             a-pipeline…  Succeeded   1a2b3c4d\n\
+             b            InProgress"
         );
         assert_eq!(drawn(24), "PIPELINE      STATUS\na-pipeline-…  Succeeded\nb             InProgress");
     }
