@@ -76,10 +76,12 @@ async fn verified(front: &Front, parts: Parts, body: Body, peer: Peer, request_i
         Err(_) => return Err(WireError::malformed_http(dialect, "The request body ended before it was complete.")),
     };
     let access_key = &parsed.scope.access_key;
-    let signer = front.services.identity.lookup(access_key, parsed.token.as_deref()).map_err(|error| match error {
+    let signer = front.services.identity.lookup(access_key, parsed.token.as_deref()).await;
+    let signer = signer.map_err(|error| match error {
         LookupError::UnknownKey => WireError::unknown_access_key(dialect, access_key),
         LookupError::InvalidToken => WireError::invalid_token(dialect),
         LookupError::Expired => WireError::expired_token(dialect),
+        LookupError::Unavailable => WireError::unavailable(dialect),
     })?;
     let hash = match parsed.payload(&parts)? {
         Payload::Body => signature::sha256_hex(&body).as_str().to_owned(),
@@ -87,6 +89,7 @@ async fn verified(front: &Front, parts: Parts, body: Body, peer: Peer, request_i
     };
     let now = front.clock.now().millis() / 1000;
     front.verifier.verify(&parsed, signer.secret.expose(), &parts, &hash, now)?;
+    front.services.identity.used(&signer.principal, &parsed.scope.service, &parsed.scope.region).await;
     let operation = operation(&parts, dialect, &body)?;
     let text = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     Ok(Call {

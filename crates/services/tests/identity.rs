@@ -433,7 +433,8 @@ async fn a_session_may_do_what_role_and_session_policy_both_allow() {
     let session_policy =
         r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}"#;
     let check = async |credentials: &Credentials, action: &str, resource: &str| {
-        let signer = world.identity.lookup(credentials.access_key_id(), credentials.session_token()).expect("a holder");
+        let signer =
+            world.identity.lookup(credentials.access_key_id(), credentials.session_token()).await.expect("a holder");
         match world.identity.authorize(&signer.principal, action, resource, Context::new()).await {
             Ok(()) => "allowed".to_owned(),
             Err(Refusal::Denied(denied)) => denied.to_string(),

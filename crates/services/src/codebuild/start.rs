@@ -243,6 +243,7 @@ fn initiator(principal: &Principal, pipeline: Option<&str>) -> String {
         (_, Some(pipeline)) => format!("codepipeline/{pipeline}"),
         (PrincipalKind::AssumedRole(session), None) => format!("{}/{}", session.role_name, session.session_name),
         (PrincipalKind::Root, None) => "root".to_owned(),
+        (PrincipalKind::User(caller), None) => caller.name.clone(),
         (PrincipalKind::Service(service), None) => service.clone(),
     }
 }

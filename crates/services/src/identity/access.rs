@@ -1,9 +1,10 @@
-//! May a principal do this? Root may; a session may what its role's policies and its session policy both allow; a service
-//! may what a resource's policy says. An explicit deny anywhere is final.
+//! May a principal do this? Root may; a user or a session may what its policies, its boundary and its session policies all
+//! allow; a service may what a resource's policy says; nobody at all what it says of everyone. An explicit deny anywhere
+//! is final.
 
 use towpath_store::StoreError;
 
-use super::policy::{Context, Grant, Kind, Policy, Request, Verdict, evaluate, evaluate_resource_policy};
+use super::policy::{Caller, Context, Grant, Policy, Request, evaluate_resource_policy};
 use super::{Identity, Principal, PrincipalKind};
 
 /// A refusal with the facts that AWS puts into its sentence.
@@ -17,11 +18,13 @@ pub struct Denied {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reason {
+pub(super) enum Reason {
     NoIdentityPolicy,
+    NoBoundary,
     NoSessionPolicy,
     NoResourcePolicy,
     IdentityDeny,
+    BoundaryDeny,
     SessionDeny,
     ResourceDeny,
 }
@@ -36,6 +39,11 @@ impl std::fmt::Display for Denied {
 impl std::error::Error for Denied {}
 
 impl Denied {
+    /// A policy forbids it, which nothing else can allow.
+    pub fn is_explicit(&self) -> bool {
+        matches!(self.reason, Reason::IdentityDeny | Reason::BoundaryDeny | Reason::SessionDeny | Reason::ResourceDeny)
+    }
+
     /// S3 puts the resource in quotation marks.
     pub fn s3_text(&self) -> String {
         struct Quoted<'a>(&'a Denied);
@@ -53,9 +61,11 @@ impl Denied {
         write!(f, "User: {principal} is not authorized to perform: {action} on resource: {resource} ")?;
         match reason {
             Reason::NoIdentityPolicy => write!(f, "because no identity-based policy allows the {action} action"),
+            Reason::NoBoundary => write!(f, "because no permissions boundary allows the {action} action"),
             Reason::NoSessionPolicy => write!(f, "because no session policy allows the {action} action"),
             Reason::NoResourcePolicy => write!(f, "because no resource-based policy allows the {action} action"),
             Reason::IdentityDeny => f.write_str("with an explicit deny in an identity-based policy"),
+            Reason::BoundaryDeny => f.write_str("with an explicit deny in a permissions boundary"),
             Reason::SessionDeny => f.write_str("with an explicit deny in a session policy"),
             Reason::ResourceDeny => f.write_str("with an explicit deny in a resource-based policy"),
         }
@@ -93,45 +103,39 @@ impl Identity {
         context: Context,
         resource_policy: Option<&Policy>,
     ) -> Result<(), Refusal> {
-        let context = context.merged(principal.context(self.ambient.now()));
+        let held = self.held(principal).await.map_err(Refusal::Unavailable)?;
+        let context = context.merged(held.context(principal, self.ambient.now()));
         let request = Request { action, resource, context: &context };
         let grant = resource_policy
             .map_or(Grant::Silent, |policy| evaluate_resource_policy(policy, principal.as_caller(), request));
-        let denied = |reason| {
-            Err(Refusal::Denied(Denied {
+        let decided = match &principal.kind {
+            _ if grant == Grant::ExplicitDeny => Err(Reason::ResourceDeny),
+            PrincipalKind::Root => Ok(()),
+            PrincipalKind::Service(_) if grant == Grant::Direct => Ok(()),
+            PrincipalKind::Service(_) => Err(Reason::NoResourcePolicy),
+            PrincipalKind::User(_) | PrincipalKind::AssumedRole(_) => held.decide(request, grant),
+        };
+        decided.map_err(|reason| {
+            Refusal::Denied(Denied {
                 principal: principal.arn.clone(),
                 action: action.to_owned(),
                 resource: resource.to_owned(),
                 reason,
-            }))
-        };
-        if grant == Grant::ExplicitDeny {
-            return denied(Reason::ResourceDeny);
-        }
-        let session = match &principal.kind {
-            PrincipalKind::Root => return Ok(()),
-            PrincipalKind::Service(_) if grant == Grant::Direct => return Ok(()),
-            PrincipalKind::Service(_) => return denied(Reason::NoResourcePolicy),
-            PrincipalKind::AssumedRole(session) => session,
-        };
-        let role = self.roles.load(&principal.account, &session.role_name).await.map_err(Refusal::Unavailable)?;
-        // A role that was deleted, and one that took its name, give the old session nothing.
-        let role = role.filter(|role| role.record.id == session.role_id);
-        let by_role = role.map_or(Verdict::Silent, |role| evaluate(&role.policies, request));
-        let by_session = match &session.session_policy {
-            // It was parsed when the session began; one that does not parse any more allows nothing.
-            Some(text) => {
-                Policy::parse(text, Kind::Identity).map_or(Verdict::Silent, |policy| evaluate([&policy], request))
-            }
-            None => Verdict::Allow,
-        };
-        match (by_role, by_session, grant) {
-            (Verdict::ExplicitDeny, ..) => denied(Reason::IdentityDeny),
-            (_, Verdict::ExplicitDeny, _) => denied(Reason::SessionDeny),
-            (.., Grant::Direct) | (Verdict::Allow, Verdict::Allow, _) | (_, Verdict::Allow, Grant::Role) => Ok(()),
-            (Verdict::Allow, ..) | (_, _, Grant::Role) => denied(Reason::NoSessionPolicy),
-            (Verdict::Silent, ..) => denied(Reason::NoIdentityPolicy),
-        }
+            })
+        })
+    }
+
+    /// What a resource's policy says to a caller who did not sign: everyone may, or may not.
+    pub fn authorize_anonymous(&self, action: &str, resource: &str, context: Context, policy: &Policy) -> bool {
+        let now = self.ambient.now();
+        let context = context
+            .with("aws:PrincipalType", "Anonymous")
+            .with("aws:userid", "anonymous")
+            .with("aws:CurrentTime", now.iso8601())
+            .with("aws:EpochTime", (now.millis() / 1000).to_string())
+            .with("aws:ViaAWSService", "false");
+        let request = Request { action, resource, context: &context };
+        evaluate_resource_policy(policy, Caller::Anonymous, request) == Grant::Direct
     }
 
     /// `iam:PassRole`: whether the caller may hand `role_arn` to `service`.

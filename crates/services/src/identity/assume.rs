@@ -5,18 +5,16 @@ use towpath_model::secret::Secret;
 use towpath_model::time::Timestamp;
 use towpath_wire::{Dialect, WireError, sts};
 
-use super::policy::{Caller, Context, Grant, Kind, Policy, Request, Verdict, evaluate, evaluate_resource_policy};
-use super::role::{LoadedRole, split_role_arn};
+use super::holder::{self, Holder as _, RoleRecord, split_arn};
+use super::limits::{SESSION_POLICY_CHARS_MAX, SESSION_TAGS_CHARS_MAX};
+use super::policy::{Caller, Context, Grant, Kind, Policy, Request, evaluate_resource_policy};
 use super::session::TOKEN_CHARS_MAX;
+use super::shelf::Loaded;
 use super::{Identity, Principal, PrincipalKind, RoleSession};
 
 const ASSUME: &str = "sts:AssumeRole";
 const DEFAULT_SECONDS: i32 = 3_600;
 const CHAINED_SECONDS_MAX: i32 = 3_600;
-/// Characters of session policies that may be passed.
-const SESSION_POLICY_CHARS_MAX: usize = 2_048;
-/// Characters of tags that fit into a token beside the largest session policy.
-const TAGS_CHARS_MAX: usize = 2_560;
 
 /// The members of AssumeRole that mean something here.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +23,8 @@ pub struct AssumeRequest {
     pub session_name: String,
     pub seconds: Option<i32>,
     pub policy: Option<String>,
+    /// Managed policies that limit the session together with `policy`.
+    pub policy_arns: Vec<String>,
     pub external_id: Option<String>,
     pub source_identity: Option<String>,
     pub tags: Vec<(String, String)>,
@@ -73,7 +73,7 @@ impl Identity {
         let limit = role.record.max_session_seconds;
         let seconds = request.seconds.unwrap_or(DEFAULT_SECONDS);
         let parent = principal.role_session();
-        if parent.is_some() && seconds > CHAINED_SECONDS_MAX {
+        if principal.is_temporary() && seconds > CHAINED_SECONDS_MAX {
             return Err(invalid(
                 "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.",
             ));
@@ -81,12 +81,9 @@ impl Identity {
         if seconds > limit && !matches!(principal.kind, PrincipalKind::Service(_)) {
             return Err(invalid("The requested DurationSeconds exceeds the MaxSessionDuration set for this role."));
         }
-        if let Some(policy) = &request.policy {
-            Policy::parse(policy, Kind::Identity)
-                .map_err(|error| WireError::modeled(&sts::SERVICE, "MalformedPolicyDocument", error.0))?;
-        }
-        let tags = inherited_tags(parent, &request)?;
-        let packed = packed_percent(&request, &tags)?;
+        let tags = inherited_tags(parent, &request.tags)?;
+        let account = role.record.account.as_str();
+        let packed = self.session_limits(account, request.policy.as_deref(), &request.policy_arns, &tags).await?;
 
         let now = self.ambient.now();
         let mut transitive_tags = parent.map(|session| session.transitive_tags.clone()).unwrap_or_default();
@@ -97,6 +94,7 @@ impl Identity {
             role_id: role.record.id.clone(),
             session_name: request.session_name,
             session_policy: request.policy,
+            policy_arns: request.policy_arns,
             issued: now,
             expires: now.plus_millis(i64::from(seconds) * 1000),
             source_identity: parent.and_then(|session| session.source_identity.clone()).or(request.source_identity),
@@ -123,9 +121,9 @@ impl Identity {
         principal: &Principal,
         request: &AssumeRequest,
         context: Context,
-    ) -> Result<std::sync::Arc<LoadedRole>, WireError> {
+    ) -> Result<std::sync::Arc<Loaded<RoleRecord>>, WireError> {
         let role_arn = request.role_arn.as_str();
-        if split_role_arn(role_arn).is_none() {
+        if split_arn(role_arn, holder::Kind::Role).is_none() {
             return Err(invalid(format!("{role_arn} is invalid")));
         }
         if matches!(principal.kind, PrincipalKind::Root) {
@@ -158,39 +156,54 @@ impl Identity {
     async fn trusts(
         &self,
         principal: &Principal,
-        role: &LoadedRole,
+        role: &Loaded<RoleRecord>,
         action: &str,
         context: Context,
     ) -> Result<bool, WireError> {
-        let context = context.merged(principal.context(self.ambient.now()));
+        let held = self.held(principal).await.map_err(super::iam::store_error)?;
+        let context = context.merged(held.context(principal, self.ambient.now()));
         let arn = role.record.arn();
         let request = Request { action, resource: &arn, context: &context };
         let caller = principal.as_caller();
-        let grant = evaluate_resource_policy(&role.trust, caller, request);
+        let Some(trust) = &role.trust else { return Ok(false) };
+        let grant = evaluate_resource_policy(trust, caller, request);
         if let Caller::Service(_) = caller {
             return Ok(grant == Grant::Direct);
-        }
-        let Some(session) = principal.role_session() else { return Ok(false) };
-        let own = self.roles.load(&principal.account, &session.role_name).await.map_err(super::iam::store_error)?;
-        let own = own.filter(|own| own.record.id == session.role_id);
-        let by_role = own.map_or(Verdict::Silent, |own| evaluate(&own.policies, request));
-        let by_session = match &session.session_policy {
-            Some(text) => {
-                Policy::parse(text, Kind::Identity).map_or(Verdict::Silent, |policy| evaluate([&policy], request))
-            }
-            None => Verdict::Allow,
-        };
-        if by_role == Verdict::ExplicitDeny || by_session == Verdict::ExplicitDeny {
-            return Ok(false);
         }
         let same_account = principal.account == role.record.account;
         Ok(match grant {
             Grant::ExplicitDeny | Grant::Silent => false,
-            Grant::Direct if same_account => true,
-            Grant::Role if same_account => by_session == Verdict::Allow,
+            Grant::Direct | Grant::Role if same_account => held.decide(request, grant).is_ok(),
             // Named by its account, or from another account: its own policies must allow as well.
-            Grant::Account | Grant::Direct | Grant::Role => by_role == Verdict::Allow && by_session == Verdict::Allow,
+            Grant::Account | Grant::Direct | Grant::Role => held.decide(request, Grant::Account).is_ok(),
         })
+    }
+
+    /// Whether session policies can be read and fit, and how much of the room they and the tags take, in percent.
+    pub(super) async fn session_limits(
+        &self,
+        account: &str,
+        policy: Option<&str>,
+        arns: &[String],
+        tags: &[(String, String)],
+    ) -> Result<Option<i32>, WireError> {
+        let malformed = |text: String| WireError::modeled(&sts::SERVICE, "MalformedPolicyDocument", text);
+        if let Some(policy) = policy {
+            Policy::parse(policy, Kind::Identity).map_err(|error| malformed(error.0))?;
+        }
+        for arn in arns {
+            let found = self.policies.find(account, arn).await.map_err(super::iam::store_error)?;
+            found.ok_or_else(|| malformed(format!("Policy {arn} does not exist or is not attachable.")))?;
+        }
+        let policies = policy.map_or(0, str::len) + arns.iter().map(String::len).sum::<usize>();
+        let tags: usize = tags.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let percent = |used: usize, room: usize| (used * 100).div_ceil(room);
+        let percent = percent(policies, SESSION_POLICY_CHARS_MAX).max(percent(tags, SESSION_TAGS_CHARS_MAX));
+        let percent = i32::try_from(percent).unwrap_or(i32::MAX);
+        if percent > 100 {
+            return Err(too_large(percent));
+        }
+        Ok((percent > 0).then_some(percent))
     }
 }
 
@@ -214,13 +227,16 @@ fn assume_context(request: &AssumeRequest, context: Context) -> Context {
 }
 
 /// The new session's tags: those handed down cannot be replaced.
-fn inherited_tags(parent: Option<&RoleSession>, request: &AssumeRequest) -> Result<Vec<(String, String)>, WireError> {
+pub(super) fn inherited_tags(
+    parent: Option<&RoleSession>,
+    passed: &[(String, String)],
+) -> Result<Vec<(String, String)>, WireError> {
     let mut tags: Vec<(String, String)> = Vec::new();
     if let Some(parent) = parent {
         let handed_down = |key: &str| parent.transitive_tags.iter().any(|known| known.eq_ignore_ascii_case(key));
         tags.extend(parent.tags.iter().filter(|(key, _)| handed_down(key)).cloned());
     }
-    for (key, value) in &request.tags {
+    for (key, value) in passed {
         if tags.iter().any(|(known, _)| known.eq_ignore_ascii_case(key)) {
             return Err(invalid(format!(
                 "Duplicate tag keys found. Tag key {key} is passed twice, or was handed down by the calling session."
@@ -231,22 +247,11 @@ fn inherited_tags(parent: Option<&RoleSession>, request: &AssumeRequest) -> Resu
     Ok(tags)
 }
 
-fn packed_percent(request: &AssumeRequest, tags: &[(String, String)]) -> Result<Option<i32>, WireError> {
-    let policy = request.policy.as_deref().map_or(0, str::len);
-    let tags: usize = tags.iter().map(|(key, value)| key.len() + value.len()).sum();
-    let percent = (policy * 100).div_ceil(SESSION_POLICY_CHARS_MAX).max((tags * 100).div_ceil(TAGS_CHARS_MAX));
-    let percent = i32::try_from(percent).unwrap_or(i32::MAX);
-    if percent > 100 {
-        return Err(too_large(percent));
-    }
-    Ok((percent > 0).then_some(percent))
-}
-
-fn too_large(percent: i32) -> WireError {
+pub(super) fn too_large(percent: i32) -> WireError {
     let text = format!("Packed size of session tags consumes {percent}% of allotted space.");
     WireError::modeled(&sts::SERVICE, "PackedPolicyTooLarge", text)
 }
 
-fn invalid(message: impl Into<String>) -> WireError {
+pub(super) fn invalid(message: impl Into<String>) -> WireError {
     WireError::validation(&sts::SERVICE, message)
 }

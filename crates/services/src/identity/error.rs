@@ -45,4 +45,7 @@ pub enum LookupError {
     InvalidToken,
     #[error("the session has ended")]
     Expired,
+    /// The reason is in the log.
+    #[error("access keys cannot be looked up now")]
+    Unavailable,
 }

@@ -22,12 +22,40 @@ pub struct Principal {
 #[derive(Debug, Clone)]
 pub enum PrincipalKind {
     Root,
+    User(Arc<UserCaller>),
     AssumedRole(Arc<RoleSession>),
     /// An AWS service acting as itself, such as `codepipeline.amazonaws.com`.
     Service(String),
 }
 
-/// What a session token says.
+/// A user who signed with an access key of its own, or with the temporary credentials it was given for itself.
+#[derive(Debug, Clone)]
+pub struct UserCaller {
+    pub name: String,
+    pub id: String,
+    /// The long-term key, where one was used.
+    pub access_key: Option<String>,
+    pub session: Option<UserSession>,
+}
+
+/// What GetSessionToken or GetFederationToken gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserSession {
+    pub issued: Timestamp,
+    pub expires: Timestamp,
+    pub federated: Option<Federated>,
+}
+
+/// The narrower somebody that a user made for others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Federated {
+    pub name: String,
+    pub policy: Option<String>,
+    pub policy_arns: Vec<String>,
+    pub tags: Vec<(String, String)>,
+}
+
+/// What a role's session token says.
 #[derive(Debug, Clone)]
 pub struct RoleSession {
     pub role_name: String,
@@ -36,6 +64,8 @@ pub struct RoleSession {
     pub role_id: String,
     pub session_name: String,
     pub session_policy: Option<String>,
+    /// Managed policies that were passed as session policies.
+    pub policy_arns: Vec<String>,
     pub issued: Timestamp,
     pub expires: Timestamp,
     pub source_identity: Option<String>,
@@ -62,6 +92,19 @@ impl Principal {
         }
     }
 
+    /// A user, by its ARN with the path.
+    pub fn user(account: &str, arn: String, caller: UserCaller) -> Self {
+        let federated = caller.session.as_ref().and_then(|session| session.federated.as_ref());
+        let (arn, user_id) = match federated {
+            Some(federated) => (
+                format!("arn:aws:sts::{account}:federated-user/{}", federated.name),
+                format!("{account}:{}", federated.name),
+            ),
+            None => (arn, caller.id.clone()),
+        };
+        Self { account: account.to_owned(), arn, user_id, kind: PrincipalKind::User(Arc::new(caller)) }
+    }
+
     pub fn service(account: &str, service: &str) -> Self {
         Self {
             account: account.to_owned(),
@@ -83,7 +126,23 @@ impl Principal {
     pub fn role_session(&self) -> Option<&RoleSession> {
         match &self.kind {
             PrincipalKind::AssumedRole(session) => Some(session),
-            PrincipalKind::Root | PrincipalKind::Service(_) => None,
+            PrincipalKind::Root | PrincipalKind::User(_) | PrincipalKind::Service(_) => None,
+        }
+    }
+
+    pub fn user_caller(&self) -> Option<&UserCaller> {
+        match &self.kind {
+            PrincipalKind::User(caller) => Some(caller),
+            PrincipalKind::Root | PrincipalKind::AssumedRole(_) | PrincipalKind::Service(_) => None,
+        }
+    }
+
+    /// Whether the caller signed with temporary credentials.
+    pub fn is_temporary(&self) -> bool {
+        match &self.kind {
+            PrincipalKind::AssumedRole(_) => true,
+            PrincipalKind::User(caller) => caller.session.is_some(),
+            PrincipalKind::Root | PrincipalKind::Service(_) => false,
         }
     }
 
@@ -91,14 +150,21 @@ impl Principal {
     pub fn as_caller(&self) -> Caller<'_> {
         match &self.kind {
             PrincipalKind::Service(service) => Caller::Service(service),
-            PrincipalKind::Root => {
-                Caller::Aws { account: &self.account, arn: &self.arn, role_arn: None, role_id: None }
+            PrincipalKind::Root => Caller::Aws { account: &self.account, arn: &self.arn, id: None, role: None },
+            PrincipalKind::User(caller) => {
+                let own = caller.session.as_ref().is_none_or(|session| session.federated.is_none());
+                Caller::Aws {
+                    account: &self.account,
+                    arn: &self.arn,
+                    id: own.then_some(caller.id.as_str()),
+                    role: None,
+                }
             }
             PrincipalKind::AssumedRole(session) => Caller::Aws {
                 account: &self.account,
                 arn: &self.arn,
-                role_arn: Some(&session.role_arn),
-                role_id: Some(&session.role_id),
+                id: None,
+                role: Some((&session.role_arn, &session.role_id)),
             },
         }
     }
@@ -118,6 +184,27 @@ impl Principal {
             }
             PrincipalKind::Root => {
                 context = self.account_context(context, &self.arn, "Account");
+            }
+            PrincipalKind::User(caller) => {
+                let federated = caller.session.as_ref().and_then(|session| session.federated.as_ref());
+                context = self.account_context(
+                    context,
+                    &self.arn,
+                    if federated.is_some() { "FederatedUser" } else { "User" },
+                );
+                if let Some(session) = &caller.session {
+                    context = context
+                        .with("aws:TokenIssueTime", session.issued.iso8601())
+                        .with("aws:MultiFactorAuthPresent", "false");
+                }
+                match federated {
+                    None => context = context.with("aws:username", caller.name.as_str()),
+                    Some(federated) => {
+                        for (key, value) in &federated.tags {
+                            context.set(&format!("aws:PrincipalTag/{key}"), value.as_str());
+                        }
+                    }
+                }
             }
             PrincipalKind::AssumedRole(session) => {
                 context = self

@@ -12,10 +12,11 @@ use crate::s3::{Authorize, Credentials, CredentialsError, Denied, Principal as S
 #[async_trait]
 impl Credentials for Identity {
     async fn lookup(&self, access_key: &str, session_token: Option<&str>) -> Result<S3Principal, CredentialsError> {
-        let signer = Self::lookup(self, access_key, session_token).map_err(|error| match error {
+        let signer = Self::lookup(self, access_key, session_token).await.map_err(|error| match error {
             LookupError::UnknownKey => CredentialsError::UnknownKey,
             LookupError::InvalidToken => CredentialsError::InvalidToken,
             LookupError::Expired => CredentialsError::Expired,
+            LookupError::Unavailable => CredentialsError::Unavailable(error.to_string()),
         })?;
         Ok(S3Principal::from(&signer))
     }

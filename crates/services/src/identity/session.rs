@@ -10,7 +10,7 @@ use towpath_model::secret::Secret;
 use towpath_model::time::Timestamp;
 use towpath_store::{Documents, DocumentsExt as _, Expect, Key};
 
-use super::principal::{Principal, RoleSession};
+use super::principal::{Federated, Principal, RoleSession, UserCaller, UserSession};
 use super::{AccessKey, IdentityError, LookupError};
 use crate::ambient::Ambient;
 
@@ -38,6 +38,7 @@ struct Claims {
     nonce: String,
     #[serde(rename = "a")]
     account: String,
+    /// The role's name and id; a user's for [`Claims::user`].
     #[serde(rename = "r")]
     role_name: String,
     #[serde(rename = "R")]
@@ -46,8 +47,13 @@ struct Claims {
     role_id: String,
     #[serde(rename = "s")]
     session_name: String,
+    /// The session of a user or of root itself (`k`), or of a federated user (`f`), whose name is the session's.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    user: Option<UserForm>,
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     session_policy: Option<String>,
+    #[serde(rename = "P", default, skip_serializing_if = "Vec::is_empty")]
+    policy_arns: Vec<String>,
     #[serde(rename = "t")]
     issued: Timestamp,
     #[serde(rename = "e")]
@@ -58,6 +64,14 @@ struct Claims {
     tags: Vec<(String, String)>,
     #[serde(rename = "h", default, skip_serializing_if = "Vec::is_empty")]
     transitive_tags: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum UserForm {
+    #[serde(rename = "k")]
+    Itself,
+    #[serde(rename = "f")]
+    Federated,
 }
 
 /// A new session's credentials.
@@ -91,24 +105,59 @@ impl Seal {
         self.derive("AKIA", &[b"service", service.as_bytes()])
     }
 
+    /// Credentials for the session of a role.
     pub fn issue(&self, account: &str, session: &RoleSession, ambient: &Ambient) -> Issued {
-        let claims = Claims {
-            nonce: URL_SAFE_NO_PAD.encode(ambient.bytes::<16>()),
+        self.seal(&Claims {
+            nonce: nonce(ambient),
             account: account.to_owned(),
             role_name: session.role_name.clone(),
             role_arn: session.role_arn.clone(),
             role_id: session.role_id.clone(),
             session_name: session.session_name.clone(),
+            user: None,
             session_policy: session.session_policy.clone(),
+            policy_arns: session.policy_arns.clone(),
             issued: session.issued,
             expires: session.expires,
             source_identity: session.source_identity.clone(),
             tags: session.tags.clone(),
             transitive_tags: session.transitive_tags.clone(),
-        };
+        })
+    }
+
+    /// Credentials that a user asked for itself or for a federated user. `name` and `id` are empty for the root user.
+    pub fn issue_to_user(
+        &self,
+        account: &str,
+        (arn, name, id): (&str, &str, &str),
+        session: &UserSession,
+        ambient: &Ambient,
+    ) -> Issued {
+        let federated = session.federated.clone();
+        let form = if federated.is_some() { UserForm::Federated } else { UserForm::Itself };
+        let federated = federated.unwrap_or_default();
+        self.seal(&Claims {
+            nonce: nonce(ambient),
+            account: account.to_owned(),
+            role_name: name.to_owned(),
+            role_arn: arn.to_owned(),
+            role_id: id.to_owned(),
+            session_name: federated.name,
+            user: Some(form),
+            session_policy: federated.policy,
+            policy_arns: federated.policy_arns,
+            issued: session.issued,
+            expires: session.expires,
+            source_identity: None,
+            tags: federated.tags,
+            transitive_tags: Vec::new(),
+        })
+    }
+
+    fn seal(&self, claims: &Claims) -> Issued {
         let mut body = vec![FORMAT];
         // Serializing strings and numbers into a vector cannot fail; an empty body would be refused by `open`.
-        body.extend(serde_json::to_vec(&claims).unwrap_or_default());
+        body.extend(serde_json::to_vec(claims).unwrap_or_default());
         let seal = self.mac(&[b"token", &body]);
         body.extend(seal);
         Issued { key: self.derive("ASIA", &[b"session", &body]), token: Secret::new(STANDARD.encode(&body)) }
@@ -134,19 +183,7 @@ impl Seal {
         if now >= claims.expires {
             return Err(LookupError::Expired);
         }
-        let session = RoleSession {
-            role_name: claims.role_name,
-            role_arn: claims.role_arn,
-            role_id: claims.role_id,
-            session_name: claims.session_name,
-            session_policy: claims.session_policy,
-            issued: claims.issued,
-            expires: claims.expires,
-            source_identity: claims.source_identity,
-            tags: claims.tags,
-            transitive_tags: claims.transitive_tags,
-        };
-        Ok((Principal::session(&claims.account, session), key.secret))
+        Ok((principal(claims), key.secret))
     }
 
     /// A key id of 20 and a secret of 40 characters that only the holder of the server's key can compute.
@@ -166,6 +203,43 @@ impl Seal {
     fn keyed(&self) -> Hmac<Sha256> {
         Hmac::new_from_slice(self.key.expose().as_bytes()).expect("HMAC takes a key of any length")
     }
+}
+
+fn nonce(ambient: &Ambient) -> String {
+    URL_SAFE_NO_PAD.encode(ambient.bytes::<16>())
+}
+
+/// Who holds a token that was opened.
+fn principal(claims: Claims) -> Principal {
+    let account = claims.account;
+    let Some(form) = claims.user else {
+        let session = RoleSession {
+            role_name: claims.role_name,
+            role_arn: claims.role_arn,
+            role_id: claims.role_id,
+            session_name: claims.session_name,
+            session_policy: claims.session_policy,
+            policy_arns: claims.policy_arns,
+            issued: claims.issued,
+            expires: claims.expires,
+            source_identity: claims.source_identity,
+            tags: claims.tags,
+            transitive_tags: claims.transitive_tags,
+        };
+        return Principal::session(&account, session);
+    };
+    if claims.role_id.is_empty() && form == UserForm::Itself {
+        return Principal::root(&account);
+    }
+    let federated = (form == UserForm::Federated).then_some(Federated {
+        name: claims.session_name,
+        policy: claims.session_policy,
+        policy_arns: claims.policy_arns,
+        tags: claims.tags,
+    });
+    let session = UserSession { issued: claims.issued, expires: claims.expires, federated };
+    let caller = UserCaller { name: claims.role_name, id: claims.role_id, access_key: None, session: Some(session) };
+    Principal::user(&account, claims.role_arn, caller)
 }
 
 /// Each part goes in with its length, so that no two lists of parts read the same.

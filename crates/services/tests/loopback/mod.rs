@@ -100,15 +100,16 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let body = body.collect().await.expect("a body").to_bytes();
     let request_id = ambient.uuid();
-    let result: Result<(&'static str, Call), (Dialect, WireError)> = (|| {
+    let result: Result<(&'static str, Call), (Dialect, WireError)> = async {
         let parsed = parse(&parts).map_err(|error| (Dialect::Json, error))?;
         let parsed = parsed.ok_or((Dialect::Json, WireError::missing_authentication(Dialect::Json)))?;
         let dialect = parsed.dialect();
-        let signer = identity.lookup(&parsed.scope.access_key, parsed.token.as_deref()).map_err(|error| {
+        let signer = identity.lookup(&parsed.scope.access_key, parsed.token.as_deref()).await.map_err(|error| {
             let error = match error {
                 LookupError::UnknownKey => WireError::unknown_access_key(dialect, &parsed.scope.access_key),
                 LookupError::InvalidToken => WireError::invalid_token(dialect),
                 LookupError::Expired => WireError::expired_token(dialect),
+                LookupError::Unavailable => WireError::unavailable(dialect),
             };
             (dialect, error)
         })?;
@@ -116,6 +117,7 @@ async fn answer(
         verifier
             .verify(&parsed, signer.secret.expose(), &parts, &hash, system_millis() / 1000)
             .map_err(|error| (dialect, error))?;
+        identity.used(&signer.principal, &parsed.scope.service, &parsed.scope.region).await;
         let service = match parsed.scope.service.as_ref() {
             "iam" => "iam",
             "sts" => "sts",
@@ -146,7 +148,8 @@ async fn answer(
             },
         };
         Ok((service, call))
-    })();
+    }
+    .await;
     match result {
         Ok((service, call)) => handler(service, call).await,
         Err((Dialect::Query, error)) => query::respond_error(None, &error, &request_id),

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::schema::{Input, ModeledError, Output, Protocol, Schema, Service};
-use crate::types::Timestamp;
+use crate::types::{Blob, Sensitive, Timestamp};
 
 /// What the protocols need to know about this service.
 pub static SERVICE: Service = Service {
@@ -17,90 +17,356 @@ pub static SERVICE: Service = Service {
         ModeledError { code: "ConcurrentModification", status: 409 },
         ModeledError { code: "DeleteConflict", status: 409 },
         ModeledError { code: "EntityAlreadyExists", status: 409 },
+        ModeledError { code: "EntityTemporarilyUnmodifiable", status: 409 },
         ModeledError { code: "InvalidInput", status: 400 },
         ModeledError { code: "LimitExceeded", status: 409 },
         ModeledError { code: "MalformedPolicyDocument", status: 400 },
         ModeledError { code: "NoSuchEntity", status: 404 },
+        ModeledError { code: "NotSupportedService", status: 404 },
+        ModeledError { code: "PolicyNotAttachable", status: 400 },
         ModeledError { code: "ServiceFailure", status: 500 },
         ModeledError { code: "UnmodifiableEntity", status: 400 },
     ],
     inputs: &[
+        &schema::ADD_USER_TO_GROUP_REQUEST,
+        &schema::ATTACH_GROUP_POLICY_REQUEST,
+        &schema::ATTACH_ROLE_POLICY_REQUEST,
+        &schema::ATTACH_USER_POLICY_REQUEST,
+        &schema::CREATE_ACCESS_KEY_REQUEST,
+        &schema::CREATE_GROUP_REQUEST,
+        &schema::CREATE_POLICY_REQUEST,
+        &schema::CREATE_POLICY_VERSION_REQUEST,
         &schema::CREATE_ROLE_REQUEST,
+        &schema::CREATE_USER_REQUEST,
+        &schema::DELETE_ACCESS_KEY_REQUEST,
+        &schema::DELETE_GROUP_REQUEST,
+        &schema::DELETE_GROUP_POLICY_REQUEST,
+        &schema::DELETE_LOGIN_PROFILE_REQUEST,
+        &schema::DELETE_POLICY_REQUEST,
+        &schema::DELETE_POLICY_VERSION_REQUEST,
         &schema::DELETE_ROLE_REQUEST,
+        &schema::DELETE_ROLE_PERMISSIONS_BOUNDARY_REQUEST,
         &schema::DELETE_ROLE_POLICY_REQUEST,
+        &schema::DELETE_USER_REQUEST,
+        &schema::DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST,
+        &schema::DELETE_USER_POLICY_REQUEST,
+        &schema::DETACH_GROUP_POLICY_REQUEST,
+        &schema::DETACH_ROLE_POLICY_REQUEST,
+        &schema::DETACH_USER_POLICY_REQUEST,
+        &schema::GET_ACCESS_KEY_LAST_USED_REQUEST,
+        &schema::GET_GROUP_REQUEST,
+        &schema::GET_GROUP_POLICY_REQUEST,
+        &schema::GET_LOGIN_PROFILE_REQUEST,
+        &schema::GET_POLICY_REQUEST,
+        &schema::GET_POLICY_VERSION_REQUEST,
         &schema::GET_ROLE_REQUEST,
         &schema::GET_ROLE_POLICY_REQUEST,
+        &schema::GET_USER_REQUEST,
+        &schema::GET_USER_POLICY_REQUEST,
+        &schema::LIST_ACCESS_KEYS_REQUEST,
+        &schema::LIST_ACCOUNT_ALIASES_REQUEST,
+        &schema::LIST_ATTACHED_GROUP_POLICIES_REQUEST,
         &schema::LIST_ATTACHED_ROLE_POLICIES_REQUEST,
+        &schema::LIST_ATTACHED_USER_POLICIES_REQUEST,
+        &schema::LIST_ENTITIES_FOR_POLICY_REQUEST,
+        &schema::LIST_GROUP_POLICIES_REQUEST,
+        &schema::LIST_GROUPS_REQUEST,
+        &schema::LIST_GROUPS_FOR_USER_REQUEST,
+        &schema::LIST_INSTANCE_PROFILES_REQUEST,
         &schema::LIST_INSTANCE_PROFILES_FOR_ROLE_REQUEST,
+        &schema::LIST_MFA_DEVICES_REQUEST,
+        &schema::LIST_POLICIES_REQUEST,
+        &schema::LIST_POLICY_TAGS_REQUEST,
+        &schema::LIST_POLICY_VERSIONS_REQUEST,
         &schema::LIST_ROLE_POLICIES_REQUEST,
         &schema::LIST_ROLE_TAGS_REQUEST,
         &schema::LIST_ROLES_REQUEST,
+        &schema::LIST_SSH_PUBLIC_KEYS_REQUEST,
+        &schema::LIST_SERVICE_SPECIFIC_CREDENTIALS_REQUEST,
+        &schema::LIST_SIGNING_CERTIFICATES_REQUEST,
+        &schema::LIST_USER_POLICIES_REQUEST,
+        &schema::LIST_USER_TAGS_REQUEST,
+        &schema::LIST_USERS_REQUEST,
+        &schema::LIST_VIRTUAL_MFA_DEVICES_REQUEST,
+        &schema::PUT_GROUP_POLICY_REQUEST,
+        &schema::PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST,
         &schema::PUT_ROLE_POLICY_REQUEST,
+        &schema::PUT_USER_PERMISSIONS_BOUNDARY_REQUEST,
+        &schema::PUT_USER_POLICY_REQUEST,
+        &schema::REMOVE_ROLE_FROM_INSTANCE_PROFILE_REQUEST,
+        &schema::REMOVE_USER_FROM_GROUP_REQUEST,
+        &schema::SET_DEFAULT_POLICY_VERSION_REQUEST,
+        &schema::TAG_POLICY_REQUEST,
         &schema::TAG_ROLE_REQUEST,
+        &schema::TAG_USER_REQUEST,
+        &schema::UNTAG_POLICY_REQUEST,
         &schema::UNTAG_ROLE_REQUEST,
+        &schema::UNTAG_USER_REQUEST,
+        &schema::UPDATE_ACCESS_KEY_REQUEST,
         &schema::UPDATE_ASSUME_ROLE_POLICY_REQUEST,
+        &schema::UPDATE_GROUP_REQUEST,
         &schema::UPDATE_ROLE_REQUEST,
+        &schema::UPDATE_ROLE_DESCRIPTION_REQUEST,
+        &schema::UPDATE_USER_REQUEST,
     ],
 };
 
 /// The operations that are spoken, alphabetically.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Operation {
+    AddUserToGroup,
+    AttachGroupPolicy,
+    AttachRolePolicy,
+    AttachUserPolicy,
+    CreateAccessKey,
+    CreateGroup,
+    CreatePolicy,
+    CreatePolicyVersion,
     CreateRole,
+    CreateUser,
+    DeleteAccessKey,
+    DeleteGroup,
+    DeleteGroupPolicy,
+    DeleteLoginProfile,
+    DeletePolicy,
+    DeletePolicyVersion,
     DeleteRole,
+    DeleteRolePermissionsBoundary,
     DeleteRolePolicy,
+    DeleteUser,
+    DeleteUserPermissionsBoundary,
+    DeleteUserPolicy,
+    DetachGroupPolicy,
+    DetachRolePolicy,
+    DetachUserPolicy,
+    GetAccessKeyLastUsed,
+    GetAccountSummary,
+    GetGroup,
+    GetGroupPolicy,
+    GetLoginProfile,
+    GetPolicy,
+    GetPolicyVersion,
     GetRole,
     GetRolePolicy,
+    GetUser,
+    GetUserPolicy,
+    ListAccessKeys,
+    ListAccountAliases,
+    ListAttachedGroupPolicies,
     ListAttachedRolePolicies,
+    ListAttachedUserPolicies,
+    ListEntitiesForPolicy,
+    ListGroupPolicies,
+    ListGroups,
+    ListGroupsForUser,
+    ListInstanceProfiles,
     ListInstanceProfilesForRole,
+    ListMFADevices,
+    ListPolicies,
+    ListPolicyTags,
+    ListPolicyVersions,
     ListRolePolicies,
     ListRoleTags,
     ListRoles,
+    ListSSHPublicKeys,
+    ListServiceSpecificCredentials,
+    ListSigningCertificates,
+    ListUserPolicies,
+    ListUserTags,
+    ListUsers,
+    ListVirtualMFADevices,
+    PutGroupPolicy,
+    PutRolePermissionsBoundary,
     PutRolePolicy,
+    PutUserPermissionsBoundary,
+    PutUserPolicy,
+    RemoveRoleFromInstanceProfile,
+    RemoveUserFromGroup,
+    SetDefaultPolicyVersion,
+    TagPolicy,
     TagRole,
+    TagUser,
+    UntagPolicy,
     UntagRole,
+    UntagUser,
+    UpdateAccessKey,
     UpdateAssumeRolePolicy,
+    UpdateGroup,
     UpdateRole,
+    UpdateRoleDescription,
+    UpdateUser,
 }
 
 impl Operation {
     /// Every operation, alphabetically.
     pub const ALL: &'static [Self] = &[
+        Self::AddUserToGroup,
+        Self::AttachGroupPolicy,
+        Self::AttachRolePolicy,
+        Self::AttachUserPolicy,
+        Self::CreateAccessKey,
+        Self::CreateGroup,
+        Self::CreatePolicy,
+        Self::CreatePolicyVersion,
         Self::CreateRole,
+        Self::CreateUser,
+        Self::DeleteAccessKey,
+        Self::DeleteGroup,
+        Self::DeleteGroupPolicy,
+        Self::DeleteLoginProfile,
+        Self::DeletePolicy,
+        Self::DeletePolicyVersion,
         Self::DeleteRole,
+        Self::DeleteRolePermissionsBoundary,
         Self::DeleteRolePolicy,
+        Self::DeleteUser,
+        Self::DeleteUserPermissionsBoundary,
+        Self::DeleteUserPolicy,
+        Self::DetachGroupPolicy,
+        Self::DetachRolePolicy,
+        Self::DetachUserPolicy,
+        Self::GetAccessKeyLastUsed,
+        Self::GetAccountSummary,
+        Self::GetGroup,
+        Self::GetGroupPolicy,
+        Self::GetLoginProfile,
+        Self::GetPolicy,
+        Self::GetPolicyVersion,
         Self::GetRole,
         Self::GetRolePolicy,
+        Self::GetUser,
+        Self::GetUserPolicy,
+        Self::ListAccessKeys,
+        Self::ListAccountAliases,
+        Self::ListAttachedGroupPolicies,
         Self::ListAttachedRolePolicies,
+        Self::ListAttachedUserPolicies,
+        Self::ListEntitiesForPolicy,
+        Self::ListGroupPolicies,
+        Self::ListGroups,
+        Self::ListGroupsForUser,
+        Self::ListInstanceProfiles,
         Self::ListInstanceProfilesForRole,
+        Self::ListMFADevices,
+        Self::ListPolicies,
+        Self::ListPolicyTags,
+        Self::ListPolicyVersions,
         Self::ListRolePolicies,
         Self::ListRoleTags,
         Self::ListRoles,
+        Self::ListSSHPublicKeys,
+        Self::ListServiceSpecificCredentials,
+        Self::ListSigningCertificates,
+        Self::ListUserPolicies,
+        Self::ListUserTags,
+        Self::ListUsers,
+        Self::ListVirtualMFADevices,
+        Self::PutGroupPolicy,
+        Self::PutRolePermissionsBoundary,
         Self::PutRolePolicy,
+        Self::PutUserPermissionsBoundary,
+        Self::PutUserPolicy,
+        Self::RemoveRoleFromInstanceProfile,
+        Self::RemoveUserFromGroup,
+        Self::SetDefaultPolicyVersion,
+        Self::TagPolicy,
         Self::TagRole,
+        Self::TagUser,
+        Self::UntagPolicy,
         Self::UntagRole,
+        Self::UntagUser,
+        Self::UpdateAccessKey,
         Self::UpdateAssumeRolePolicy,
+        Self::UpdateGroup,
         Self::UpdateRole,
+        Self::UpdateRoleDescription,
+        Self::UpdateUser,
     ];
 
     /// The operation of that exact wire name.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
+            "AddUserToGroup" => Self::AddUserToGroup,
+            "AttachGroupPolicy" => Self::AttachGroupPolicy,
+            "AttachRolePolicy" => Self::AttachRolePolicy,
+            "AttachUserPolicy" => Self::AttachUserPolicy,
+            "CreateAccessKey" => Self::CreateAccessKey,
+            "CreateGroup" => Self::CreateGroup,
+            "CreatePolicy" => Self::CreatePolicy,
+            "CreatePolicyVersion" => Self::CreatePolicyVersion,
             "CreateRole" => Self::CreateRole,
+            "CreateUser" => Self::CreateUser,
+            "DeleteAccessKey" => Self::DeleteAccessKey,
+            "DeleteGroup" => Self::DeleteGroup,
+            "DeleteGroupPolicy" => Self::DeleteGroupPolicy,
+            "DeleteLoginProfile" => Self::DeleteLoginProfile,
+            "DeletePolicy" => Self::DeletePolicy,
+            "DeletePolicyVersion" => Self::DeletePolicyVersion,
             "DeleteRole" => Self::DeleteRole,
+            "DeleteRolePermissionsBoundary" => Self::DeleteRolePermissionsBoundary,
             "DeleteRolePolicy" => Self::DeleteRolePolicy,
+            "DeleteUser" => Self::DeleteUser,
+            "DeleteUserPermissionsBoundary" => Self::DeleteUserPermissionsBoundary,
+            "DeleteUserPolicy" => Self::DeleteUserPolicy,
+            "DetachGroupPolicy" => Self::DetachGroupPolicy,
+            "DetachRolePolicy" => Self::DetachRolePolicy,
+            "DetachUserPolicy" => Self::DetachUserPolicy,
+            "GetAccessKeyLastUsed" => Self::GetAccessKeyLastUsed,
+            "GetAccountSummary" => Self::GetAccountSummary,
+            "GetGroup" => Self::GetGroup,
+            "GetGroupPolicy" => Self::GetGroupPolicy,
+            "GetLoginProfile" => Self::GetLoginProfile,
+            "GetPolicy" => Self::GetPolicy,
+            "GetPolicyVersion" => Self::GetPolicyVersion,
             "GetRole" => Self::GetRole,
             "GetRolePolicy" => Self::GetRolePolicy,
+            "GetUser" => Self::GetUser,
+            "GetUserPolicy" => Self::GetUserPolicy,
+            "ListAccessKeys" => Self::ListAccessKeys,
+            "ListAccountAliases" => Self::ListAccountAliases,
+            "ListAttachedGroupPolicies" => Self::ListAttachedGroupPolicies,
             "ListAttachedRolePolicies" => Self::ListAttachedRolePolicies,
+            "ListAttachedUserPolicies" => Self::ListAttachedUserPolicies,
+            "ListEntitiesForPolicy" => Self::ListEntitiesForPolicy,
+            "ListGroupPolicies" => Self::ListGroupPolicies,
+            "ListGroups" => Self::ListGroups,
+            "ListGroupsForUser" => Self::ListGroupsForUser,
+            "ListInstanceProfiles" => Self::ListInstanceProfiles,
             "ListInstanceProfilesForRole" => Self::ListInstanceProfilesForRole,
+            "ListMFADevices" => Self::ListMFADevices,
+            "ListPolicies" => Self::ListPolicies,
+            "ListPolicyTags" => Self::ListPolicyTags,
+            "ListPolicyVersions" => Self::ListPolicyVersions,
             "ListRolePolicies" => Self::ListRolePolicies,
             "ListRoleTags" => Self::ListRoleTags,
             "ListRoles" => Self::ListRoles,
+            "ListSSHPublicKeys" => Self::ListSSHPublicKeys,
+            "ListServiceSpecificCredentials" => Self::ListServiceSpecificCredentials,
+            "ListSigningCertificates" => Self::ListSigningCertificates,
+            "ListUserPolicies" => Self::ListUserPolicies,
+            "ListUserTags" => Self::ListUserTags,
+            "ListUsers" => Self::ListUsers,
+            "ListVirtualMFADevices" => Self::ListVirtualMFADevices,
+            "PutGroupPolicy" => Self::PutGroupPolicy,
+            "PutRolePermissionsBoundary" => Self::PutRolePermissionsBoundary,
             "PutRolePolicy" => Self::PutRolePolicy,
+            "PutUserPermissionsBoundary" => Self::PutUserPermissionsBoundary,
+            "PutUserPolicy" => Self::PutUserPolicy,
+            "RemoveRoleFromInstanceProfile" => Self::RemoveRoleFromInstanceProfile,
+            "RemoveUserFromGroup" => Self::RemoveUserFromGroup,
+            "SetDefaultPolicyVersion" => Self::SetDefaultPolicyVersion,
+            "TagPolicy" => Self::TagPolicy,
             "TagRole" => Self::TagRole,
+            "TagUser" => Self::TagUser,
+            "UntagPolicy" => Self::UntagPolicy,
             "UntagRole" => Self::UntagRole,
+            "UntagUser" => Self::UntagUser,
+            "UpdateAccessKey" => Self::UpdateAccessKey,
             "UpdateAssumeRolePolicy" => Self::UpdateAssumeRolePolicy,
+            "UpdateGroup" => Self::UpdateGroup,
             "UpdateRole" => Self::UpdateRole,
+            "UpdateRoleDescription" => Self::UpdateRoleDescription,
+            "UpdateUser" => Self::UpdateUser,
             _ => return None,
         })
     }
@@ -108,27 +374,114 @@ impl Operation {
     /// The wire name.
     pub fn name(self) -> &'static str {
         match self {
+            Self::AddUserToGroup => "AddUserToGroup",
+            Self::AttachGroupPolicy => "AttachGroupPolicy",
+            Self::AttachRolePolicy => "AttachRolePolicy",
+            Self::AttachUserPolicy => "AttachUserPolicy",
+            Self::CreateAccessKey => "CreateAccessKey",
+            Self::CreateGroup => "CreateGroup",
+            Self::CreatePolicy => "CreatePolicy",
+            Self::CreatePolicyVersion => "CreatePolicyVersion",
             Self::CreateRole => "CreateRole",
+            Self::CreateUser => "CreateUser",
+            Self::DeleteAccessKey => "DeleteAccessKey",
+            Self::DeleteGroup => "DeleteGroup",
+            Self::DeleteGroupPolicy => "DeleteGroupPolicy",
+            Self::DeleteLoginProfile => "DeleteLoginProfile",
+            Self::DeletePolicy => "DeletePolicy",
+            Self::DeletePolicyVersion => "DeletePolicyVersion",
             Self::DeleteRole => "DeleteRole",
+            Self::DeleteRolePermissionsBoundary => "DeleteRolePermissionsBoundary",
             Self::DeleteRolePolicy => "DeleteRolePolicy",
+            Self::DeleteUser => "DeleteUser",
+            Self::DeleteUserPermissionsBoundary => "DeleteUserPermissionsBoundary",
+            Self::DeleteUserPolicy => "DeleteUserPolicy",
+            Self::DetachGroupPolicy => "DetachGroupPolicy",
+            Self::DetachRolePolicy => "DetachRolePolicy",
+            Self::DetachUserPolicy => "DetachUserPolicy",
+            Self::GetAccessKeyLastUsed => "GetAccessKeyLastUsed",
+            Self::GetAccountSummary => "GetAccountSummary",
+            Self::GetGroup => "GetGroup",
+            Self::GetGroupPolicy => "GetGroupPolicy",
+            Self::GetLoginProfile => "GetLoginProfile",
+            Self::GetPolicy => "GetPolicy",
+            Self::GetPolicyVersion => "GetPolicyVersion",
             Self::GetRole => "GetRole",
             Self::GetRolePolicy => "GetRolePolicy",
+            Self::GetUser => "GetUser",
+            Self::GetUserPolicy => "GetUserPolicy",
+            Self::ListAccessKeys => "ListAccessKeys",
+            Self::ListAccountAliases => "ListAccountAliases",
+            Self::ListAttachedGroupPolicies => "ListAttachedGroupPolicies",
             Self::ListAttachedRolePolicies => "ListAttachedRolePolicies",
+            Self::ListAttachedUserPolicies => "ListAttachedUserPolicies",
+            Self::ListEntitiesForPolicy => "ListEntitiesForPolicy",
+            Self::ListGroupPolicies => "ListGroupPolicies",
+            Self::ListGroups => "ListGroups",
+            Self::ListGroupsForUser => "ListGroupsForUser",
+            Self::ListInstanceProfiles => "ListInstanceProfiles",
             Self::ListInstanceProfilesForRole => "ListInstanceProfilesForRole",
+            Self::ListMFADevices => "ListMFADevices",
+            Self::ListPolicies => "ListPolicies",
+            Self::ListPolicyTags => "ListPolicyTags",
+            Self::ListPolicyVersions => "ListPolicyVersions",
             Self::ListRolePolicies => "ListRolePolicies",
             Self::ListRoleTags => "ListRoleTags",
             Self::ListRoles => "ListRoles",
+            Self::ListSSHPublicKeys => "ListSSHPublicKeys",
+            Self::ListServiceSpecificCredentials => "ListServiceSpecificCredentials",
+            Self::ListSigningCertificates => "ListSigningCertificates",
+            Self::ListUserPolicies => "ListUserPolicies",
+            Self::ListUserTags => "ListUserTags",
+            Self::ListUsers => "ListUsers",
+            Self::ListVirtualMFADevices => "ListVirtualMFADevices",
+            Self::PutGroupPolicy => "PutGroupPolicy",
+            Self::PutRolePermissionsBoundary => "PutRolePermissionsBoundary",
             Self::PutRolePolicy => "PutRolePolicy",
+            Self::PutUserPermissionsBoundary => "PutUserPermissionsBoundary",
+            Self::PutUserPolicy => "PutUserPolicy",
+            Self::RemoveRoleFromInstanceProfile => "RemoveRoleFromInstanceProfile",
+            Self::RemoveUserFromGroup => "RemoveUserFromGroup",
+            Self::SetDefaultPolicyVersion => "SetDefaultPolicyVersion",
+            Self::TagPolicy => "TagPolicy",
             Self::TagRole => "TagRole",
+            Self::TagUser => "TagUser",
+            Self::UntagPolicy => "UntagPolicy",
             Self::UntagRole => "UntagRole",
+            Self::UntagUser => "UntagUser",
+            Self::UpdateAccessKey => "UpdateAccessKey",
             Self::UpdateAssumeRolePolicy => "UpdateAssumeRolePolicy",
+            Self::UpdateGroup => "UpdateGroup",
             Self::UpdateRole => "UpdateRole",
+            Self::UpdateRoleDescription => "UpdateRoleDescription",
+            Self::UpdateUser => "UpdateUser",
         }
     }
 
     /// The error codes that the model lists for the operation.
     pub fn errors(self) -> &'static [&'static str] {
         match self {
+            Self::GetAccessKeyLastUsed | Self::ListVirtualMFADevices => &[],
+            Self::DeleteLoginProfile => {
+                &["EntityTemporarilyUnmodifiable", "NoSuchEntity", "LimitExceeded", "ServiceFailure"]
+            }
+            Self::CreatePolicy => &[
+                "InvalidInput",
+                "LimitExceeded",
+                "EntityAlreadyExists",
+                "MalformedPolicyDocument",
+                "ConcurrentModification",
+                "ServiceFailure",
+            ],
+            Self::CreateUser => &[
+                "LimitExceeded",
+                "EntityAlreadyExists",
+                "NoSuchEntity",
+                "InvalidInput",
+                "ConcurrentModification",
+                "ServiceFailure",
+            ],
+            Self::CreateGroup => &["LimitExceeded", "EntityAlreadyExists", "NoSuchEntity", "ServiceFailure"],
             Self::CreateRole => &[
                 "LimitExceeded",
                 "InvalidInput",
@@ -137,10 +490,18 @@ impl Operation {
                 "ConcurrentModification",
                 "ServiceFailure",
             ],
+            Self::PutGroupPolicy | Self::PutUserPolicy => {
+                &["LimitExceeded", "MalformedPolicyDocument", "NoSuchEntity", "ServiceFailure"]
+            }
             Self::PutRolePolicy => {
                 &["LimitExceeded", "MalformedPolicyDocument", "NoSuchEntity", "UnmodifiableEntity", "ServiceFailure"]
             }
-            Self::UntagRole => &["NoSuchEntity", "ConcurrentModification", "ServiceFailure"],
+            Self::DeleteUser => {
+                &["LimitExceeded", "NoSuchEntity", "DeleteConflict", "ConcurrentModification", "ServiceFailure"]
+            }
+            Self::ListSSHPublicKeys => &["NoSuchEntity"],
+            Self::UntagRole | Self::UntagUser => &["NoSuchEntity", "ConcurrentModification", "ServiceFailure"],
+            Self::DeleteGroup => &["NoSuchEntity", "DeleteConflict", "LimitExceeded", "ServiceFailure"],
             Self::DeleteRole => &[
                 "NoSuchEntity",
                 "DeleteConflict",
@@ -149,23 +510,177 @@ impl Operation {
                 "ConcurrentModification",
                 "ServiceFailure",
             ],
-            Self::ListAttachedRolePolicies => &["NoSuchEntity", "InvalidInput", "ServiceFailure"],
-            Self::TagRole => {
+            Self::UpdateGroup => &["NoSuchEntity", "EntityAlreadyExists", "LimitExceeded", "ServiceFailure"],
+            Self::UntagPolicy => &["NoSuchEntity", "InvalidInput", "ConcurrentModification", "ServiceFailure"],
+            Self::SetDefaultPolicyVersion => &["NoSuchEntity", "InvalidInput", "LimitExceeded", "ServiceFailure"],
+            Self::PutUserPermissionsBoundary => {
+                &["NoSuchEntity", "InvalidInput", "PolicyNotAttachable", "ServiceFailure"]
+            }
+            Self::GetPolicy
+            | Self::GetPolicyVersion
+            | Self::ListAttachedGroupPolicies
+            | Self::ListAttachedRolePolicies
+            | Self::ListAttachedUserPolicies
+            | Self::ListEntitiesForPolicy
+            | Self::ListPolicyVersions => &["NoSuchEntity", "InvalidInput", "ServiceFailure"],
+            Self::PutRolePermissionsBoundary => {
+                &["NoSuchEntity", "InvalidInput", "UnmodifiableEntity", "PolicyNotAttachable", "ServiceFailure"]
+            }
+            Self::UpdateUser => &[
+                "NoSuchEntity",
+                "LimitExceeded",
+                "EntityAlreadyExists",
+                "EntityTemporarilyUnmodifiable",
+                "ConcurrentModification",
+                "ServiceFailure",
+            ],
+            Self::TagPolicy | Self::TagRole | Self::TagUser => {
                 &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ConcurrentModification", "ServiceFailure"]
             }
-            Self::DeleteRolePolicy => &["NoSuchEntity", "LimitExceeded", "UnmodifiableEntity", "ServiceFailure"],
+            Self::DeletePolicy | Self::DeletePolicyVersion => {
+                &["NoSuchEntity", "LimitExceeded", "InvalidInput", "DeleteConflict", "ServiceFailure"]
+            }
+            Self::AttachGroupPolicy | Self::AttachUserPolicy => {
+                &["NoSuchEntity", "LimitExceeded", "InvalidInput", "PolicyNotAttachable", "ServiceFailure"]
+            }
+            Self::DetachGroupPolicy | Self::DetachUserPolicy => {
+                &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ServiceFailure"]
+            }
+            Self::AttachRolePolicy => &[
+                "NoSuchEntity",
+                "LimitExceeded",
+                "InvalidInput",
+                "UnmodifiableEntity",
+                "PolicyNotAttachable",
+                "ServiceFailure",
+            ],
+            Self::DetachRolePolicy => {
+                &["NoSuchEntity", "LimitExceeded", "InvalidInput", "UnmodifiableEntity", "ServiceFailure"]
+            }
+            Self::AddUserToGroup
+            | Self::CreateAccessKey
+            | Self::DeleteAccessKey
+            | Self::DeleteGroupPolicy
+            | Self::DeleteUserPolicy
+            | Self::RemoveUserFromGroup => &["NoSuchEntity", "LimitExceeded", "ServiceFailure"],
+            Self::UpdateAccessKey => &["NoSuchEntity", "LimitExceeded", "ServiceFailure", "InvalidInput"],
+            Self::DeleteRolePolicy | Self::RemoveRoleFromInstanceProfile => {
+                &["NoSuchEntity", "LimitExceeded", "UnmodifiableEntity", "ServiceFailure"]
+            }
+            Self::CreatePolicyVersion => {
+                &["NoSuchEntity", "MalformedPolicyDocument", "InvalidInput", "LimitExceeded", "ServiceFailure"]
+            }
             Self::UpdateAssumeRolePolicy => {
                 &["NoSuchEntity", "MalformedPolicyDocument", "LimitExceeded", "UnmodifiableEntity", "ServiceFailure"]
             }
-            Self::GetRole
+            Self::ListServiceSpecificCredentials => &["NoSuchEntity", "NotSupportedService"],
+            Self::DeleteUserPermissionsBoundary
+            | Self::GetGroup
+            | Self::GetGroupPolicy
+            | Self::GetLoginProfile
+            | Self::GetRole
             | Self::GetRolePolicy
+            | Self::GetUser
+            | Self::GetUserPolicy
+            | Self::ListAccessKeys
+            | Self::ListGroupPolicies
+            | Self::ListGroupsForUser
             | Self::ListInstanceProfilesForRole
+            | Self::ListMFADevices
             | Self::ListRolePolicies
-            | Self::ListRoleTags => &["NoSuchEntity", "ServiceFailure"],
-            Self::ListRoles => &["ServiceFailure"],
+            | Self::ListRoleTags
+            | Self::ListSigningCertificates
+            | Self::ListUserPolicies
+            | Self::ListUserTags => &["NoSuchEntity", "ServiceFailure"],
+            Self::ListPolicyTags => &["NoSuchEntity", "ServiceFailure", "InvalidInput"],
+            Self::DeleteRolePermissionsBoundary | Self::UpdateRoleDescription => {
+                &["NoSuchEntity", "UnmodifiableEntity", "ServiceFailure"]
+            }
+            Self::GetAccountSummary
+            | Self::ListAccountAliases
+            | Self::ListGroups
+            | Self::ListInstanceProfiles
+            | Self::ListPolicies
+            | Self::ListRoles
+            | Self::ListUsers => &["ServiceFailure"],
             Self::UpdateRole => &["UnmodifiableEntity", "NoSuchEntity", "ServiceFailure"],
         }
     }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccessKey {
+    #[serde(rename = "AccessKeyId")]
+    pub access_key_id: String,
+    #[serde(rename = "CreateDate", skip_serializing_if = "Option::is_none")]
+    pub create_date: Option<Timestamp>,
+    #[serde(rename = "SecretAccessKey")]
+    pub secret_access_key: Sensitive,
+    #[serde(rename = "Status")]
+    pub status: String,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccessKeyLastUsed {
+    #[serde(rename = "LastUsedDate", skip_serializing_if = "Option::is_none")]
+    pub last_used_date: Option<Timestamp>,
+    #[serde(rename = "Region")]
+    pub region: String,
+    #[serde(rename = "ServiceName")]
+    pub service_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccessKeyMetadata {
+    #[serde(rename = "AccessKeyId", skip_serializing_if = "Option::is_none")]
+    pub access_key_id: Option<String>,
+    #[serde(rename = "CreateDate", skip_serializing_if = "Option::is_none")]
+    pub create_date: Option<Timestamp>,
+    #[serde(rename = "Status", skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    #[serde(rename = "UserName", skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AddUserToGroupRequest {
+    #[serde(rename = "GroupName")]
+    pub group_name: String,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AttachGroupPolicyRequest {
+    #[serde(rename = "GroupName")]
+    pub group_name: String,
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AttachRolePolicyRequest {
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+    #[serde(rename = "RoleName")]
+    pub role_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AttachUserPolicyRequest {
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -184,6 +699,76 @@ pub struct AttachedPolicy {
     pub policy_arn: Option<String>,
     #[serde(rename = "PolicyName", skip_serializing_if = "Option::is_none")]
     pub policy_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CreateAccessKeyRequest {
+    #[serde(rename = "UserName", skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CreateAccessKeyResponse {
+    #[serde(rename = "AccessKey")]
+    pub access_key: AccessKey,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CreateGroupRequest {
+    #[serde(rename = "GroupName")]
+    pub group_name: String,
+    #[serde(rename = "Path", skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CreateGroupResponse {
+    #[serde(rename = "Group")]
+    pub group: Group,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CreatePolicyRequest {
+    #[serde(rename = "Description", skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(rename = "Path", skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    #[serde(rename = "PolicyDocument")]
+    pub policy_document: String,
+    #[serde(rename = "PolicyName")]
+    pub policy_name: String,
+    #[serde(rename = "Tags", skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<Tag>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CreatePolicyResponse {
+    #[serde(rename = "Policy", skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CreatePolicyVersionRequest {
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+    #[serde(rename = "PolicyDocument")]
+    pub policy_document: String,
+    #[serde(rename = "SetAsDefault", skip_serializing_if = "Option::is_none")]
+    pub set_as_default: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CreatePolicyVersionResponse {
+    #[serde(rename = "PolicyVersion", skip_serializing_if = "Option::is_none")]
+    pub policy_version: Option<PolicyVersion>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -214,6 +799,81 @@ pub struct CreateRoleResponse {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+pub struct CreateUserRequest {
+    #[serde(rename = "Path", skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    #[serde(rename = "PermissionsBoundary", skip_serializing_if = "Option::is_none")]
+    pub permissions_boundary: Option<String>,
+    #[serde(rename = "Tags", skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<Tag>>,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CreateUserResponse {
+    #[serde(rename = "User", skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeleteAccessKeyRequest {
+    #[serde(rename = "AccessKeyId")]
+    pub access_key_id: String,
+    #[serde(rename = "UserName", skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeleteGroupPolicyRequest {
+    #[serde(rename = "GroupName")]
+    pub group_name: String,
+    #[serde(rename = "PolicyName")]
+    pub policy_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeleteGroupRequest {
+    #[serde(rename = "GroupName")]
+    pub group_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeleteLoginProfileRequest {
+    #[serde(rename = "UserName", skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeletePolicyRequest {
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeletePolicyVersionRequest {
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+    #[serde(rename = "VersionId")]
+    pub version_id: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeleteRolePermissionsBoundaryRequest {
+    #[serde(rename = "RoleName")]
+    pub role_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DeleteRolePolicyRequest {
     #[serde(rename = "PolicyName")]
     pub policy_name: String,
@@ -226,6 +886,176 @@ pub struct DeleteRolePolicyRequest {
 pub struct DeleteRoleRequest {
     #[serde(rename = "RoleName")]
     pub role_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeleteUserPermissionsBoundaryRequest {
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeleteUserPolicyRequest {
+    #[serde(rename = "PolicyName")]
+    pub policy_name: String,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeleteUserRequest {
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DetachGroupPolicyRequest {
+    #[serde(rename = "GroupName")]
+    pub group_name: String,
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DetachRolePolicyRequest {
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+    #[serde(rename = "RoleName")]
+    pub role_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DetachUserPolicyRequest {
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+/// Values of `EntityType`.
+pub mod entity_type {
+    pub const USER: &str = "User";
+    pub const ROLE: &str = "Role";
+    pub const GROUP: &str = "Group";
+    pub const LOCAL_MANAGED_POLICY: &str = "LocalManagedPolicy";
+    pub const AWS_MANAGED_POLICY: &str = "AWSManagedPolicy";
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetAccessKeyLastUsedRequest {
+    #[serde(rename = "AccessKeyId")]
+    pub access_key_id: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetAccessKeyLastUsedResponse {
+    #[serde(rename = "AccessKeyLastUsed", skip_serializing_if = "Option::is_none")]
+    pub access_key_last_used: Option<AccessKeyLastUsed>,
+    #[serde(rename = "UserName", skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetAccountSummaryResponse {
+    #[serde(rename = "SummaryMap", skip_serializing_if = "Option::is_none")]
+    pub summary_map: Option<std::collections::BTreeMap<String, i32>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetGroupPolicyRequest {
+    #[serde(rename = "GroupName")]
+    pub group_name: String,
+    #[serde(rename = "PolicyName")]
+    pub policy_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetGroupPolicyResponse {
+    #[serde(rename = "GroupName")]
+    pub group_name: String,
+    #[serde(rename = "PolicyDocument")]
+    pub policy_document: String,
+    #[serde(rename = "PolicyName")]
+    pub policy_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetGroupRequest {
+    #[serde(rename = "GroupName")]
+    pub group_name: String,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetGroupResponse {
+    #[serde(rename = "Group")]
+    pub group: Group,
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "Users")]
+    pub users: Vec<User>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetLoginProfileRequest {
+    #[serde(rename = "UserName", skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetLoginProfileResponse {
+    #[serde(rename = "LoginProfile")]
+    pub login_profile: LoginProfile,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetPolicyRequest {
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetPolicyResponse {
+    #[serde(rename = "Policy", skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetPolicyVersionRequest {
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+    #[serde(rename = "VersionId")]
+    pub version_id: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetPolicyVersionResponse {
+    #[serde(rename = "PolicyVersion", skip_serializing_if = "Option::is_none")]
+    pub policy_version: Option<PolicyVersion>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -264,6 +1094,55 @@ pub struct GetRoleResponse {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+pub struct GetUserPolicyRequest {
+    #[serde(rename = "PolicyName")]
+    pub policy_name: String,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetUserPolicyResponse {
+    #[serde(rename = "PolicyDocument")]
+    pub policy_document: String,
+    #[serde(rename = "PolicyName")]
+    pub policy_name: String,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetUserRequest {
+    #[serde(rename = "UserName", skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetUserResponse {
+    #[serde(rename = "User")]
+    pub user: User,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Group {
+    #[serde(rename = "Arn")]
+    pub arn: String,
+    #[serde(rename = "CreateDate")]
+    pub create_date: Timestamp,
+    #[serde(rename = "GroupId")]
+    pub group_id: String,
+    #[serde(rename = "GroupName")]
+    pub group_name: String,
+    #[serde(rename = "Path")]
+    pub path: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct InstanceProfile {
     #[serde(rename = "Arn")]
     pub arn: String,
@@ -279,6 +1158,72 @@ pub struct InstanceProfile {
     pub roles: Vec<Role>,
     #[serde(rename = "Tags", skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<Tag>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListAccessKeysRequest {
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "UserName", skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListAccessKeysResponse {
+    #[serde(rename = "AccessKeyMetadata")]
+    pub access_key_metadata: Vec<AccessKeyMetadata>,
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListAccountAliasesRequest {
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListAccountAliasesResponse {
+    #[serde(rename = "AccountAliases")]
+    pub account_aliases: Vec<String>,
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListAttachedGroupPoliciesRequest {
+    #[serde(rename = "GroupName")]
+    pub group_name: String,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "PathPrefix", skip_serializing_if = "Option::is_none")]
+    pub path_prefix: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListAttachedGroupPoliciesResponse {
+    #[serde(rename = "AttachedPolicies", skip_serializing_if = "Option::is_none")]
+    pub attached_policies: Option<Vec<AttachedPolicy>>,
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -307,6 +1252,128 @@ pub struct ListAttachedRolePoliciesResponse {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+pub struct ListAttachedUserPoliciesRequest {
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "PathPrefix", skip_serializing_if = "Option::is_none")]
+    pub path_prefix: Option<String>,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListAttachedUserPoliciesResponse {
+    #[serde(rename = "AttachedPolicies", skip_serializing_if = "Option::is_none")]
+    pub attached_policies: Option<Vec<AttachedPolicy>>,
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListEntitiesForPolicyRequest {
+    #[serde(rename = "EntityFilter", skip_serializing_if = "Option::is_none")]
+    pub entity_filter: Option<String>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "PathPrefix", skip_serializing_if = "Option::is_none")]
+    pub path_prefix: Option<String>,
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+    #[serde(rename = "PolicyUsageFilter", skip_serializing_if = "Option::is_none")]
+    pub policy_usage_filter: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListEntitiesForPolicyResponse {
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "PolicyGroups", skip_serializing_if = "Option::is_none")]
+    pub policy_groups: Option<Vec<PolicyGroup>>,
+    #[serde(rename = "PolicyRoles", skip_serializing_if = "Option::is_none")]
+    pub policy_roles: Option<Vec<PolicyRole>>,
+    #[serde(rename = "PolicyUsers", skip_serializing_if = "Option::is_none")]
+    pub policy_users: Option<Vec<PolicyUser>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListGroupPoliciesRequest {
+    #[serde(rename = "GroupName")]
+    pub group_name: String,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListGroupPoliciesResponse {
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "PolicyNames")]
+    pub policy_names: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListGroupsForUserRequest {
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListGroupsForUserResponse {
+    #[serde(rename = "Groups")]
+    pub groups: Vec<Group>,
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListGroupsRequest {
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "PathPrefix", skip_serializing_if = "Option::is_none")]
+    pub path_prefix: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListGroupsResponse {
+    #[serde(rename = "Groups")]
+    pub groups: Vec<Group>,
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ListInstanceProfilesForRoleRequest {
     #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
     pub marker: Option<String>,
@@ -325,6 +1392,122 @@ pub struct ListInstanceProfilesForRoleResponse {
     pub is_truncated: Option<bool>,
     #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
     pub marker: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListInstanceProfilesRequest {
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "PathPrefix", skip_serializing_if = "Option::is_none")]
+    pub path_prefix: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListInstanceProfilesResponse {
+    #[serde(rename = "InstanceProfiles")]
+    pub instance_profiles: Vec<InstanceProfile>,
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListMFADevicesRequest {
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "UserName", skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListMFADevicesResponse {
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "MFADevices")]
+    pub mfa_devices: Vec<MFADevice>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListPoliciesRequest {
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "OnlyAttached", skip_serializing_if = "Option::is_none")]
+    pub only_attached: Option<bool>,
+    #[serde(rename = "PathPrefix", skip_serializing_if = "Option::is_none")]
+    pub path_prefix: Option<String>,
+    #[serde(rename = "PolicyUsageFilter", skip_serializing_if = "Option::is_none")]
+    pub policy_usage_filter: Option<String>,
+    #[serde(rename = "Scope", skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListPoliciesResponse {
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "Policies", skip_serializing_if = "Option::is_none")]
+    pub policies: Option<Vec<Policy>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListPolicyTagsRequest {
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListPolicyTagsResponse {
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "Tags")]
+    pub tags: Vec<Tag>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListPolicyVersionsRequest {
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListPolicyVersionsResponse {
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "Versions", skip_serializing_if = "Option::is_none")]
+    pub versions: Option<Vec<PolicyVersion>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -393,9 +1576,284 @@ pub struct ListRolesResponse {
     pub roles: Vec<Role>,
 }
 
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListSSHPublicKeysRequest {
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "UserName", skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListSSHPublicKeysResponse {
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "SSHPublicKeys", skip_serializing_if = "Option::is_none")]
+    pub ssh_public_keys: Option<Vec<SSHPublicKeyMetadata>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListServiceSpecificCredentialsRequest {
+    #[serde(rename = "AllUsers", skip_serializing_if = "Option::is_none")]
+    pub all_users: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "ServiceName", skip_serializing_if = "Option::is_none")]
+    pub service_name: Option<String>,
+    #[serde(rename = "UserName", skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListServiceSpecificCredentialsResponse {
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "ServiceSpecificCredentials", skip_serializing_if = "Option::is_none")]
+    pub service_specific_credentials: Option<Vec<ServiceSpecificCredentialMetadata>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListSigningCertificatesRequest {
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "UserName", skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListSigningCertificatesResponse {
+    #[serde(rename = "Certificates")]
+    pub certificates: Vec<SigningCertificate>,
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListUserPoliciesRequest {
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListUserPoliciesResponse {
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "PolicyNames")]
+    pub policy_names: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListUserTagsRequest {
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListUserTagsResponse {
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "Tags")]
+    pub tags: Vec<Tag>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListUsersRequest {
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+    #[serde(rename = "PathPrefix", skip_serializing_if = "Option::is_none")]
+    pub path_prefix: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListUsersResponse {
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "Users")]
+    pub users: Vec<User>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListVirtualMFADevicesRequest {
+    #[serde(rename = "AssignmentStatus", skip_serializing_if = "Option::is_none")]
+    pub assignment_status: Option<String>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "MaxItems", skip_serializing_if = "Option::is_none")]
+    pub max_items: Option<i32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListVirtualMFADevicesResponse {
+    #[serde(rename = "IsTruncated", skip_serializing_if = "Option::is_none")]
+    pub is_truncated: Option<bool>,
+    #[serde(rename = "Marker", skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    #[serde(rename = "VirtualMFADevices")]
+    pub virtual_mfa_devices: Vec<VirtualMFADevice>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LoginProfile {
+    #[serde(rename = "CreateDate")]
+    pub create_date: Timestamp,
+    #[serde(rename = "PasswordResetRequired", skip_serializing_if = "Option::is_none")]
+    pub password_reset_required: Option<bool>,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MFADevice {
+    #[serde(rename = "EnableDate")]
+    pub enable_date: Timestamp,
+    #[serde(rename = "SerialNumber")]
+    pub serial_number: String,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
 /// Values of `PermissionsBoundaryAttachmentType`.
 pub mod permissions_boundary_attachment_type {
     pub const PERMISSIONS_BOUNDARY_POLICY: &str = "PermissionsBoundaryPolicy";
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Policy {
+    #[serde(rename = "Arn", skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
+    #[serde(rename = "AttachmentCount", skip_serializing_if = "Option::is_none")]
+    pub attachment_count: Option<i32>,
+    #[serde(rename = "CreateDate", skip_serializing_if = "Option::is_none")]
+    pub create_date: Option<Timestamp>,
+    #[serde(rename = "DefaultVersionId", skip_serializing_if = "Option::is_none")]
+    pub default_version_id: Option<String>,
+    #[serde(rename = "Description", skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(rename = "IsAttachable", skip_serializing_if = "Option::is_none")]
+    pub is_attachable: Option<bool>,
+    #[serde(rename = "Path", skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    #[serde(rename = "PermissionsBoundaryUsageCount", skip_serializing_if = "Option::is_none")]
+    pub permissions_boundary_usage_count: Option<i32>,
+    #[serde(rename = "PolicyId", skip_serializing_if = "Option::is_none")]
+    pub policy_id: Option<String>,
+    #[serde(rename = "PolicyName", skip_serializing_if = "Option::is_none")]
+    pub policy_name: Option<String>,
+    #[serde(rename = "Tags", skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<Tag>>,
+    #[serde(rename = "UpdateDate", skip_serializing_if = "Option::is_none")]
+    pub update_date: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PolicyGroup {
+    #[serde(rename = "GroupId", skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<String>,
+    #[serde(rename = "GroupName", skip_serializing_if = "Option::is_none")]
+    pub group_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PolicyRole {
+    #[serde(rename = "RoleId", skip_serializing_if = "Option::is_none")]
+    pub role_id: Option<String>,
+    #[serde(rename = "RoleName", skip_serializing_if = "Option::is_none")]
+    pub role_name: Option<String>,
+}
+
+/// Values of `PolicyUsageType`.
+pub mod policy_usage_type {
+    pub const PERMISSIONS_POLICY: &str = "PermissionsPolicy";
+    pub const PERMISSIONS_BOUNDARY: &str = "PermissionsBoundary";
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PolicyUser {
+    #[serde(rename = "UserId", skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    #[serde(rename = "UserName", skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PolicyVersion {
+    #[serde(rename = "CreateDate", skip_serializing_if = "Option::is_none")]
+    pub create_date: Option<Timestamp>,
+    #[serde(rename = "Document", skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
+    #[serde(rename = "IsDefaultVersion", skip_serializing_if = "Option::is_none")]
+    pub is_default_version: Option<bool>,
+    #[serde(rename = "VersionId", skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PutGroupPolicyRequest {
+    #[serde(rename = "GroupName")]
+    pub group_name: String,
+    #[serde(rename = "PolicyDocument")]
+    pub policy_document: String,
+    #[serde(rename = "PolicyName")]
+    pub policy_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PutRolePermissionsBoundaryRequest {
+    #[serde(rename = "PermissionsBoundary")]
+    pub permissions_boundary: String,
+    #[serde(rename = "RoleName")]
+    pub role_name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -407,6 +1865,44 @@ pub struct PutRolePolicyRequest {
     pub policy_name: String,
     #[serde(rename = "RoleName")]
     pub role_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PutUserPermissionsBoundaryRequest {
+    #[serde(rename = "PermissionsBoundary")]
+    pub permissions_boundary: String,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PutUserPolicyRequest {
+    #[serde(rename = "PolicyDocument")]
+    pub policy_document: String,
+    #[serde(rename = "PolicyName")]
+    pub policy_name: String,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RemoveRoleFromInstanceProfileRequest {
+    #[serde(rename = "InstanceProfileName")]
+    pub instance_profile_name: String,
+    #[serde(rename = "RoleName")]
+    pub role_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RemoveUserFromGroupRequest {
+    #[serde(rename = "GroupName")]
+    pub group_name: String,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -447,11 +1943,78 @@ pub struct RoleLastUsed {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+pub struct SSHPublicKeyMetadata {
+    #[serde(rename = "SSHPublicKeyId")]
+    pub ssh_public_key_id: String,
+    #[serde(rename = "Status")]
+    pub status: String,
+    #[serde(rename = "UploadDate")]
+    pub upload_date: Timestamp,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceSpecificCredentialMetadata {
+    #[serde(rename = "CreateDate")]
+    pub create_date: Timestamp,
+    #[serde(rename = "ExpirationDate", skip_serializing_if = "Option::is_none")]
+    pub expiration_date: Option<Timestamp>,
+    #[serde(rename = "ServiceCredentialAlias", skip_serializing_if = "Option::is_none")]
+    pub service_credential_alias: Option<String>,
+    #[serde(rename = "ServiceName")]
+    pub service_name: String,
+    #[serde(rename = "ServiceSpecificCredentialId")]
+    pub service_specific_credential_id: String,
+    #[serde(rename = "ServiceUserName", skip_serializing_if = "Option::is_none")]
+    pub service_user_name: Option<String>,
+    #[serde(rename = "Status")]
+    pub status: String,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SetDefaultPolicyVersionRequest {
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+    #[serde(rename = "VersionId")]
+    pub version_id: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SigningCertificate {
+    #[serde(rename = "CertificateBody")]
+    pub certificate_body: String,
+    #[serde(rename = "CertificateId")]
+    pub certificate_id: String,
+    #[serde(rename = "Status")]
+    pub status: String,
+    #[serde(rename = "UploadDate", skip_serializing_if = "Option::is_none")]
+    pub upload_date: Option<Timestamp>,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tag {
     #[serde(rename = "Key")]
     pub key: String,
     #[serde(rename = "Value")]
     pub value: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TagPolicyRequest {
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+    #[serde(rename = "Tags")]
+    pub tags: Vec<Tag>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -465,6 +2028,24 @@ pub struct TagRoleRequest {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+pub struct TagUserRequest {
+    #[serde(rename = "Tags")]
+    pub tags: Vec<Tag>,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UntagPolicyRequest {
+    #[serde(rename = "PolicyArn")]
+    pub policy_arn: String,
+    #[serde(rename = "TagKeys")]
+    pub tag_keys: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct UntagRoleRequest {
     #[serde(rename = "RoleName")]
     pub role_name: String,
@@ -474,11 +2055,58 @@ pub struct UntagRoleRequest {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+pub struct UntagUserRequest {
+    #[serde(rename = "TagKeys")]
+    pub tag_keys: Vec<String>,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpdateAccessKeyRequest {
+    #[serde(rename = "AccessKeyId")]
+    pub access_key_id: String,
+    #[serde(rename = "Status")]
+    pub status: String,
+    #[serde(rename = "UserName", skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct UpdateAssumeRolePolicyRequest {
     #[serde(rename = "PolicyDocument")]
     pub policy_document: String,
     #[serde(rename = "RoleName")]
     pub role_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpdateGroupRequest {
+    #[serde(rename = "GroupName")]
+    pub group_name: String,
+    #[serde(rename = "NewGroupName", skip_serializing_if = "Option::is_none")]
+    pub new_group_name: Option<String>,
+    #[serde(rename = "NewPath", skip_serializing_if = "Option::is_none")]
+    pub new_path: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpdateRoleDescriptionRequest {
+    #[serde(rename = "Description")]
+    pub description: String,
+    #[serde(rename = "RoleName")]
+    pub role_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpdateRoleDescriptionResponse {
+    #[serde(rename = "Role", skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -494,6 +2122,234 @@ pub struct UpdateRoleRequest {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct UpdateRoleResponse {}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpdateUserRequest {
+    #[serde(rename = "NewPath", skip_serializing_if = "Option::is_none")]
+    pub new_path: Option<String>,
+    #[serde(rename = "NewUserName", skip_serializing_if = "Option::is_none")]
+    pub new_user_name: Option<String>,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct User {
+    #[serde(rename = "Arn")]
+    pub arn: String,
+    #[serde(rename = "CreateDate")]
+    pub create_date: Timestamp,
+    #[serde(rename = "PasswordLastUsed", skip_serializing_if = "Option::is_none")]
+    pub password_last_used: Option<Timestamp>,
+    #[serde(rename = "Path")]
+    pub path: String,
+    #[serde(rename = "PermissionsBoundary", skip_serializing_if = "Option::is_none")]
+    pub permissions_boundary: Option<AttachedPermissionsBoundary>,
+    #[serde(rename = "Tags", skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<Tag>>,
+    #[serde(rename = "UserId")]
+    pub user_id: String,
+    #[serde(rename = "UserName")]
+    pub user_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VirtualMFADevice {
+    #[serde(rename = "Base32StringSeed", skip_serializing_if = "Option::is_none")]
+    pub base32_string_seed: Option<Blob>,
+    #[serde(rename = "EnableDate", skip_serializing_if = "Option::is_none")]
+    pub enable_date: Option<Timestamp>,
+    #[serde(rename = "QRCodePNG", skip_serializing_if = "Option::is_none")]
+    pub qr_code_png: Option<Blob>,
+    #[serde(rename = "SerialNumber")]
+    pub serial_number: String,
+    #[serde(rename = "Tags", skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<Tag>>,
+    #[serde(rename = "User", skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
+}
+
+/// Values of `assignmentStatusType`.
+pub mod assignment_status_type {
+    pub const ASSIGNED: &str = "Assigned";
+    pub const UNASSIGNED: &str = "Unassigned";
+    pub const ANY: &str = "Any";
+}
+
+/// Values of `policyScopeType`.
+pub mod policy_scope_type {
+    pub const ALL: &str = "All";
+    pub const AWS: &str = "AWS";
+    pub const LOCAL: &str = "Local";
+}
+
+/// Values of `statusType`.
+pub mod status_type {
+    pub const ACTIVE: &str = "Active";
+    pub const INACTIVE: &str = "Inactive";
+    pub const EXPIRED: &str = "Expired";
+}
+
+/// Values of `summaryKeyType`.
+pub mod summary_key_type {
+    pub const USERS: &str = "Users";
+    pub const USERS_QUOTA: &str = "UsersQuota";
+    pub const GROUPS: &str = "Groups";
+    pub const GROUPS_QUOTA: &str = "GroupsQuota";
+    pub const SERVER_CERTIFICATES: &str = "ServerCertificates";
+    pub const SERVER_CERTIFICATES_QUOTA: &str = "ServerCertificatesQuota";
+    pub const USER_POLICY_SIZE_QUOTA: &str = "UserPolicySizeQuota";
+    pub const GROUP_POLICY_SIZE_QUOTA: &str = "GroupPolicySizeQuota";
+    pub const GROUPS_PER_USER_QUOTA: &str = "GroupsPerUserQuota";
+    pub const SIGNING_CERTIFICATES_PER_USER_QUOTA: &str = "SigningCertificatesPerUserQuota";
+    pub const ACCESS_KEYS_PER_USER_QUOTA: &str = "AccessKeysPerUserQuota";
+    pub const MFA_DEVICES: &str = "MFADevices";
+    pub const MFA_DEVICES_IN_USE: &str = "MFADevicesInUse";
+    pub const ACCOUNT_MFA_ENABLED: &str = "AccountMFAEnabled";
+    pub const ACCOUNT_ACCESS_KEYS_PRESENT: &str = "AccountAccessKeysPresent";
+    pub const ACCOUNT_PASSWORD_PRESENT: &str = "AccountPasswordPresent";
+    pub const ACCOUNT_SIGNING_CERTIFICATES_PRESENT: &str = "AccountSigningCertificatesPresent";
+    pub const ATTACHED_POLICIES_PER_GROUP_QUOTA: &str = "AttachedPoliciesPerGroupQuota";
+    pub const ATTACHED_POLICIES_PER_ROLE_QUOTA: &str = "AttachedPoliciesPerRoleQuota";
+    pub const ATTACHED_POLICIES_PER_USER_QUOTA: &str = "AttachedPoliciesPerUserQuota";
+    pub const POLICIES: &str = "Policies";
+    pub const POLICIES_QUOTA: &str = "PoliciesQuota";
+    pub const POLICY_SIZE_QUOTA: &str = "PolicySizeQuota";
+    pub const POLICY_VERSIONS_IN_USE: &str = "PolicyVersionsInUse";
+    pub const POLICY_VERSIONS_IN_USE_QUOTA: &str = "PolicyVersionsInUseQuota";
+    pub const VERSIONS_PER_POLICY_QUOTA: &str = "VersionsPerPolicyQuota";
+    pub const GLOBAL_ENDPOINT_TOKEN_VERSION: &str = "GlobalEndpointTokenVersion";
+    pub const ASSUME_ROLE_POLICY_SIZE_QUOTA: &str = "AssumeRolePolicySizeQuota";
+    pub const INSTANCE_PROFILES: &str = "InstanceProfiles";
+    pub const INSTANCE_PROFILES_QUOTA: &str = "InstanceProfilesQuota";
+    pub const PROVIDERS: &str = "Providers";
+    pub const ROLE_POLICY_SIZE_QUOTA: &str = "RolePolicySizeQuota";
+    pub const ROLES: &str = "Roles";
+    pub const ROLES_QUOTA: &str = "RolesQuota";
+}
+
+impl Input for AddUserToGroupRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::ADD_USER_TO_GROUP_REQUEST
+    }
+}
+
+impl Input for AttachGroupPolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::ATTACH_GROUP_POLICY_REQUEST
+    }
+}
+
+impl Input for AttachRolePolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::ATTACH_ROLE_POLICY_REQUEST
+    }
+}
+
+impl Input for AttachUserPolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::ATTACH_USER_POLICY_REQUEST
+    }
+}
+
+impl Input for CreateAccessKeyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::CREATE_ACCESS_KEY_REQUEST
+    }
+}
+
+impl Output for CreateAccessKeyResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::CREATE_ACCESS_KEY_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "CreateAccessKey"
+    }
+}
+
+impl Input for CreateGroupRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::CREATE_GROUP_REQUEST
+    }
+}
+
+impl Output for CreateGroupResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::CREATE_GROUP_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "CreateGroup"
+    }
+}
+
+impl Input for CreatePolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::CREATE_POLICY_REQUEST
+    }
+}
+
+impl Output for CreatePolicyResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::CREATE_POLICY_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "CreatePolicy"
+    }
+}
+
+impl Input for CreatePolicyVersionRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::CREATE_POLICY_VERSION_REQUEST
+    }
+}
+
+impl Output for CreatePolicyVersionResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::CREATE_POLICY_VERSION_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "CreatePolicyVersion"
+    }
+}
 
 impl Input for CreateRoleRequest {
     fn service() -> &'static Service {
@@ -516,6 +2372,81 @@ impl Output for CreateRoleResponse {
     }
 }
 
+impl Input for CreateUserRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::CREATE_USER_REQUEST
+    }
+}
+
+impl Output for CreateUserResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::CREATE_USER_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "CreateUser"
+    }
+}
+
+impl Input for DeleteAccessKeyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::DELETE_ACCESS_KEY_REQUEST
+    }
+}
+
+impl Input for DeleteGroupRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::DELETE_GROUP_REQUEST
+    }
+}
+
+impl Input for DeleteGroupPolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::DELETE_GROUP_POLICY_REQUEST
+    }
+}
+
+impl Input for DeleteLoginProfileRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::DELETE_LOGIN_PROFILE_REQUEST
+    }
+}
+
+impl Input for DeletePolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::DELETE_POLICY_REQUEST
+    }
+}
+
+impl Input for DeletePolicyVersionRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::DELETE_POLICY_VERSION_REQUEST
+    }
+}
+
 impl Input for DeleteRoleRequest {
     fn service() -> &'static Service {
         &SERVICE
@@ -525,12 +2456,213 @@ impl Input for DeleteRoleRequest {
     }
 }
 
+impl Input for DeleteRolePermissionsBoundaryRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::DELETE_ROLE_PERMISSIONS_BOUNDARY_REQUEST
+    }
+}
+
 impl Input for DeleteRolePolicyRequest {
     fn service() -> &'static Service {
         &SERVICE
     }
     fn schema() -> &'static Schema {
         &schema::DELETE_ROLE_POLICY_REQUEST
+    }
+}
+
+impl Input for DeleteUserRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::DELETE_USER_REQUEST
+    }
+}
+
+impl Input for DeleteUserPermissionsBoundaryRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST
+    }
+}
+
+impl Input for DeleteUserPolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::DELETE_USER_POLICY_REQUEST
+    }
+}
+
+impl Input for DetachGroupPolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::DETACH_GROUP_POLICY_REQUEST
+    }
+}
+
+impl Input for DetachRolePolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::DETACH_ROLE_POLICY_REQUEST
+    }
+}
+
+impl Input for DetachUserPolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::DETACH_USER_POLICY_REQUEST
+    }
+}
+
+impl Input for GetAccessKeyLastUsedRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_ACCESS_KEY_LAST_USED_REQUEST
+    }
+}
+
+impl Output for GetAccessKeyLastUsedResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_ACCESS_KEY_LAST_USED_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "GetAccessKeyLastUsed"
+    }
+}
+
+impl Output for GetAccountSummaryResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_ACCOUNT_SUMMARY_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "GetAccountSummary"
+    }
+}
+
+impl Input for GetGroupRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_GROUP_REQUEST
+    }
+}
+
+impl Output for GetGroupResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_GROUP_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "GetGroup"
+    }
+}
+
+impl Input for GetGroupPolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_GROUP_POLICY_REQUEST
+    }
+}
+
+impl Output for GetGroupPolicyResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_GROUP_POLICY_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "GetGroupPolicy"
+    }
+}
+
+impl Input for GetLoginProfileRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_LOGIN_PROFILE_REQUEST
+    }
+}
+
+impl Output for GetLoginProfileResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_LOGIN_PROFILE_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "GetLoginProfile"
+    }
+}
+
+impl Input for GetPolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_POLICY_REQUEST
+    }
+}
+
+impl Output for GetPolicyResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_POLICY_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "GetPolicy"
+    }
+}
+
+impl Input for GetPolicyVersionRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_POLICY_VERSION_REQUEST
+    }
+}
+
+impl Output for GetPolicyVersionResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_POLICY_VERSION_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "GetPolicyVersion"
     }
 }
 
@@ -576,6 +2708,111 @@ impl Output for GetRolePolicyResponse {
     }
 }
 
+impl Input for GetUserRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_USER_REQUEST
+    }
+}
+
+impl Output for GetUserResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_USER_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "GetUser"
+    }
+}
+
+impl Input for GetUserPolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_USER_POLICY_REQUEST
+    }
+}
+
+impl Output for GetUserPolicyResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_USER_POLICY_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "GetUserPolicy"
+    }
+}
+
+impl Input for ListAccessKeysRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_ACCESS_KEYS_REQUEST
+    }
+}
+
+impl Output for ListAccessKeysResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_ACCESS_KEYS_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListAccessKeys"
+    }
+}
+
+impl Input for ListAccountAliasesRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_ACCOUNT_ALIASES_REQUEST
+    }
+}
+
+impl Output for ListAccountAliasesResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_ACCOUNT_ALIASES_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListAccountAliases"
+    }
+}
+
+impl Input for ListAttachedGroupPoliciesRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_ATTACHED_GROUP_POLICIES_REQUEST
+    }
+}
+
+impl Output for ListAttachedGroupPoliciesResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_ATTACHED_GROUP_POLICIES_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListAttachedGroupPolicies"
+    }
+}
+
 impl Input for ListAttachedRolePoliciesRequest {
     fn service() -> &'static Service {
         &SERVICE
@@ -597,6 +2834,132 @@ impl Output for ListAttachedRolePoliciesResponse {
     }
 }
 
+impl Input for ListAttachedUserPoliciesRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_ATTACHED_USER_POLICIES_REQUEST
+    }
+}
+
+impl Output for ListAttachedUserPoliciesResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_ATTACHED_USER_POLICIES_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListAttachedUserPolicies"
+    }
+}
+
+impl Input for ListEntitiesForPolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_ENTITIES_FOR_POLICY_REQUEST
+    }
+}
+
+impl Output for ListEntitiesForPolicyResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_ENTITIES_FOR_POLICY_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListEntitiesForPolicy"
+    }
+}
+
+impl Input for ListGroupPoliciesRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_GROUP_POLICIES_REQUEST
+    }
+}
+
+impl Output for ListGroupPoliciesResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_GROUP_POLICIES_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListGroupPolicies"
+    }
+}
+
+impl Input for ListGroupsRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_GROUPS_REQUEST
+    }
+}
+
+impl Output for ListGroupsResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_GROUPS_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListGroups"
+    }
+}
+
+impl Input for ListGroupsForUserRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_GROUPS_FOR_USER_REQUEST
+    }
+}
+
+impl Output for ListGroupsForUserResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_GROUPS_FOR_USER_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListGroupsForUser"
+    }
+}
+
+impl Input for ListInstanceProfilesRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_INSTANCE_PROFILES_REQUEST
+    }
+}
+
+impl Output for ListInstanceProfilesResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_INSTANCE_PROFILES_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListInstanceProfiles"
+    }
+}
+
 impl Input for ListInstanceProfilesForRoleRequest {
     fn service() -> &'static Service {
         &SERVICE
@@ -615,6 +2978,90 @@ impl Output for ListInstanceProfilesForRoleResponse {
     }
     fn operation() -> &'static str {
         "ListInstanceProfilesForRole"
+    }
+}
+
+impl Input for ListMFADevicesRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_MFA_DEVICES_REQUEST
+    }
+}
+
+impl Output for ListMFADevicesResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_MFA_DEVICES_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListMFADevices"
+    }
+}
+
+impl Input for ListPoliciesRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_POLICIES_REQUEST
+    }
+}
+
+impl Output for ListPoliciesResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_POLICIES_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListPolicies"
+    }
+}
+
+impl Input for ListPolicyTagsRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_POLICY_TAGS_REQUEST
+    }
+}
+
+impl Output for ListPolicyTagsResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_POLICY_TAGS_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListPolicyTags"
+    }
+}
+
+impl Input for ListPolicyVersionsRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_POLICY_VERSIONS_REQUEST
+    }
+}
+
+impl Output for ListPolicyVersionsResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_POLICY_VERSIONS_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListPolicyVersions"
     }
 }
 
@@ -681,12 +3128,231 @@ impl Output for ListRolesResponse {
     }
 }
 
+impl Input for ListSSHPublicKeysRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_SSH_PUBLIC_KEYS_REQUEST
+    }
+}
+
+impl Output for ListSSHPublicKeysResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_SSH_PUBLIC_KEYS_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListSSHPublicKeys"
+    }
+}
+
+impl Input for ListServiceSpecificCredentialsRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_SERVICE_SPECIFIC_CREDENTIALS_REQUEST
+    }
+}
+
+impl Output for ListServiceSpecificCredentialsResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_SERVICE_SPECIFIC_CREDENTIALS_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListServiceSpecificCredentials"
+    }
+}
+
+impl Input for ListSigningCertificatesRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_SIGNING_CERTIFICATES_REQUEST
+    }
+}
+
+impl Output for ListSigningCertificatesResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_SIGNING_CERTIFICATES_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListSigningCertificates"
+    }
+}
+
+impl Input for ListUserPoliciesRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_USER_POLICIES_REQUEST
+    }
+}
+
+impl Output for ListUserPoliciesResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_USER_POLICIES_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListUserPolicies"
+    }
+}
+
+impl Input for ListUserTagsRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_USER_TAGS_REQUEST
+    }
+}
+
+impl Output for ListUserTagsResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_USER_TAGS_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListUserTags"
+    }
+}
+
+impl Input for ListUsersRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_USERS_REQUEST
+    }
+}
+
+impl Output for ListUsersResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_USERS_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListUsers"
+    }
+}
+
+impl Input for ListVirtualMFADevicesRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_VIRTUAL_MFA_DEVICES_REQUEST
+    }
+}
+
+impl Output for ListVirtualMFADevicesResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::LIST_VIRTUAL_MFA_DEVICES_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "ListVirtualMFADevices"
+    }
+}
+
+impl Input for PutGroupPolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::PUT_GROUP_POLICY_REQUEST
+    }
+}
+
+impl Input for PutRolePermissionsBoundaryRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST
+    }
+}
+
 impl Input for PutRolePolicyRequest {
     fn service() -> &'static Service {
         &SERVICE
     }
     fn schema() -> &'static Schema {
         &schema::PUT_ROLE_POLICY_REQUEST
+    }
+}
+
+impl Input for PutUserPermissionsBoundaryRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::PUT_USER_PERMISSIONS_BOUNDARY_REQUEST
+    }
+}
+
+impl Input for PutUserPolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::PUT_USER_POLICY_REQUEST
+    }
+}
+
+impl Input for RemoveRoleFromInstanceProfileRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::REMOVE_ROLE_FROM_INSTANCE_PROFILE_REQUEST
+    }
+}
+
+impl Input for RemoveUserFromGroupRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::REMOVE_USER_FROM_GROUP_REQUEST
+    }
+}
+
+impl Input for SetDefaultPolicyVersionRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::SET_DEFAULT_POLICY_VERSION_REQUEST
+    }
+}
+
+impl Input for TagPolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::TAG_POLICY_REQUEST
     }
 }
 
@@ -699,6 +3365,24 @@ impl Input for TagRoleRequest {
     }
 }
 
+impl Input for TagUserRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::TAG_USER_REQUEST
+    }
+}
+
+impl Input for UntagPolicyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::UNTAG_POLICY_REQUEST
+    }
+}
+
 impl Input for UntagRoleRequest {
     fn service() -> &'static Service {
         &SERVICE
@@ -708,12 +3392,39 @@ impl Input for UntagRoleRequest {
     }
 }
 
+impl Input for UntagUserRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::UNTAG_USER_REQUEST
+    }
+}
+
+impl Input for UpdateAccessKeyRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::UPDATE_ACCESS_KEY_REQUEST
+    }
+}
+
 impl Input for UpdateAssumeRolePolicyRequest {
     fn service() -> &'static Service {
         &SERVICE
     }
     fn schema() -> &'static Schema {
         &schema::UPDATE_ASSUME_ROLE_POLICY_REQUEST
+    }
+}
+
+impl Input for UpdateGroupRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::UPDATE_GROUP_REQUEST
     }
 }
 
@@ -738,9 +3449,101 @@ impl Output for UpdateRoleResponse {
     }
 }
 
+impl Input for UpdateRoleDescriptionRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::UPDATE_ROLE_DESCRIPTION_REQUEST
+    }
+}
+
+impl Output for UpdateRoleDescriptionResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::UPDATE_ROLE_DESCRIPTION_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "UpdateRoleDescription"
+    }
+}
+
+impl Input for UpdateUserRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::UPDATE_USER_REQUEST
+    }
+}
+
 /// The constraints of `iam`, one static per shape.
 pub mod schema {
     use crate::schema::{Bounds, Member, Pattern, Schema};
+
+    pub static ACCESS_KEY: Schema = Schema::structure(
+        "AccessKey",
+        &[
+            Member::required("AccessKeyId", "AccessKeyId", &ACCESS_KEY_ID_TYPE),
+            Member::optional("CreateDate", "CreateDate", &DATE_TYPE),
+            Member::required("SecretAccessKey", "SecretAccessKey", &ACCESS_KEY_SECRET_TYPE),
+            Member::required("Status", "Status", &STATUS_TYPE),
+            Member::required("UserName", "UserName", &USER_NAME_TYPE),
+        ],
+    );
+
+    pub static ACCESS_KEY_LAST_USED: Schema = Schema::structure(
+        "AccessKeyLastUsed",
+        &[
+            Member::optional("LastUsedDate", "LastUsedDate", &DATE_TYPE),
+            Member::required("Region", "Region", &STRING_TYPE),
+            Member::required("ServiceName", "ServiceName", &STRING_TYPE),
+        ],
+    );
+
+    pub static ACCESS_KEY_METADATA: Schema = Schema::structure(
+        "AccessKeyMetadata",
+        &[
+            Member::optional("AccessKeyId", "AccessKeyId", &ACCESS_KEY_ID_TYPE),
+            Member::optional("CreateDate", "CreateDate", &DATE_TYPE),
+            Member::optional("Status", "Status", &STATUS_TYPE),
+            Member::optional("UserName", "UserName", &USER_NAME_TYPE),
+        ],
+    );
+
+    pub static ADD_USER_TO_GROUP_REQUEST: Schema = Schema::structure(
+        "AddUserToGroupRequest",
+        &[
+            Member::required("GroupName", "GroupName", &GROUP_NAME_TYPE),
+            Member::required("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
+    pub static ATTACH_GROUP_POLICY_REQUEST: Schema = Schema::structure(
+        "AttachGroupPolicyRequest",
+        &[
+            Member::required("GroupName", "GroupName", &GROUP_NAME_TYPE),
+            Member::required("PolicyArn", "PolicyArn", &ARN_TYPE),
+        ],
+    );
+
+    pub static ATTACH_ROLE_POLICY_REQUEST: Schema = Schema::structure(
+        "AttachRolePolicyRequest",
+        &[
+            Member::required("PolicyArn", "PolicyArn", &ARN_TYPE),
+            Member::required("RoleName", "RoleName", &ROLE_NAME_TYPE),
+        ],
+    );
+
+    pub static ATTACH_USER_POLICY_REQUEST: Schema = Schema::structure(
+        "AttachUserPolicyRequest",
+        &[
+            Member::required("PolicyArn", "PolicyArn", &ARN_TYPE),
+            Member::required("UserName", "UserName", &USER_NAME_TYPE),
+        ],
+    );
 
     pub static ATTACHED_PERMISSIONS_BOUNDARY: Schema = Schema::structure(
         "AttachedPermissionsBoundary",
@@ -762,6 +3565,52 @@ pub mod schema {
         ],
     );
 
+    pub static BOOTSTRAP_DATUM: Schema = Schema::blob("BootstrapDatum", Bounds::NONE).sensitive();
+
+    pub static CREATE_ACCESS_KEY_REQUEST: Schema = Schema::structure(
+        "CreateAccessKeyRequest",
+        &[Member::optional("UserName", "UserName", &EXISTING_USER_NAME_TYPE)],
+    );
+
+    pub static CREATE_ACCESS_KEY_RESPONSE: Schema =
+        Schema::structure("CreateAccessKeyResponse", &[Member::required("AccessKey", "AccessKey", &ACCESS_KEY)]);
+
+    pub static CREATE_GROUP_REQUEST: Schema = Schema::structure(
+        "CreateGroupRequest",
+        &[Member::required("GroupName", "GroupName", &GROUP_NAME_TYPE), Member::optional("Path", "Path", &PATH_TYPE)],
+    );
+
+    pub static CREATE_GROUP_RESPONSE: Schema =
+        Schema::structure("CreateGroupResponse", &[Member::required("Group", "Group", &GROUP)]);
+
+    pub static CREATE_POLICY_REQUEST: Schema = Schema::structure(
+        "CreatePolicyRequest",
+        &[
+            Member::optional("Description", "Description", &POLICY_DESCRIPTION_TYPE),
+            Member::optional("Path", "Path", &POLICY_PATH_TYPE),
+            Member::required("PolicyDocument", "PolicyDocument", &POLICY_DOCUMENT_TYPE),
+            Member::required("PolicyName", "PolicyName", &POLICY_NAME_TYPE),
+            Member::optional("Tags", "Tags", &TAG_LIST_TYPE),
+        ],
+    );
+
+    pub static CREATE_POLICY_RESPONSE: Schema =
+        Schema::structure("CreatePolicyResponse", &[Member::optional("Policy", "Policy", &POLICY)]);
+
+    pub static CREATE_POLICY_VERSION_REQUEST: Schema = Schema::structure(
+        "CreatePolicyVersionRequest",
+        &[
+            Member::required("PolicyArn", "PolicyArn", &ARN_TYPE),
+            Member::required("PolicyDocument", "PolicyDocument", &POLICY_DOCUMENT_TYPE),
+            Member::optional("SetAsDefault", "SetAsDefault", &BOOLEAN_TYPE),
+        ],
+    );
+
+    pub static CREATE_POLICY_VERSION_RESPONSE: Schema = Schema::structure(
+        "CreatePolicyVersionResponse",
+        &[Member::optional("PolicyVersion", "PolicyVersion", &POLICY_VERSION)],
+    );
+
     pub static CREATE_ROLE_REQUEST: Schema = Schema::structure(
         "CreateRoleRequest",
         &[
@@ -778,6 +3627,57 @@ pub mod schema {
     pub static CREATE_ROLE_RESPONSE: Schema =
         Schema::structure("CreateRoleResponse", &[Member::required("Role", "Role", &ROLE)]);
 
+    pub static CREATE_USER_REQUEST: Schema = Schema::structure(
+        "CreateUserRequest",
+        &[
+            Member::optional("Path", "Path", &PATH_TYPE),
+            Member::optional("PermissionsBoundary", "PermissionsBoundary", &ARN_TYPE),
+            Member::optional("Tags", "Tags", &TAG_LIST_TYPE),
+            Member::required("UserName", "UserName", &USER_NAME_TYPE),
+        ],
+    );
+
+    pub static CREATE_USER_RESPONSE: Schema =
+        Schema::structure("CreateUserResponse", &[Member::optional("User", "User", &USER)]);
+
+    pub static DELETE_ACCESS_KEY_REQUEST: Schema = Schema::structure(
+        "DeleteAccessKeyRequest",
+        &[
+            Member::required("AccessKeyId", "AccessKeyId", &ACCESS_KEY_ID_TYPE),
+            Member::optional("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
+    pub static DELETE_GROUP_POLICY_REQUEST: Schema = Schema::structure(
+        "DeleteGroupPolicyRequest",
+        &[
+            Member::required("GroupName", "GroupName", &GROUP_NAME_TYPE),
+            Member::required("PolicyName", "PolicyName", &POLICY_NAME_TYPE),
+        ],
+    );
+
+    pub static DELETE_GROUP_REQUEST: Schema =
+        Schema::structure("DeleteGroupRequest", &[Member::required("GroupName", "GroupName", &GROUP_NAME_TYPE)]);
+
+    pub static DELETE_LOGIN_PROFILE_REQUEST: Schema =
+        Schema::structure("DeleteLoginProfileRequest", &[Member::optional("UserName", "UserName", &USER_NAME_TYPE)]);
+
+    pub static DELETE_POLICY_REQUEST: Schema =
+        Schema::structure("DeletePolicyRequest", &[Member::required("PolicyArn", "PolicyArn", &ARN_TYPE)]);
+
+    pub static DELETE_POLICY_VERSION_REQUEST: Schema = Schema::structure(
+        "DeletePolicyVersionRequest",
+        &[
+            Member::required("PolicyArn", "PolicyArn", &ARN_TYPE),
+            Member::required("VersionId", "VersionId", &POLICY_VERSION_ID_TYPE),
+        ],
+    );
+
+    pub static DELETE_ROLE_PERMISSIONS_BOUNDARY_REQUEST: Schema = Schema::structure(
+        "DeleteRolePermissionsBoundaryRequest",
+        &[Member::required("RoleName", "RoleName", &ROLE_NAME_TYPE)],
+    );
+
     pub static DELETE_ROLE_POLICY_REQUEST: Schema = Schema::structure(
         "DeleteRolePolicyRequest",
         &[
@@ -788,6 +3688,134 @@ pub mod schema {
 
     pub static DELETE_ROLE_REQUEST: Schema =
         Schema::structure("DeleteRoleRequest", &[Member::required("RoleName", "RoleName", &ROLE_NAME_TYPE)]);
+
+    pub static DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST: Schema = Schema::structure(
+        "DeleteUserPermissionsBoundaryRequest",
+        &[Member::required("UserName", "UserName", &USER_NAME_TYPE)],
+    );
+
+    pub static DELETE_USER_POLICY_REQUEST: Schema = Schema::structure(
+        "DeleteUserPolicyRequest",
+        &[
+            Member::required("PolicyName", "PolicyName", &POLICY_NAME_TYPE),
+            Member::required("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
+    pub static DELETE_USER_REQUEST: Schema =
+        Schema::structure("DeleteUserRequest", &[Member::required("UserName", "UserName", &EXISTING_USER_NAME_TYPE)]);
+
+    pub static DETACH_GROUP_POLICY_REQUEST: Schema = Schema::structure(
+        "DetachGroupPolicyRequest",
+        &[
+            Member::required("GroupName", "GroupName", &GROUP_NAME_TYPE),
+            Member::required("PolicyArn", "PolicyArn", &ARN_TYPE),
+        ],
+    );
+
+    pub static DETACH_ROLE_POLICY_REQUEST: Schema = Schema::structure(
+        "DetachRolePolicyRequest",
+        &[
+            Member::required("PolicyArn", "PolicyArn", &ARN_TYPE),
+            Member::required("RoleName", "RoleName", &ROLE_NAME_TYPE),
+        ],
+    );
+
+    pub static DETACH_USER_POLICY_REQUEST: Schema = Schema::structure(
+        "DetachUserPolicyRequest",
+        &[
+            Member::required("PolicyArn", "PolicyArn", &ARN_TYPE),
+            Member::required("UserName", "UserName", &USER_NAME_TYPE),
+        ],
+    );
+
+    pub static ENTITY_TYPE: Schema = Schema::string(
+        "EntityType",
+        Bounds::NONE,
+        None,
+        &["User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"],
+    );
+
+    pub static GET_ACCESS_KEY_LAST_USED_REQUEST: Schema = Schema::structure(
+        "GetAccessKeyLastUsedRequest",
+        &[Member::required("AccessKeyId", "AccessKeyId", &ACCESS_KEY_ID_TYPE)],
+    );
+
+    pub static GET_ACCESS_KEY_LAST_USED_RESPONSE: Schema = Schema::structure(
+        "GetAccessKeyLastUsedResponse",
+        &[
+            Member::optional("AccessKeyLastUsed", "AccessKeyLastUsed", &ACCESS_KEY_LAST_USED),
+            Member::optional("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
+    pub static GET_ACCOUNT_SUMMARY_RESPONSE: Schema = Schema::structure(
+        "GetAccountSummaryResponse",
+        &[Member::optional("SummaryMap", "SummaryMap", &SUMMARY_MAP_TYPE)],
+    );
+
+    pub static GET_GROUP_POLICY_REQUEST: Schema = Schema::structure(
+        "GetGroupPolicyRequest",
+        &[
+            Member::required("GroupName", "GroupName", &GROUP_NAME_TYPE),
+            Member::required("PolicyName", "PolicyName", &POLICY_NAME_TYPE),
+        ],
+    );
+
+    pub static GET_GROUP_POLICY_RESPONSE: Schema = Schema::structure(
+        "GetGroupPolicyResponse",
+        &[
+            Member::required("GroupName", "GroupName", &GROUP_NAME_TYPE),
+            Member::required("PolicyDocument", "PolicyDocument", &POLICY_DOCUMENT_TYPE),
+            Member::required("PolicyName", "PolicyName", &POLICY_NAME_TYPE),
+        ],
+    );
+
+    pub static GET_GROUP_REQUEST: Schema = Schema::structure(
+        "GetGroupRequest",
+        &[
+            Member::required("GroupName", "GroupName", &GROUP_NAME_TYPE),
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+        ],
+    );
+
+    pub static GET_GROUP_RESPONSE: Schema = Schema::structure(
+        "GetGroupResponse",
+        &[
+            Member::required("Group", "Group", &GROUP),
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+            Member::required("Users", "Users", &USER_LIST_TYPE),
+        ],
+    );
+
+    pub static GET_LOGIN_PROFILE_REQUEST: Schema =
+        Schema::structure("GetLoginProfileRequest", &[Member::optional("UserName", "UserName", &USER_NAME_TYPE)]);
+
+    pub static GET_LOGIN_PROFILE_RESPONSE: Schema = Schema::structure(
+        "GetLoginProfileResponse",
+        &[Member::required("LoginProfile", "LoginProfile", &LOGIN_PROFILE)],
+    );
+
+    pub static GET_POLICY_REQUEST: Schema =
+        Schema::structure("GetPolicyRequest", &[Member::required("PolicyArn", "PolicyArn", &ARN_TYPE)]);
+
+    pub static GET_POLICY_RESPONSE: Schema =
+        Schema::structure("GetPolicyResponse", &[Member::optional("Policy", "Policy", &POLICY)]);
+
+    pub static GET_POLICY_VERSION_REQUEST: Schema = Schema::structure(
+        "GetPolicyVersionRequest",
+        &[
+            Member::required("PolicyArn", "PolicyArn", &ARN_TYPE),
+            Member::required("VersionId", "VersionId", &POLICY_VERSION_ID_TYPE),
+        ],
+    );
+
+    pub static GET_POLICY_VERSION_RESPONSE: Schema = Schema::structure(
+        "GetPolicyVersionResponse",
+        &[Member::optional("PolicyVersion", "PolicyVersion", &POLICY_VERSION)],
+    );
 
     pub static GET_ROLE_POLICY_REQUEST: Schema = Schema::structure(
         "GetRolePolicyRequest",
@@ -812,6 +3840,40 @@ pub mod schema {
     pub static GET_ROLE_RESPONSE: Schema =
         Schema::structure("GetRoleResponse", &[Member::required("Role", "Role", &ROLE)]);
 
+    pub static GET_USER_POLICY_REQUEST: Schema = Schema::structure(
+        "GetUserPolicyRequest",
+        &[
+            Member::required("PolicyName", "PolicyName", &POLICY_NAME_TYPE),
+            Member::required("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
+    pub static GET_USER_POLICY_RESPONSE: Schema = Schema::structure(
+        "GetUserPolicyResponse",
+        &[
+            Member::required("PolicyDocument", "PolicyDocument", &POLICY_DOCUMENT_TYPE),
+            Member::required("PolicyName", "PolicyName", &POLICY_NAME_TYPE),
+            Member::required("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
+    pub static GET_USER_REQUEST: Schema =
+        Schema::structure("GetUserRequest", &[Member::optional("UserName", "UserName", &EXISTING_USER_NAME_TYPE)]);
+
+    pub static GET_USER_RESPONSE: Schema =
+        Schema::structure("GetUserResponse", &[Member::required("User", "User", &USER)]);
+
+    pub static GROUP: Schema = Schema::structure(
+        "Group",
+        &[
+            Member::required("Arn", "Arn", &ARN_TYPE),
+            Member::required("CreateDate", "CreateDate", &DATE_TYPE),
+            Member::required("GroupId", "GroupId", &ID_TYPE),
+            Member::required("GroupName", "GroupName", &GROUP_NAME_TYPE),
+            Member::required("Path", "Path", &PATH_TYPE),
+        ],
+    );
+
     pub static INSTANCE_PROFILE: Schema = Schema::structure(
         "InstanceProfile",
         &[
@@ -822,6 +3884,60 @@ pub mod schema {
             Member::required("Path", "Path", &PATH_TYPE),
             Member::required("Roles", "Roles", &ROLE_LIST_TYPE),
             Member::optional("Tags", "Tags", &TAG_LIST_TYPE),
+        ],
+    );
+
+    pub static LIST_ACCESS_KEYS_REQUEST: Schema = Schema::structure(
+        "ListAccessKeysRequest",
+        &[
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::optional("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
+    pub static LIST_ACCESS_KEYS_RESPONSE: Schema = Schema::structure(
+        "ListAccessKeysResponse",
+        &[
+            Member::required("AccessKeyMetadata", "AccessKeyMetadata", &ACCESS_KEY_METADATA_LIST_TYPE),
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+        ],
+    );
+
+    pub static LIST_ACCOUNT_ALIASES_REQUEST: Schema = Schema::structure(
+        "ListAccountAliasesRequest",
+        &[
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+        ],
+    );
+
+    pub static LIST_ACCOUNT_ALIASES_RESPONSE: Schema = Schema::structure(
+        "ListAccountAliasesResponse",
+        &[
+            Member::required("AccountAliases", "AccountAliases", &ACCOUNT_ALIAS_LIST_TYPE),
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+        ],
+    );
+
+    pub static LIST_ATTACHED_GROUP_POLICIES_REQUEST: Schema = Schema::structure(
+        "ListAttachedGroupPoliciesRequest",
+        &[
+            Member::required("GroupName", "GroupName", &GROUP_NAME_TYPE),
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::optional("PathPrefix", "PathPrefix", &POLICY_PATH_TYPE),
+        ],
+    );
+
+    pub static LIST_ATTACHED_GROUP_POLICIES_RESPONSE: Schema = Schema::structure(
+        "ListAttachedGroupPoliciesResponse",
+        &[
+            Member::optional("AttachedPolicies", "AttachedPolicies", &ATTACHED_POLICIES_LIST_TYPE),
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
         ],
     );
 
@@ -844,6 +3960,102 @@ pub mod schema {
         ],
     );
 
+    pub static LIST_ATTACHED_USER_POLICIES_REQUEST: Schema = Schema::structure(
+        "ListAttachedUserPoliciesRequest",
+        &[
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::optional("PathPrefix", "PathPrefix", &POLICY_PATH_TYPE),
+            Member::required("UserName", "UserName", &USER_NAME_TYPE),
+        ],
+    );
+
+    pub static LIST_ATTACHED_USER_POLICIES_RESPONSE: Schema = Schema::structure(
+        "ListAttachedUserPoliciesResponse",
+        &[
+            Member::optional("AttachedPolicies", "AttachedPolicies", &ATTACHED_POLICIES_LIST_TYPE),
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+        ],
+    );
+
+    pub static LIST_ENTITIES_FOR_POLICY_REQUEST: Schema = Schema::structure(
+        "ListEntitiesForPolicyRequest",
+        &[
+            Member::optional("EntityFilter", "EntityFilter", &ENTITY_TYPE),
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::optional("PathPrefix", "PathPrefix", &PATH_TYPE),
+            Member::required("PolicyArn", "PolicyArn", &ARN_TYPE),
+            Member::optional("PolicyUsageFilter", "PolicyUsageFilter", &POLICY_USAGE_TYPE),
+        ],
+    );
+
+    pub static LIST_ENTITIES_FOR_POLICY_RESPONSE: Schema = Schema::structure(
+        "ListEntitiesForPolicyResponse",
+        &[
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+            Member::optional("PolicyGroups", "PolicyGroups", &POLICY_GROUP_LIST_TYPE),
+            Member::optional("PolicyRoles", "PolicyRoles", &POLICY_ROLE_LIST_TYPE),
+            Member::optional("PolicyUsers", "PolicyUsers", &POLICY_USER_LIST_TYPE),
+        ],
+    );
+
+    pub static LIST_GROUP_POLICIES_REQUEST: Schema = Schema::structure(
+        "ListGroupPoliciesRequest",
+        &[
+            Member::required("GroupName", "GroupName", &GROUP_NAME_TYPE),
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+        ],
+    );
+
+    pub static LIST_GROUP_POLICIES_RESPONSE: Schema = Schema::structure(
+        "ListGroupPoliciesResponse",
+        &[
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+            Member::required("PolicyNames", "PolicyNames", &POLICY_NAME_LIST_TYPE),
+        ],
+    );
+
+    pub static LIST_GROUPS_FOR_USER_REQUEST: Schema = Schema::structure(
+        "ListGroupsForUserRequest",
+        &[
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::required("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
+    pub static LIST_GROUPS_FOR_USER_RESPONSE: Schema = Schema::structure(
+        "ListGroupsForUserResponse",
+        &[
+            Member::required("Groups", "Groups", &GROUP_LIST_TYPE),
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+        ],
+    );
+
+    pub static LIST_GROUPS_REQUEST: Schema = Schema::structure(
+        "ListGroupsRequest",
+        &[
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::optional("PathPrefix", "PathPrefix", &PATH_PREFIX_TYPE),
+        ],
+    );
+
+    pub static LIST_GROUPS_RESPONSE: Schema = Schema::structure(
+        "ListGroupsResponse",
+        &[
+            Member::required("Groups", "Groups", &GROUP_LIST_TYPE),
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+        ],
+    );
+
     pub static LIST_INSTANCE_PROFILES_FOR_ROLE_REQUEST: Schema = Schema::structure(
         "ListInstanceProfilesForRoleRequest",
         &[
@@ -859,6 +4071,99 @@ pub mod schema {
             Member::required("InstanceProfiles", "InstanceProfiles", &INSTANCE_PROFILE_LIST_TYPE),
             Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
             Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+        ],
+    );
+
+    pub static LIST_INSTANCE_PROFILES_REQUEST: Schema = Schema::structure(
+        "ListInstanceProfilesRequest",
+        &[
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::optional("PathPrefix", "PathPrefix", &PATH_PREFIX_TYPE),
+        ],
+    );
+
+    pub static LIST_INSTANCE_PROFILES_RESPONSE: Schema = Schema::structure(
+        "ListInstanceProfilesResponse",
+        &[
+            Member::required("InstanceProfiles", "InstanceProfiles", &INSTANCE_PROFILE_LIST_TYPE),
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+        ],
+    );
+
+    pub static LIST_MFA_DEVICES_REQUEST: Schema = Schema::structure(
+        "ListMFADevicesRequest",
+        &[
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::optional("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
+    pub static LIST_MFA_DEVICES_RESPONSE: Schema = Schema::structure(
+        "ListMFADevicesResponse",
+        &[
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::required("MFADevices", "MFADevices", &MFA_DEVICE_LIST_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+        ],
+    );
+
+    pub static LIST_POLICIES_REQUEST: Schema = Schema::structure(
+        "ListPoliciesRequest",
+        &[
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::optional("OnlyAttached", "OnlyAttached", &BOOLEAN_TYPE),
+            Member::optional("PathPrefix", "PathPrefix", &POLICY_PATH_TYPE),
+            Member::optional("PolicyUsageFilter", "PolicyUsageFilter", &POLICY_USAGE_TYPE),
+            Member::optional("Scope", "Scope", &POLICY_SCOPE_TYPE),
+        ],
+    );
+
+    pub static LIST_POLICIES_RESPONSE: Schema = Schema::structure(
+        "ListPoliciesResponse",
+        &[
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+            Member::optional("Policies", "Policies", &POLICY_LIST_TYPE),
+        ],
+    );
+
+    pub static LIST_POLICY_TAGS_REQUEST: Schema = Schema::structure(
+        "ListPolicyTagsRequest",
+        &[
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::required("PolicyArn", "PolicyArn", &ARN_TYPE),
+        ],
+    );
+
+    pub static LIST_POLICY_TAGS_RESPONSE: Schema = Schema::structure(
+        "ListPolicyTagsResponse",
+        &[
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+            Member::required("Tags", "Tags", &TAG_LIST_TYPE),
+        ],
+    );
+
+    pub static LIST_POLICY_VERSIONS_REQUEST: Schema = Schema::structure(
+        "ListPolicyVersionsRequest",
+        &[
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::required("PolicyArn", "PolicyArn", &ARN_TYPE),
+        ],
+    );
+
+    pub static LIST_POLICY_VERSIONS_RESPONSE: Schema = Schema::structure(
+        "ListPolicyVersionsResponse",
+        &[
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+            Member::optional("Versions", "Versions", &POLICY_DOCUMENT_VERSION_LIST_TYPE),
         ],
     );
 
@@ -916,8 +4221,233 @@ pub mod schema {
         ],
     );
 
+    pub static LIST_SSH_PUBLIC_KEYS_REQUEST: Schema = Schema::structure(
+        "ListSSHPublicKeysRequest",
+        &[
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::optional("UserName", "UserName", &USER_NAME_TYPE),
+        ],
+    );
+
+    pub static LIST_SSH_PUBLIC_KEYS_RESPONSE: Schema = Schema::structure(
+        "ListSSHPublicKeysResponse",
+        &[
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+            Member::optional("SSHPublicKeys", "SSHPublicKeys", &SSH_PUBLIC_KEY_LIST_TYPE),
+        ],
+    );
+
+    pub static LIST_SERVICE_SPECIFIC_CREDENTIALS_REQUEST: Schema = Schema::structure(
+        "ListServiceSpecificCredentialsRequest",
+        &[
+            Member::optional("AllUsers", "AllUsers", &ALL_USERS),
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::optional("ServiceName", "ServiceName", &SERVICE_NAME),
+            Member::optional("UserName", "UserName", &USER_NAME_TYPE),
+        ],
+    );
+
+    pub static LIST_SERVICE_SPECIFIC_CREDENTIALS_RESPONSE: Schema = Schema::structure(
+        "ListServiceSpecificCredentialsResponse",
+        &[
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+            Member::optional(
+                "ServiceSpecificCredentials",
+                "ServiceSpecificCredentials",
+                &SERVICE_SPECIFIC_CREDENTIALS_LIST_TYPE,
+            ),
+        ],
+    );
+
+    pub static LIST_SIGNING_CERTIFICATES_REQUEST: Schema = Schema::structure(
+        "ListSigningCertificatesRequest",
+        &[
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::optional("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
+    pub static LIST_SIGNING_CERTIFICATES_RESPONSE: Schema = Schema::structure(
+        "ListSigningCertificatesResponse",
+        &[
+            Member::required("Certificates", "Certificates", &CERTIFICATE_LIST_TYPE),
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+        ],
+    );
+
+    pub static LIST_USER_POLICIES_REQUEST: Schema = Schema::structure(
+        "ListUserPoliciesRequest",
+        &[
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::required("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
+    pub static LIST_USER_POLICIES_RESPONSE: Schema = Schema::structure(
+        "ListUserPoliciesResponse",
+        &[
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+            Member::required("PolicyNames", "PolicyNames", &POLICY_NAME_LIST_TYPE),
+        ],
+    );
+
+    pub static LIST_USER_TAGS_REQUEST: Schema = Schema::structure(
+        "ListUserTagsRequest",
+        &[
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::required("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
+    pub static LIST_USER_TAGS_RESPONSE: Schema = Schema::structure(
+        "ListUserTagsResponse",
+        &[
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+            Member::required("Tags", "Tags", &TAG_LIST_TYPE),
+        ],
+    );
+
+    pub static LIST_USERS_REQUEST: Schema = Schema::structure(
+        "ListUsersRequest",
+        &[
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+            Member::optional("PathPrefix", "PathPrefix", &PATH_PREFIX_TYPE),
+        ],
+    );
+
+    pub static LIST_USERS_RESPONSE: Schema = Schema::structure(
+        "ListUsersResponse",
+        &[
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+            Member::required("Users", "Users", &USER_LIST_TYPE),
+        ],
+    );
+
+    pub static LIST_VIRTUAL_MFA_DEVICES_REQUEST: Schema = Schema::structure(
+        "ListVirtualMFADevicesRequest",
+        &[
+            Member::optional("AssignmentStatus", "AssignmentStatus", &ASSIGNMENT_STATUS_TYPE),
+            Member::optional("Marker", "Marker", &MARKER_TYPE),
+            Member::optional("MaxItems", "MaxItems", &MAX_ITEMS_TYPE),
+        ],
+    );
+
+    pub static LIST_VIRTUAL_MFA_DEVICES_RESPONSE: Schema = Schema::structure(
+        "ListVirtualMFADevicesResponse",
+        &[
+            Member::optional("IsTruncated", "IsTruncated", &BOOLEAN_TYPE),
+            Member::optional("Marker", "Marker", &RESPONSE_MARKER_TYPE),
+            Member::required("VirtualMFADevices", "VirtualMFADevices", &VIRTUAL_MFA_DEVICE_LIST_TYPE),
+        ],
+    );
+
+    pub static LOGIN_PROFILE: Schema = Schema::structure(
+        "LoginProfile",
+        &[
+            Member::required("CreateDate", "CreateDate", &DATE_TYPE),
+            Member::optional("PasswordResetRequired", "PasswordResetRequired", &BOOLEAN_TYPE),
+            Member::required("UserName", "UserName", &USER_NAME_TYPE),
+        ],
+    );
+
+    pub static MFA_DEVICE: Schema = Schema::structure(
+        "MFADevice",
+        &[
+            Member::required("EnableDate", "EnableDate", &DATE_TYPE),
+            Member::required("SerialNumber", "SerialNumber", &SERIAL_NUMBER_TYPE),
+            Member::required("UserName", "UserName", &USER_NAME_TYPE),
+        ],
+    );
+
     pub static PERMISSIONS_BOUNDARY_ATTACHMENT_TYPE: Schema =
         Schema::string("PermissionsBoundaryAttachmentType", Bounds::NONE, None, &["PermissionsBoundaryPolicy"]);
+
+    pub static POLICY: Schema = Schema::structure(
+        "Policy",
+        &[
+            Member::optional("Arn", "Arn", &ARN_TYPE),
+            Member::optional("AttachmentCount", "AttachmentCount", &ATTACHMENT_COUNT_TYPE),
+            Member::optional("CreateDate", "CreateDate", &DATE_TYPE),
+            Member::optional("DefaultVersionId", "DefaultVersionId", &POLICY_VERSION_ID_TYPE),
+            Member::optional("Description", "Description", &POLICY_DESCRIPTION_TYPE),
+            Member::optional("IsAttachable", "IsAttachable", &BOOLEAN_TYPE),
+            Member::optional("Path", "Path", &POLICY_PATH_TYPE),
+            Member::optional("PermissionsBoundaryUsageCount", "PermissionsBoundaryUsageCount", &ATTACHMENT_COUNT_TYPE),
+            Member::optional("PolicyId", "PolicyId", &ID_TYPE),
+            Member::optional("PolicyName", "PolicyName", &POLICY_NAME_TYPE),
+            Member::optional("Tags", "Tags", &TAG_LIST_TYPE),
+            Member::optional("UpdateDate", "UpdateDate", &DATE_TYPE),
+        ],
+    );
+
+    pub static POLICY_GROUP: Schema = Schema::structure(
+        "PolicyGroup",
+        &[
+            Member::optional("GroupId", "GroupId", &ID_TYPE),
+            Member::optional("GroupName", "GroupName", &GROUP_NAME_TYPE),
+        ],
+    );
+
+    pub static POLICY_GROUP_LIST_TYPE: Schema =
+        Schema::list("PolicyGroupListType", Bounds::NONE, &POLICY_GROUP, "member", false);
+
+    pub static POLICY_ROLE: Schema = Schema::structure(
+        "PolicyRole",
+        &[Member::optional("RoleId", "RoleId", &ID_TYPE), Member::optional("RoleName", "RoleName", &ROLE_NAME_TYPE)],
+    );
+
+    pub static POLICY_ROLE_LIST_TYPE: Schema =
+        Schema::list("PolicyRoleListType", Bounds::NONE, &POLICY_ROLE, "member", false);
+
+    pub static POLICY_USAGE_TYPE: Schema =
+        Schema::string("PolicyUsageType", Bounds::NONE, None, &["PermissionsPolicy", "PermissionsBoundary"]);
+
+    pub static POLICY_USER: Schema = Schema::structure(
+        "PolicyUser",
+        &[Member::optional("UserId", "UserId", &ID_TYPE), Member::optional("UserName", "UserName", &USER_NAME_TYPE)],
+    );
+
+    pub static POLICY_USER_LIST_TYPE: Schema =
+        Schema::list("PolicyUserListType", Bounds::NONE, &POLICY_USER, "member", false);
+
+    pub static POLICY_VERSION: Schema = Schema::structure(
+        "PolicyVersion",
+        &[
+            Member::optional("CreateDate", "CreateDate", &DATE_TYPE),
+            Member::optional("Document", "Document", &POLICY_DOCUMENT_TYPE),
+            Member::optional("IsDefaultVersion", "IsDefaultVersion", &BOOLEAN_TYPE),
+            Member::optional("VersionId", "VersionId", &POLICY_VERSION_ID_TYPE),
+        ],
+    );
+
+    pub static PUT_GROUP_POLICY_REQUEST: Schema = Schema::structure(
+        "PutGroupPolicyRequest",
+        &[
+            Member::required("GroupName", "GroupName", &GROUP_NAME_TYPE),
+            Member::required("PolicyDocument", "PolicyDocument", &POLICY_DOCUMENT_TYPE),
+            Member::required("PolicyName", "PolicyName", &POLICY_NAME_TYPE),
+        ],
+    );
+
+    pub static PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST: Schema = Schema::structure(
+        "PutRolePermissionsBoundaryRequest",
+        &[
+            Member::required("PermissionsBoundary", "PermissionsBoundary", &ARN_TYPE),
+            Member::required("RoleName", "RoleName", &ROLE_NAME_TYPE),
+        ],
+    );
 
     pub static PUT_ROLE_POLICY_REQUEST: Schema = Schema::structure(
         "PutRolePolicyRequest",
@@ -925,6 +4455,39 @@ pub mod schema {
             Member::required("PolicyDocument", "PolicyDocument", &POLICY_DOCUMENT_TYPE),
             Member::required("PolicyName", "PolicyName", &POLICY_NAME_TYPE),
             Member::required("RoleName", "RoleName", &ROLE_NAME_TYPE),
+        ],
+    );
+
+    pub static PUT_USER_PERMISSIONS_BOUNDARY_REQUEST: Schema = Schema::structure(
+        "PutUserPermissionsBoundaryRequest",
+        &[
+            Member::required("PermissionsBoundary", "PermissionsBoundary", &ARN_TYPE),
+            Member::required("UserName", "UserName", &USER_NAME_TYPE),
+        ],
+    );
+
+    pub static PUT_USER_POLICY_REQUEST: Schema = Schema::structure(
+        "PutUserPolicyRequest",
+        &[
+            Member::required("PolicyDocument", "PolicyDocument", &POLICY_DOCUMENT_TYPE),
+            Member::required("PolicyName", "PolicyName", &POLICY_NAME_TYPE),
+            Member::required("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
+    pub static REMOVE_ROLE_FROM_INSTANCE_PROFILE_REQUEST: Schema = Schema::structure(
+        "RemoveRoleFromInstanceProfileRequest",
+        &[
+            Member::required("InstanceProfileName", "InstanceProfileName", &INSTANCE_PROFILE_NAME_TYPE),
+            Member::required("RoleName", "RoleName", &ROLE_NAME_TYPE),
+        ],
+    );
+
+    pub static REMOVE_USER_FROM_GROUP_REQUEST: Schema = Schema::structure(
+        "RemoveUserFromGroupRequest",
+        &[
+            Member::required("GroupName", "GroupName", &GROUP_NAME_TYPE),
+            Member::required("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
         ],
     );
 
@@ -953,14 +4516,93 @@ pub mod schema {
         ],
     );
 
+    pub static SSH_PUBLIC_KEY_LIST_TYPE: Schema =
+        Schema::list("SSHPublicKeyListType", Bounds::NONE, &SSH_PUBLIC_KEY_METADATA, "member", false);
+
+    pub static SSH_PUBLIC_KEY_METADATA: Schema = Schema::structure(
+        "SSHPublicKeyMetadata",
+        &[
+            Member::required("SSHPublicKeyId", "SSHPublicKeyId", &PUBLIC_KEY_ID_TYPE),
+            Member::required("Status", "Status", &STATUS_TYPE),
+            Member::required("UploadDate", "UploadDate", &DATE_TYPE),
+            Member::required("UserName", "UserName", &USER_NAME_TYPE),
+        ],
+    );
+
+    pub static SERVICE_SPECIFIC_CREDENTIAL_METADATA: Schema = Schema::structure(
+        "ServiceSpecificCredentialMetadata",
+        &[
+            Member::required("CreateDate", "CreateDate", &DATE_TYPE),
+            Member::optional("ExpirationDate", "ExpirationDate", &DATE_TYPE),
+            Member::optional("ServiceCredentialAlias", "ServiceCredentialAlias", &SERVICE_CREDENTIAL_ALIAS),
+            Member::required("ServiceName", "ServiceName", &SERVICE_NAME),
+            Member::required(
+                "ServiceSpecificCredentialId",
+                "ServiceSpecificCredentialId",
+                &SERVICE_SPECIFIC_CREDENTIAL_ID,
+            ),
+            Member::optional("ServiceUserName", "ServiceUserName", &SERVICE_USER_NAME),
+            Member::required("Status", "Status", &STATUS_TYPE),
+            Member::required("UserName", "UserName", &USER_NAME_TYPE),
+        ],
+    );
+
+    pub static SERVICE_SPECIFIC_CREDENTIALS_LIST_TYPE: Schema = Schema::list(
+        "ServiceSpecificCredentialsListType",
+        Bounds::NONE,
+        &SERVICE_SPECIFIC_CREDENTIAL_METADATA,
+        "member",
+        false,
+    );
+
+    pub static SET_DEFAULT_POLICY_VERSION_REQUEST: Schema = Schema::structure(
+        "SetDefaultPolicyVersionRequest",
+        &[
+            Member::required("PolicyArn", "PolicyArn", &ARN_TYPE),
+            Member::required("VersionId", "VersionId", &POLICY_VERSION_ID_TYPE),
+        ],
+    );
+
+    pub static SIGNING_CERTIFICATE: Schema = Schema::structure(
+        "SigningCertificate",
+        &[
+            Member::required("CertificateBody", "CertificateBody", &CERTIFICATE_BODY_TYPE),
+            Member::required("CertificateId", "CertificateId", &CERTIFICATE_ID_TYPE),
+            Member::required("Status", "Status", &STATUS_TYPE),
+            Member::optional("UploadDate", "UploadDate", &DATE_TYPE),
+            Member::required("UserName", "UserName", &USER_NAME_TYPE),
+        ],
+    );
+
     pub static TAG: Schema = Schema::structure(
         "Tag",
         &[Member::required("Key", "Key", &TAG_KEY_TYPE), Member::required("Value", "Value", &TAG_VALUE_TYPE)],
     );
 
+    pub static TAG_POLICY_REQUEST: Schema = Schema::structure(
+        "TagPolicyRequest",
+        &[Member::required("PolicyArn", "PolicyArn", &ARN_TYPE), Member::required("Tags", "Tags", &TAG_LIST_TYPE)],
+    );
+
     pub static TAG_ROLE_REQUEST: Schema = Schema::structure(
         "TagRoleRequest",
         &[Member::required("RoleName", "RoleName", &ROLE_NAME_TYPE), Member::required("Tags", "Tags", &TAG_LIST_TYPE)],
+    );
+
+    pub static TAG_USER_REQUEST: Schema = Schema::structure(
+        "TagUserRequest",
+        &[
+            Member::required("Tags", "Tags", &TAG_LIST_TYPE),
+            Member::required("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
+    pub static UNTAG_POLICY_REQUEST: Schema = Schema::structure(
+        "UntagPolicyRequest",
+        &[
+            Member::required("PolicyArn", "PolicyArn", &ARN_TYPE),
+            Member::required("TagKeys", "TagKeys", &TAG_KEY_LIST_TYPE),
+        ],
     );
 
     pub static UNTAG_ROLE_REQUEST: Schema = Schema::structure(
@@ -971,6 +4613,23 @@ pub mod schema {
         ],
     );
 
+    pub static UNTAG_USER_REQUEST: Schema = Schema::structure(
+        "UntagUserRequest",
+        &[
+            Member::required("TagKeys", "TagKeys", &TAG_KEY_LIST_TYPE),
+            Member::required("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
+    pub static UPDATE_ACCESS_KEY_REQUEST: Schema = Schema::structure(
+        "UpdateAccessKeyRequest",
+        &[
+            Member::required("AccessKeyId", "AccessKeyId", &ACCESS_KEY_ID_TYPE),
+            Member::required("Status", "Status", &STATUS_TYPE),
+            Member::optional("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
     pub static UPDATE_ASSUME_ROLE_POLICY_REQUEST: Schema = Schema::structure(
         "UpdateAssumeRolePolicyRequest",
         &[
@@ -978,6 +4637,26 @@ pub mod schema {
             Member::required("RoleName", "RoleName", &ROLE_NAME_TYPE),
         ],
     );
+
+    pub static UPDATE_GROUP_REQUEST: Schema = Schema::structure(
+        "UpdateGroupRequest",
+        &[
+            Member::required("GroupName", "GroupName", &GROUP_NAME_TYPE),
+            Member::optional("NewGroupName", "NewGroupName", &GROUP_NAME_TYPE),
+            Member::optional("NewPath", "NewPath", &PATH_TYPE),
+        ],
+    );
+
+    pub static UPDATE_ROLE_DESCRIPTION_REQUEST: Schema = Schema::structure(
+        "UpdateRoleDescriptionRequest",
+        &[
+            Member::required("Description", "Description", &ROLE_DESCRIPTION_TYPE),
+            Member::required("RoleName", "RoleName", &ROLE_NAME_TYPE),
+        ],
+    );
+
+    pub static UPDATE_ROLE_DESCRIPTION_RESPONSE: Schema =
+        Schema::structure("UpdateRoleDescriptionResponse", &[Member::optional("Role", "Role", &ROLE)]);
 
     pub static UPDATE_ROLE_REQUEST: Schema = Schema::structure(
         "UpdateRoleRequest",
@@ -990,14 +4669,100 @@ pub mod schema {
 
     pub static UPDATE_ROLE_RESPONSE: Schema = Schema::structure("UpdateRoleResponse", &[]);
 
+    pub static UPDATE_USER_REQUEST: Schema = Schema::structure(
+        "UpdateUserRequest",
+        &[
+            Member::optional("NewPath", "NewPath", &PATH_TYPE),
+            Member::optional("NewUserName", "NewUserName", &USER_NAME_TYPE),
+            Member::required("UserName", "UserName", &EXISTING_USER_NAME_TYPE),
+        ],
+    );
+
+    pub static USER: Schema = Schema::structure(
+        "User",
+        &[
+            Member::required("Arn", "Arn", &ARN_TYPE),
+            Member::required("CreateDate", "CreateDate", &DATE_TYPE),
+            Member::optional("PasswordLastUsed", "PasswordLastUsed", &DATE_TYPE),
+            Member::required("Path", "Path", &PATH_TYPE),
+            Member::optional("PermissionsBoundary", "PermissionsBoundary", &ATTACHED_PERMISSIONS_BOUNDARY),
+            Member::optional("Tags", "Tags", &TAG_LIST_TYPE),
+            Member::required("UserId", "UserId", &ID_TYPE),
+            Member::required("UserName", "UserName", &USER_NAME_TYPE),
+        ],
+    );
+
+    pub static VIRTUAL_MFA_DEVICE: Schema = Schema::structure(
+        "VirtualMFADevice",
+        &[
+            Member::optional("Base32StringSeed", "Base32StringSeed", &BOOTSTRAP_DATUM),
+            Member::optional("EnableDate", "EnableDate", &DATE_TYPE),
+            Member::optional("QRCodePNG", "QRCodePNG", &BOOTSTRAP_DATUM),
+            Member::required("SerialNumber", "SerialNumber", &SERIAL_NUMBER_TYPE),
+            Member::optional("Tags", "Tags", &TAG_LIST_TYPE),
+            Member::optional("User", "User", &USER),
+        ],
+    );
+
+    pub static ACCESS_KEY_ID_TYPE: Schema =
+        Schema::string("accessKeyIdType", Bounds::new(Some(16), Some(128)), Some(Pattern::new("[\\w]+")), &[]);
+
+    pub static ACCESS_KEY_METADATA_LIST_TYPE: Schema =
+        Schema::list("accessKeyMetadataListType", Bounds::NONE, &ACCESS_KEY_METADATA, "member", false);
+
+    pub static ACCESS_KEY_SECRET_TYPE: Schema =
+        Schema::string("accessKeySecretType", Bounds::NONE, None, &[]).sensitive();
+
+    pub static ACCOUNT_ALIAS_LIST_TYPE: Schema =
+        Schema::list("accountAliasListType", Bounds::NONE, &ACCOUNT_ALIAS_TYPE, "member", false);
+
+    pub static ACCOUNT_ALIAS_TYPE: Schema = Schema::string(
+        "accountAliasType",
+        Bounds::new(Some(3), Some(63)),
+        Some(Pattern::new("^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$")),
+        &[],
+    );
+
+    pub static ALL_USERS: Schema = Schema::boolean("allUsers");
+
     pub static ARN_TYPE: Schema = Schema::string("arnType", Bounds::new(Some(20), Some(2048)), None, &[]);
+
+    pub static ASSIGNMENT_STATUS_TYPE: Schema =
+        Schema::string("assignmentStatusType", Bounds::NONE, None, &["Assigned", "Unassigned", "Any"]);
 
     pub static ATTACHED_POLICIES_LIST_TYPE: Schema =
         Schema::list("attachedPoliciesListType", Bounds::NONE, &ATTACHED_POLICY, "member", false);
 
+    pub static ATTACHMENT_COUNT_TYPE: Schema = Schema::integer("attachmentCountType", Bounds::NONE);
+
     pub static BOOLEAN_TYPE: Schema = Schema::boolean("booleanType");
 
+    pub static CERTIFICATE_BODY_TYPE: Schema = Schema::string(
+        "certificateBodyType",
+        Bounds::new(Some(1), Some(16384)),
+        Some(Pattern::new("[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+")),
+        &[],
+    );
+
+    pub static CERTIFICATE_ID_TYPE: Schema =
+        Schema::string("certificateIdType", Bounds::new(Some(24), Some(128)), Some(Pattern::new("[\\w]+")), &[]);
+
+    pub static CERTIFICATE_LIST_TYPE: Schema =
+        Schema::list("certificateListType", Bounds::NONE, &SIGNING_CERTIFICATE, "member", false);
+
     pub static DATE_TYPE: Schema = Schema::timestamp("dateType");
+
+    pub static EXISTING_USER_NAME_TYPE: Schema = Schema::string(
+        "existingUserNameType",
+        Bounds::new(Some(1), Some(128)),
+        Some(Pattern::new("[\\w+=,.@-]+")),
+        &[],
+    );
+
+    pub static GROUP_LIST_TYPE: Schema = Schema::list("groupListType", Bounds::NONE, &GROUP, "member", false);
+
+    pub static GROUP_NAME_TYPE: Schema =
+        Schema::string("groupNameType", Bounds::new(Some(1), Some(128)), Some(Pattern::new("[\\w+=,.@-]+")), &[]);
 
     pub static ID_TYPE: Schema =
         Schema::string("idType", Bounds::new(Some(16), Some(128)), Some(Pattern::new("[\\w]+")), &[]);
@@ -1017,6 +4782,9 @@ pub mod schema {
 
     pub static MAX_ITEMS_TYPE: Schema = Schema::integer("maxItemsType", Bounds::new(Some(1), Some(1000)));
 
+    pub static MFA_DEVICE_LIST_TYPE: Schema =
+        Schema::list("mfaDeviceListType", Bounds::NONE, &MFA_DEVICE, "member", false);
+
     pub static PATH_PREFIX_TYPE: Schema = Schema::string(
         "pathPrefixType",
         Bounds::new(Some(1), Some(512)),
@@ -1031,12 +4799,20 @@ pub mod schema {
         &[],
     );
 
+    pub static POLICY_DESCRIPTION_TYPE: Schema =
+        Schema::string("policyDescriptionType", Bounds::new(None, Some(1000)), None, &[]);
+
     pub static POLICY_DOCUMENT_TYPE: Schema = Schema::string(
         "policyDocumentType",
         Bounds::new(Some(1), Some(131_072)),
         Some(Pattern::new("[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+")),
         &[],
     );
+
+    pub static POLICY_DOCUMENT_VERSION_LIST_TYPE: Schema =
+        Schema::list("policyDocumentVersionListType", Bounds::NONE, &POLICY_VERSION, "member", false);
+
+    pub static POLICY_LIST_TYPE: Schema = Schema::list("policyListType", Bounds::NONE, &POLICY, "member", false);
 
     pub static POLICY_NAME_LIST_TYPE: Schema =
         Schema::list("policyNameListType", Bounds::NONE, &POLICY_NAME_TYPE, "member", false);
@@ -1050,6 +4826,15 @@ pub mod schema {
         Some(Pattern::new("((/[A-Za-z0-9\\.,\\+@=_-]+)*)/")),
         &[],
     );
+
+    pub static POLICY_SCOPE_TYPE: Schema =
+        Schema::string("policyScopeType", Bounds::NONE, None, &["All", "AWS", "Local"]);
+
+    pub static POLICY_VERSION_ID_TYPE: Schema =
+        Schema::string("policyVersionIdType", Bounds::NONE, Some(Pattern::new("v[1-9][0-9]*(\\.[A-Za-z0-9-]*)?")), &[]);
+
+    pub static PUBLIC_KEY_ID_TYPE: Schema =
+        Schema::string("publicKeyIdType", Bounds::new(Some(20), Some(128)), Some(Pattern::new("[\\w]+")), &[]);
 
     pub static RESPONSE_MARKER_TYPE: Schema = Schema::string("responseMarkerType", Bounds::NONE, None, &[]);
 
@@ -1068,7 +4853,79 @@ pub mod schema {
     pub static ROLE_NAME_TYPE: Schema =
         Schema::string("roleNameType", Bounds::new(Some(1), Some(64)), Some(Pattern::new("[\\w+=,.@-]+")), &[]);
 
+    pub static SERIAL_NUMBER_TYPE: Schema =
+        Schema::string("serialNumberType", Bounds::new(Some(9), Some(256)), Some(Pattern::new("[\\w+=/:,.@-]+")), &[]);
+
+    pub static SERVICE_CREDENTIAL_ALIAS: Schema = Schema::string(
+        "serviceCredentialAlias",
+        Bounds::new(Some(0), Some(200)),
+        Some(Pattern::new("[\\w+=,.@-]+")),
+        &[],
+    );
+
+    pub static SERVICE_NAME: Schema = Schema::string("serviceName", Bounds::NONE, None, &[]);
+
+    pub static SERVICE_SPECIFIC_CREDENTIAL_ID: Schema = Schema::string(
+        "serviceSpecificCredentialId",
+        Bounds::new(Some(20), Some(128)),
+        Some(Pattern::new("[\\w]+")),
+        &[],
+    );
+
+    pub static SERVICE_USER_NAME: Schema =
+        Schema::string("serviceUserName", Bounds::new(Some(0), Some(200)), Some(Pattern::new("[\\w+=,.@-]*")), &[]);
+
+    pub static STATUS_TYPE: Schema =
+        Schema::string("statusType", Bounds::NONE, None, &["Active", "Inactive", "Expired"]);
+
     pub static STRING_TYPE: Schema = Schema::string("stringType", Bounds::NONE, None, &[]);
+
+    pub static SUMMARY_KEY_TYPE: Schema = Schema::string(
+        "summaryKeyType",
+        Bounds::NONE,
+        None,
+        &[
+            "Users",
+            "UsersQuota",
+            "Groups",
+            "GroupsQuota",
+            "ServerCertificates",
+            "ServerCertificatesQuota",
+            "UserPolicySizeQuota",
+            "GroupPolicySizeQuota",
+            "GroupsPerUserQuota",
+            "SigningCertificatesPerUserQuota",
+            "AccessKeysPerUserQuota",
+            "MFADevices",
+            "MFADevicesInUse",
+            "AccountMFAEnabled",
+            "AccountAccessKeysPresent",
+            "AccountPasswordPresent",
+            "AccountSigningCertificatesPresent",
+            "AttachedPoliciesPerGroupQuota",
+            "AttachedPoliciesPerRoleQuota",
+            "AttachedPoliciesPerUserQuota",
+            "Policies",
+            "PoliciesQuota",
+            "PolicySizeQuota",
+            "PolicyVersionsInUse",
+            "PolicyVersionsInUseQuota",
+            "VersionsPerPolicyQuota",
+            "GlobalEndpointTokenVersion",
+            "AssumeRolePolicySizeQuota",
+            "InstanceProfiles",
+            "InstanceProfilesQuota",
+            "Providers",
+            "RolePolicySizeQuota",
+            "Roles",
+            "RolesQuota",
+        ],
+    );
+
+    pub static SUMMARY_MAP_TYPE: Schema =
+        Schema::map("summaryMapType", Bounds::NONE, &SUMMARY_KEY_TYPE, &SUMMARY_VALUE_TYPE, false);
+
+    pub static SUMMARY_VALUE_TYPE: Schema = Schema::integer("summaryValueType", Bounds::NONE);
 
     pub static TAG_KEY_LIST_TYPE: Schema =
         Schema::list("tagKeyListType", Bounds::new(None, Some(50)), &TAG_KEY_TYPE, "member", false);
@@ -1088,4 +4945,12 @@ pub mod schema {
         Some(Pattern::new("[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*")),
         &[],
     );
+
+    pub static USER_LIST_TYPE: Schema = Schema::list("userListType", Bounds::NONE, &USER, "member", false);
+
+    pub static USER_NAME_TYPE: Schema =
+        Schema::string("userNameType", Bounds::new(Some(1), Some(64)), Some(Pattern::new("[\\w+=,.@-]+")), &[]);
+
+    pub static VIRTUAL_MFA_DEVICE_LIST_TYPE: Schema =
+        Schema::list("virtualMFADeviceListType", Bounds::NONE, &VIRTUAL_MFA_DEVICE, "member", false);
 }

@@ -19,25 +19,43 @@ pub static SERVICE: Service = Service {
         ModeledError { code: "PackedPolicyTooLarge", status: 400 },
         ModeledError { code: "RegionDisabledException", status: 403 },
     ],
-    inputs: &[&schema::ASSUME_ROLE_REQUEST, &schema::GET_CALLER_IDENTITY_REQUEST],
+    inputs: &[
+        &schema::ASSUME_ROLE_REQUEST,
+        &schema::GET_ACCESS_KEY_INFO_REQUEST,
+        &schema::GET_CALLER_IDENTITY_REQUEST,
+        &schema::GET_FEDERATION_TOKEN_REQUEST,
+        &schema::GET_SESSION_TOKEN_REQUEST,
+    ],
 };
 
 /// The operations that are spoken, alphabetically.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Operation {
     AssumeRole,
+    GetAccessKeyInfo,
     GetCallerIdentity,
+    GetFederationToken,
+    GetSessionToken,
 }
 
 impl Operation {
     /// Every operation, alphabetically.
-    pub const ALL: &'static [Self] = &[Self::AssumeRole, Self::GetCallerIdentity];
+    pub const ALL: &'static [Self] = &[
+        Self::AssumeRole,
+        Self::GetAccessKeyInfo,
+        Self::GetCallerIdentity,
+        Self::GetFederationToken,
+        Self::GetSessionToken,
+    ];
 
     /// The operation of that exact wire name.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "AssumeRole" => Self::AssumeRole,
+            "GetAccessKeyInfo" => Self::GetAccessKeyInfo,
             "GetCallerIdentity" => Self::GetCallerIdentity,
+            "GetFederationToken" => Self::GetFederationToken,
+            "GetSessionToken" => Self::GetSessionToken,
             _ => return None,
         })
     }
@@ -46,17 +64,22 @@ impl Operation {
     pub fn name(self) -> &'static str {
         match self {
             Self::AssumeRole => "AssumeRole",
+            Self::GetAccessKeyInfo => "GetAccessKeyInfo",
             Self::GetCallerIdentity => "GetCallerIdentity",
+            Self::GetFederationToken => "GetFederationToken",
+            Self::GetSessionToken => "GetSessionToken",
         }
     }
 
     /// The error codes that the model lists for the operation.
     pub fn errors(self) -> &'static [&'static str] {
         match self {
-            Self::GetCallerIdentity => &[],
+            Self::GetAccessKeyInfo | Self::GetCallerIdentity => &[],
+            Self::GetFederationToken => &["MalformedPolicyDocument", "PackedPolicyTooLarge", "RegionDisabledException"],
             Self::AssumeRole => {
                 &["MalformedPolicyDocument", "PackedPolicyTooLarge", "RegionDisabledException", "ExpiredTokenException"]
             }
+            Self::GetSessionToken => &["RegionDisabledException"],
         }
     }
 }
@@ -126,6 +149,29 @@ pub struct Credentials {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FederatedUser {
+    #[serde(rename = "Arn")]
+    pub arn: String,
+    #[serde(rename = "FederatedUserId")]
+    pub federated_user_id: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetAccessKeyInfoRequest {
+    #[serde(rename = "AccessKeyId")]
+    pub access_key_id: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetAccessKeyInfoResponse {
+    #[serde(rename = "Account", skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GetCallerIdentityRequest {}
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -137,6 +183,50 @@ pub struct GetCallerIdentityResponse {
     pub arn: Option<String>,
     #[serde(rename = "UserId", skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetFederationTokenRequest {
+    #[serde(rename = "DurationSeconds", skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<i32>,
+    #[serde(rename = "Name")]
+    pub name: String,
+    #[serde(rename = "Policy", skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    #[serde(rename = "PolicyArns", skip_serializing_if = "Option::is_none")]
+    pub policy_arns: Option<Vec<PolicyDescriptorType>>,
+    #[serde(rename = "Tags", skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<Tag>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetFederationTokenResponse {
+    #[serde(rename = "Credentials", skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+    #[serde(rename = "FederatedUser", skip_serializing_if = "Option::is_none")]
+    pub federated_user: Option<FederatedUser>,
+    #[serde(rename = "PackedPolicySize", skip_serializing_if = "Option::is_none")]
+    pub packed_policy_size: Option<i32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetSessionTokenRequest {
+    #[serde(rename = "DurationSeconds", skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<i32>,
+    #[serde(rename = "SerialNumber", skip_serializing_if = "Option::is_none")]
+    pub serial_number: Option<String>,
+    #[serde(rename = "TokenCode", skip_serializing_if = "Option::is_none")]
+    pub token_code: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GetSessionTokenResponse {
+    #[serde(rename = "Credentials", skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -185,6 +275,27 @@ impl Output for AssumeRoleResponse {
     }
 }
 
+impl Input for GetAccessKeyInfoRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_ACCESS_KEY_INFO_REQUEST
+    }
+}
+
+impl Output for GetAccessKeyInfoResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_ACCESS_KEY_INFO_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "GetAccessKeyInfo"
+    }
+}
+
 impl Input for GetCallerIdentityRequest {
     fn service() -> &'static Service {
         &SERVICE
@@ -203,6 +314,48 @@ impl Output for GetCallerIdentityResponse {
     }
     fn operation() -> &'static str {
         "GetCallerIdentity"
+    }
+}
+
+impl Input for GetFederationTokenRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_FEDERATION_TOKEN_REQUEST
+    }
+}
+
+impl Output for GetFederationTokenResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_FEDERATION_TOKEN_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "GetFederationToken"
+    }
+}
+
+impl Input for GetSessionTokenRequest {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_SESSION_TOKEN_REQUEST
+    }
+}
+
+impl Output for GetSessionTokenResponse {
+    fn service() -> &'static Service {
+        &SERVICE
+    }
+    fn schema() -> &'static Schema {
+        &schema::GET_SESSION_TOKEN_RESPONSE
+    }
+    fn operation() -> &'static str {
+        "GetSessionToken"
     }
 }
 
@@ -256,6 +409,22 @@ pub mod schema {
         ],
     );
 
+    pub static FEDERATED_USER: Schema = Schema::structure(
+        "FederatedUser",
+        &[
+            Member::required("Arn", "Arn", &ARN_TYPE),
+            Member::required("FederatedUserId", "FederatedUserId", &FEDERATED_ID_TYPE),
+        ],
+    );
+
+    pub static GET_ACCESS_KEY_INFO_REQUEST: Schema = Schema::structure(
+        "GetAccessKeyInfoRequest",
+        &[Member::required("AccessKeyId", "AccessKeyId", &ACCESS_KEY_ID_TYPE)],
+    );
+
+    pub static GET_ACCESS_KEY_INFO_RESPONSE: Schema =
+        Schema::structure("GetAccessKeyInfoResponse", &[Member::optional("Account", "Account", &ACCOUNT_TYPE)]);
+
     pub static GET_CALLER_IDENTITY_REQUEST: Schema = Schema::structure("GetCallerIdentityRequest", &[]);
 
     pub static GET_CALLER_IDENTITY_RESPONSE: Schema = Schema::structure(
@@ -266,6 +435,38 @@ pub mod schema {
             Member::optional("UserId", "UserId", &USER_ID_TYPE),
         ],
     );
+
+    pub static GET_FEDERATION_TOKEN_REQUEST: Schema = Schema::structure(
+        "GetFederationTokenRequest",
+        &[
+            Member::optional("DurationSeconds", "DurationSeconds", &DURATION_SECONDS_TYPE),
+            Member::required("Name", "Name", &USER_NAME_TYPE),
+            Member::optional("Policy", "Policy", &SESSION_POLICY_DOCUMENT_TYPE),
+            Member::optional("PolicyArns", "PolicyArns", &POLICY_DESCRIPTOR_LIST_TYPE),
+            Member::optional("Tags", "Tags", &TAG_LIST_TYPE),
+        ],
+    );
+
+    pub static GET_FEDERATION_TOKEN_RESPONSE: Schema = Schema::structure(
+        "GetFederationTokenResponse",
+        &[
+            Member::optional("Credentials", "Credentials", &CREDENTIALS),
+            Member::optional("FederatedUser", "FederatedUser", &FEDERATED_USER),
+            Member::optional("PackedPolicySize", "PackedPolicySize", &NON_NEGATIVE_INTEGER_TYPE),
+        ],
+    );
+
+    pub static GET_SESSION_TOKEN_REQUEST: Schema = Schema::structure(
+        "GetSessionTokenRequest",
+        &[
+            Member::optional("DurationSeconds", "DurationSeconds", &DURATION_SECONDS_TYPE),
+            Member::optional("SerialNumber", "SerialNumber", &SERIAL_NUMBER_TYPE),
+            Member::optional("TokenCode", "TokenCode", &TOKEN_CODE_TYPE),
+        ],
+    );
+
+    pub static GET_SESSION_TOKEN_RESPONSE: Schema =
+        Schema::structure("GetSessionTokenResponse", &[Member::optional("Credentials", "Credentials", &CREDENTIALS)]);
 
     pub static POLICY_DESCRIPTOR_TYPE: Schema =
         Schema::structure("PolicyDescriptorType", &[Member::optional("arn", "arn", &ARN_TYPE)]);
@@ -311,8 +512,14 @@ pub mod schema {
 
     pub static DATE_TYPE: Schema = Schema::timestamp("dateType");
 
+    pub static DURATION_SECONDS_TYPE: Schema =
+        Schema::integer("durationSecondsType", Bounds::new(Some(900), Some(129_600)));
+
     pub static EXTERNAL_ID_TYPE: Schema =
         Schema::string("externalIdType", Bounds::new(Some(2), Some(1224)), Some(Pattern::new("[\\w+=,.@:\\/-]*")), &[]);
+
+    pub static FEDERATED_ID_TYPE: Schema =
+        Schema::string("federatedIdType", Bounds::new(Some(2), Some(193)), Some(Pattern::new("[\\w+=,.@\\:-]*")), &[]);
 
     pub static NON_NEGATIVE_INTEGER_TYPE: Schema =
         Schema::integer("nonNegativeIntegerType", Bounds::new(Some(0), None));
@@ -328,6 +535,13 @@ pub mod schema {
 
     pub static SERIAL_NUMBER_TYPE: Schema =
         Schema::string("serialNumberType", Bounds::new(Some(9), Some(256)), Some(Pattern::new("[\\w+=/:,.@-]*")), &[]);
+
+    pub static SESSION_POLICY_DOCUMENT_TYPE: Schema = Schema::string(
+        "sessionPolicyDocumentType",
+        Bounds::new(Some(1), Some(2048)),
+        Some(Pattern::new("[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+")),
+        &[],
+    );
 
     pub static SOURCE_IDENTITY_TYPE: Schema =
         Schema::string("sourceIdentityType", Bounds::new(Some(2), Some(64)), Some(Pattern::new("[\\w+=,.@-]*")), &[]);
@@ -364,4 +578,7 @@ pub mod schema {
     );
 
     pub static USER_ID_TYPE: Schema = Schema::string("userIdType", Bounds::NONE, None, &[]);
+
+    pub static USER_NAME_TYPE: Schema =
+        Schema::string("userNameType", Bounds::new(Some(2), Some(32)), Some(Pattern::new("[\\w+=,.@-]*")), &[]);
 }

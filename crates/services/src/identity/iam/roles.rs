@@ -1,160 +1,153 @@
-//! CreateRole, GetRole, ListRoles, UpdateRole, UpdateAssumeRolePolicy, DeleteRole, ListInstanceProfilesForRole.
+//! CreateRole, GetRole, ListRoles, UpdateRole, UpdateRoleDescription, UpdateAssumeRolePolicy, DeleteRole.
 
+use towpath_store::Expect;
 use towpath_wire::WireError;
 use towpath_wire::iam::{
-    CreateRoleRequest, CreateRoleResponse, DeleteRoleRequest, GetRoleRequest, GetRoleResponse,
-    ListInstanceProfilesForRoleRequest, ListInstanceProfilesForRoleResponse, ListRolesRequest, ListRolesResponse, Role,
-    SERVICE, UpdateAssumeRolePolicyRequest, UpdateRoleRequest, UpdateRoleResponse,
+    CreateRoleRequest, CreateRoleResponse, DeleteRoleRequest, GetRoleRequest, GetRoleResponse, ListRolesRequest,
+    ListRolesResponse, Role, RoleLastUsed, UpdateAssumeRolePolicyRequest, UpdateRoleDescriptionRequest,
+    UpdateRoleDescriptionResponse, UpdateRoleRequest, UpdateRoleResponse,
 };
-use towpath_wire::types::Timestamp;
 
+use super::super::holder::{Grants, Holder, Kind, RoleRecord};
+use super::super::keys::LastUse;
 use super::super::policy::Context;
-use super::super::{Identity, RoleRecord};
-use super::{changed, done, encoded, page_size, respond, store_error, wire_tags};
-use crate::call::{Call, Response};
+use super::super::shelf::{put, remove};
+use super::super::{Identity, keys};
+use super::users::wire_time;
+use super::{
+    Answer, boundary, conflict, done, encoded, page_size, quota, refused, request_tags, respond, taken, wire_tags,
+};
+use crate::call::Call;
 
 const SESSION_SECONDS_DEFAULT: i32 = 3_600;
-const UNIQUE_ID_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-/// Documents read at once while looking for roles under a path.
-const SCAN_PAGE: usize = 500;
+/// Where AWS keeps the roles that its services made for themselves.
+const SERVICE_LINKED: &str = "/aws-service-role/";
+
+/// Roles that are linked to a service change only with it.
+pub(super) fn modifiable<R: Holder>(holder: &R) -> Result<(), WireError> {
+    if R::KIND == Kind::Role && holder.path().starts_with(SERVICE_LINKED) {
+        let text = format!(
+            "Cannot perform the operation on the protected role '{}' - this role is only modifiable by AWS",
+            holder.name()
+        );
+        return Err(refused("UnmodifiableEntity", text));
+    }
+    Ok(())
+}
 
 impl Identity {
-    pub(super) async fn create_role(&self, call: &Call, input: CreateRoleRequest) -> Result<Response, WireError> {
-        let path = input.path.unwrap_or_else(|| "/".to_owned());
-        let tags = super::tags::checked(input.tags.unwrap_or_default())?;
+    pub(super) async fn create_role(&self, call: &Call, input: CreateRoleRequest) -> Answer {
         let role = RoleRecord {
-            id: format!("AROA{}", self.ambient.text(UNIQUE_ID_ALPHABET, 17)),
+            id: self.unique_id("AROA"),
             name: input.role_name,
-            path,
+            path: input.path.unwrap_or_else(|| "/".to_owned()),
             account: self.account.clone(),
             created: self.ambient.now(),
             trust: input.assume_role_policy_document,
             description: input.description,
             max_session_seconds: input.max_session_duration.unwrap_or(SESSION_SECONDS_DEFAULT),
-            policies: std::collections::BTreeMap::new(),
-            tags,
+            tags: super::tags::checked(input.tags.unwrap_or_default())?,
+            grants: Grants { boundary: input.permissions_boundary, ..Grants::default() },
         };
-        let mut context = Context::new();
-        for (key, value) in &role.tags {
-            context.set(&format!("aws:RequestTag/{key}"), value.as_str());
-        }
-        if !role.tags.is_empty() {
-            context = context.with_many("aws:TagKeys", role.tags.iter().map(|(key, _)| key.clone()).collect());
-        }
-        self.may(call, &role.arn(), context).await?;
-        if input.permissions_boundary.is_some() {
-            return Err(WireError::validation(
-                &SERVICE,
-                "PermissionsBoundary is not supported: this version has no managed policies.",
-            ));
+        let context = Context::new().with_optional("iam:PermissionsBoundary", role.grants.boundary.clone());
+        self.may(call, &role.arn(), request_tags(context, &role.tags)).await?;
+        if role.path.starts_with(SERVICE_LINKED) || role.name.starts_with("AWSServiceRoleFor") {
+            let text = format!(
+                "The path {SERVICE_LINKED} and names that begin with AWSServiceRoleFor are reserved for service-linked \
+                 roles. Choose another name or path."
+            );
+            return Err(refused("InvalidInput", text).into());
         }
         self.check_trust(&role.trust).await?;
-        if !self.roles.create(&role).await.map_err(store_error)? {
-            let text = format!("Role with name {} already exists.", role.name);
-            return Err(WireError::modeled(&SERVICE, "EntityAlreadyExists", text));
+        if self.roles.find(&self.account, &role.name).await?.is_some() {
+            return Err(taken(Kind::Role, &role.name).into());
         }
-        respond(&CreateRoleResponse { role: wire_role(&role, true) }, call)
+        if self.roles.count(&self.account).await? >= Kind::Role.count_max() {
+            return Err(quota("RolesPerAccount", Kind::Role.count_max()).into());
+        }
+        let mut writes = vec![put(&role, Expect::Absent)?];
+        if let Some(arn) = &role.grants.boundary {
+            writes.extend(self.bind(&role, arn).await?);
+        }
+        self.commit(writes).await?;
+        respond(&CreateRoleResponse { role: wire_role(&role, true, None) }, call)
     }
 
-    pub(super) async fn get_role(&self, call: &Call, input: GetRoleRequest) -> Result<Response, WireError> {
+    pub(super) async fn get_role(&self, call: &Call, input: GetRoleRequest) -> Answer {
         let role = self.named_role(call, &input.role_name).await?;
-        respond(&GetRoleResponse { role: wire_role(&role.record, true) }, call)
+        let used = keys::last_use(self.documents.as_ref(), &role.record.id).await?;
+        respond(&GetRoleResponse { role: wire_role(&role.record, true, used) }, call)
     }
 
-    pub(super) async fn list_roles(&self, call: &Call, input: ListRolesRequest) -> Result<Response, WireError> {
+    pub(super) async fn list_roles(&self, call: &Call, input: ListRolesRequest) -> Answer {
         self.may(call, "*", Context::new()).await?;
-        let (size, prefix) = (page_size(input.max_items), input.path_prefix.unwrap_or_else(|| "/".to_owned()));
-        let (mut roles, mut after, mut marker) = (Vec::new(), input.marker, None);
-        // One more than fits says whether there is another page.
-        'pages: loop {
-            let found = self.roles.page(&self.account, after.as_deref(), SCAN_PAGE).await.map_err(store_error)?;
-            let last = found.len() < SCAN_PAGE;
-            for (key, role) in found {
-                if role.path.starts_with(&prefix) {
-                    if roles.len() == size {
-                        marker.clone_from(&after);
-                        break 'pages;
-                    }
-                    roles.push(wire_role(&role, false));
-                }
-                after = Some(key);
-            }
-            if last {
-                break;
-            }
-        }
+        let prefix = input.path_prefix.as_deref().unwrap_or("/");
+        let (roles, marker) = self.roles.page(&self.account, prefix, input.marker, page_size(input.max_items)).await?;
+        let roles = roles.iter().map(|role| wire_role(role, false, None)).collect();
         respond(&ListRolesResponse { is_truncated: Some(marker.is_some()), marker, roles }, call)
     }
 
-    pub(super) async fn update_role(&self, call: &Call, input: UpdateRoleRequest) -> Result<Response, WireError> {
-        self.named_role(call, &input.role_name).await?;
-        let change = |role: &mut RoleRecord| {
-            // An absent member goes back to its default, as in IAM.
-            role.description = input.description.clone().filter(|text| !text.is_empty());
-            role.max_session_seconds = input.max_session_duration.unwrap_or(SESSION_SECONDS_DEFAULT);
-            Ok(())
-        };
-        self.roles.change(&self.account, &input.role_name, change).await.map_err(changed(&input.role_name))?;
+    pub(super) async fn update_role(&self, call: &Call, input: UpdateRoleRequest) -> Answer {
+        let found = self.named_role(call, &input.role_name).await?;
+        modifiable(&found.record)?;
+        let mut role = found.record.clone();
+        // An absent member goes back to its default, as in IAM.
+        role.description = input.description.filter(|text| !text.is_empty());
+        role.max_session_seconds = input.max_session_duration.unwrap_or(SESSION_SECONDS_DEFAULT);
+        self.commit(vec![put(&role, Expect::Version(found.version))?]).await?;
         respond(&UpdateRoleResponse {}, call)
     }
 
-    pub(super) async fn update_assume_role_policy(
-        &self,
-        call: &Call,
-        input: UpdateAssumeRolePolicyRequest,
-    ) -> Result<Response, WireError> {
-        self.named_role(call, &input.role_name).await?;
+    pub(super) async fn update_role_description(&self, call: &Call, input: UpdateRoleDescriptionRequest) -> Answer {
+        let found = self.named_role(call, &input.role_name).await?;
+        let mut role = found.record.clone();
+        role.description = Some(input.description).filter(|text| !text.is_empty());
+        self.commit(vec![put(&role, Expect::Version(found.version))?]).await?;
+        respond(&UpdateRoleDescriptionResponse { role: Some(wire_role(&role, true, None)) }, call)
+    }
+
+    pub(super) async fn update_assume_role_policy(&self, call: &Call, input: UpdateAssumeRolePolicyRequest) -> Answer {
+        let found = self.named_role(call, &input.role_name).await?;
+        modifiable(&found.record)?;
         self.check_trust(&input.policy_document).await?;
-        let change = |role: &mut RoleRecord| {
-            role.trust.clone_from(&input.policy_document);
-            Ok(())
-        };
-        self.roles.change(&self.account, &input.role_name, change).await.map_err(changed(&input.role_name))?;
-        Ok(done(call))
+        let role = RoleRecord { trust: input.policy_document, ..found.record.clone() };
+        self.commit(vec![put(&role, Expect::Version(found.version))?]).await?;
+        done(call)
     }
 
-    pub(super) async fn delete_role(&self, call: &Call, input: DeleteRoleRequest) -> Result<Response, WireError> {
-        self.named_role(call, &input.role_name).await?;
-        let check = |role: &RoleRecord| {
-            if role.policies.is_empty() {
-                return Ok(());
+    pub(super) async fn delete_role(&self, call: &Call, input: DeleteRoleRequest) -> Answer {
+        let found = self.named_role(call, &input.role_name).await?;
+        let role = &found.record;
+        modifiable(role)?;
+        for (holds, what) in [
+            (!role.grants.attached.is_empty(), "must detach all policies first."),
+            (!role.grants.policies.is_empty(), "must delete policies first."),
+        ] {
+            if holds {
+                return Err(conflict(&format!("Cannot delete entity, {what}")).into());
             }
-            let text = "Cannot delete entity, must delete policies first.";
-            Err(WireError::modeled(&SERVICE, "DeleteConflict", text))
-        };
-        self.roles.remove(&self.account, &input.role_name, check).await.map_err(changed(&input.role_name))?;
-        Ok(done(call))
-    }
-
-    /// There are no instance profiles; clients ask before they delete a role.
-    pub(super) async fn list_instance_profiles_for_role(
-        &self,
-        call: &Call,
-        input: ListInstanceProfilesForRoleRequest,
-    ) -> Result<Response, WireError> {
-        self.named_role(call, &input.role_name).await?;
-        let output = ListInstanceProfilesForRoleResponse {
-            instance_profiles: Vec::new(),
-            is_truncated: Some(false),
-            marker: None,
-        };
-        respond(&output, call)
+        }
+        let mut writes = vec![remove(&found)];
+        writes.extend(self.unbind(role).await?);
+        self.commit(writes).await?;
+        done(call)
     }
 }
 
-/// A role as answers show it; lists leave the tags out.
-fn wire_role(role: &RoleRecord, with_tags: bool) -> Role {
+/// A role as answers show it; lists leave boundary, last use and tags out.
+fn wire_role(role: &RoleRecord, whole: bool, used: Option<LastUse>) -> Role {
     Role {
         arn: role.arn(),
         assume_role_policy_document: Some(encoded(&role.trust)),
-        create_date: Timestamp::from_millis(role.created.millis()),
+        create_date: wire_time(role.created),
         description: role.description.clone(),
         max_session_duration: Some(role.max_session_seconds),
         path: role.path.clone(),
-        permissions_boundary: None,
+        permissions_boundary: boundary::shown(role.grants.boundary.as_ref().filter(|_| whole)),
         role_id: role.id.clone(),
-        role_last_used: None,
+        role_last_used: used
+            .map(|used| RoleLastUsed { last_used_date: Some(wire_time(used.at)), region: Some(used.region) }),
         role_name: role.name.clone(),
-        tags: (with_tags && !role.tags.is_empty()).then(|| wire_tags(&role.tags)),
+        tags: (whole && !role.tags.is_empty()).then(|| wire_tags(&role.tags)),
     }
 }

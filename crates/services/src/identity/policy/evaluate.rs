@@ -14,12 +14,13 @@ pub struct Request<'a> {
 /// Who asks, as principal elements see it.
 #[derive(Debug, Clone, Copy)]
 pub enum Caller<'a> {
-    /// `arn` is the root or session ARN; `role_arn` and `role_id` are set for sessions.
+    /// `arn` is the ARN of the root user, of a user or of a session; `id` is a user's, `role` ARN and id of the role
+    /// behind a session.
     Aws {
         account: &'a str,
         arn: &'a str,
-        role_arn: Option<&'a str>,
-        role_id: Option<&'a str>,
+        id: Option<&'a str>,
+        role: Option<(&'a str, &'a str)>,
     },
     Service(&'a str),
     Anonymous,
@@ -98,12 +99,12 @@ fn names(principal: &PrincipalPattern, caller: Caller<'_>) -> Named {
     match (principal, caller) {
         (PrincipalPattern::Everyone, _) => Named::Directly,
         (PrincipalPattern::Service(name), Caller::Service(service)) if name == service => Named::Directly,
-        (PrincipalPattern::Aws(text), Caller::Aws { account, arn, role_arn, role_id }) => {
+        (PrincipalPattern::Aws(text), Caller::Aws { account, arn, id, role }) => {
             let is_account = text == account
                 || split_arn(text).is_some_and(|parts| parts[2] == "iam" && parts[4] == account && parts[5] == "root");
-            if text == arn && !is_account {
+            if (text == arn || Some(text.as_str()) == id) && !is_account {
                 Named::Directly
-            } else if Some(text.as_str()) == role_arn || Some(text.as_str()) == role_id {
+            } else if role.is_some_and(|(arn, id)| text == arn || text == id) {
                 Named::ByRole
             } else if is_account {
                 Named::ByAccount

@@ -29,6 +29,11 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// A policy that says nothing.
+    pub fn empty() -> Self {
+        Self { variables: false, statements: Vec::new() }
+    }
+
     /// Reads a document of the given kind, or says what is wrong with it in AWS's words.
     pub fn parse(text: &str, kind: Kind) -> Result<Self, MalformedPolicy> {
         parse::parse(text, kind)
