@@ -37,7 +37,7 @@ pub async fn handle(front: &Front, request: Request<Body>, peer: Peer) -> Respon
 }
 
 async fn answer(front: &Front, request: Request<Body>, peer: Peer, request_id: &str) -> (String, Response<Body>) {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let service = match signature::parse(&parts) {
         Ok(Some(parsed)) => parsed.scope.service.clone().into_owned(),
         Ok(None) => {
@@ -47,6 +47,8 @@ async fn answer(front: &Front, request: Request<Body>, peer: Peer, request_id: &
         Err(error) => return ("other".to_owned(), refuse(Dialect::Json, &error, request_id).map(Body::from)),
     };
     if service == "s3" {
+        let origin = origin(&parts, peer);
+        parts.extensions.insert(origin);
         let response = front.services.s3.handle(Request::from_parts(parts, body)).await;
         return (service, response.map(Body::new));
     }
@@ -91,21 +93,28 @@ async fn verified(front: &Front, parts: Parts, body: Body, peer: Peer, request_i
     front.verifier.verify(&parsed, signer.secret.expose(), &parts, &hash, now)?;
     front.services.identity.used(&signer.principal, &parsed.scope.service, &parsed.scope.region).await;
     let operation = operation(&parts, dialect, &body)?;
-    let text = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let origin = origin(&parts, peer);
     Ok(Call {
         scope: Scope::new(signer.principal.account.clone(), parsed.scope.region.clone()),
         principal: signer.principal,
         operation,
         body,
         request_id: request_id.to_owned(),
-        origin: Origin {
-            source_ip: peer.ip,
-            secure_transport: peer.tls,
-            user_agent: text(USER_AGENT.as_str()),
-            source_arn: text("x-amz-source-arn"),
-            source_account: text("x-amz-source-account"),
-        },
+        origin,
     })
+}
+
+/// Where a request came from. What never leaves this machine is as safe from listeners as TLS is: a request over
+/// loopback, or from a part of this process, which has no address.
+pub fn origin(parts: &Parts, peer: Peer) -> Origin {
+    let text = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    Origin {
+        source_ip: peer.ip,
+        secure_transport: peer.tls || peer.ip.is_none_or(|address| address.to_canonical().is_loopback()),
+        user_agent: text(USER_AGENT.as_str()),
+        source_arn: text("x-amz-source-arn"),
+        source_account: text("x-amz-source-account"),
+    }
 }
 
 fn operation(parts: &Parts, dialect: Dialect, body: &[u8]) -> Result<String, WireError> {

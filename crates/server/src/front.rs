@@ -62,6 +62,9 @@ impl Front {
             return page;
         }
         // Objects that everybody may read are read without a signature; S3 says no to the rest.
-        self.services.s3.handle(request).await.map(Body::new)
+        let (mut parts, body) = request.into_parts();
+        let origin = aws::origin(&parts, peer);
+        parts.extensions.insert(origin);
+        self.services.s3.handle(Request::from_parts(parts, body)).await.map(Body::new)
     }
 }

@@ -91,25 +91,35 @@ impl Identity {
         resource: &str,
         context: Context,
     ) -> Result<(), Refusal> {
-        self.authorize_with(principal, action, resource, context, None).await
+        self.authorize_on(principal, action, resource, context, None, None).await
     }
 
-    /// The same for a resource that carries a policy of its own, such as a bucket.
-    pub async fn authorize_with(
+    /// The same for a resource that carries a policy of its own, such as a bucket; `owner` is the account it belongs to,
+    /// the caller's own where none is named.
+    pub async fn authorize_on(
         &self,
         principal: &Principal,
         action: &str,
         resource: &str,
         context: Context,
         resource_policy: Option<&Policy>,
+        owner: Option<&str>,
     ) -> Result<(), Refusal> {
         let held = self.held(principal).await.map_err(Refusal::Unavailable)?;
         let context = context.merged(held.context(principal, self.ambient.now()));
         let request = Request { action, resource, context: &context };
         let grant = resource_policy
             .map_or(Grant::Silent, |policy| evaluate_resource_policy(policy, principal.as_caller(), request));
+        let foreign = owner.is_some_and(|owner| owner != principal.account);
         let decided = match &principal.kind {
             _ if grant == Grant::ExplicitDeny => Err(Reason::ResourceDeny),
+            // The owner's side must let another account in, and that account its own.
+            PrincipalKind::Root | PrincipalKind::User(_) | PrincipalKind::AssumedRole(_)
+                if foreign && grant == Grant::Silent =>
+            {
+                Err(Reason::NoResourcePolicy)
+            }
+            PrincipalKind::User(_) | PrincipalKind::AssumedRole(_) if foreign => held.decide(request, Grant::Account),
             PrincipalKind::Root => Ok(()),
             PrincipalKind::Service(_) if grant == Grant::Direct => Ok(()),
             PrincipalKind::Service(_) => Err(Reason::NoResourcePolicy),
@@ -126,7 +136,7 @@ impl Identity {
     }
 
     /// What a resource's policy says to a caller who did not sign: everyone may, or may not.
-    pub fn authorize_anonymous(&self, action: &str, resource: &str, context: Context, policy: &Policy) -> bool {
+    pub fn authorize_anonymous(&self, action: &str, resource: &str, context: Context, policy: &Policy) -> Grant {
         let now = self.ambient.now();
         let context = context
             .with("aws:PrincipalType", "Anonymous")
@@ -135,7 +145,7 @@ impl Identity {
             .with("aws:EpochTime", (now.millis() / 1000).to_string())
             .with("aws:ViaAWSService", "false");
         let request = Request { action, resource, context: &context };
-        evaluate_resource_policy(policy, Caller::Anonymous, request) == Grant::Direct
+        evaluate_resource_policy(policy, Caller::Anonymous, request)
     }
 
     /// `iam:PassRole`: whether the caller may hand `role_arn` to `service`.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::policy::{Context, Kind, Policy};
-use super::{Identity, LookupError, Principal, Refusal};
+use super::policy::{Context, Grant, Kind, Policy};
+use super::{Identity, LookupError, Principal, PrincipalKind, Refusal};
 use crate::s3::{Authorize, Credentials, CredentialsError, Denied, Principal as S3Principal, Question};
 
 #[async_trait]
@@ -33,13 +33,17 @@ impl From<&super::Signer> for S3Principal {
     }
 }
 
+/// What the owner's root user may always do to a bucket's policy, so that nobody can lock it out.
+const NEVER_LOCKED: [&str; 3] = ["s3:DeleteBucketPolicy", "s3:GetBucketPolicy", "s3:PutBucketPolicy"];
+
+fn silent(message: String) -> Denied {
+    Denied { message, explicit: false }
+}
+
 #[async_trait]
 impl Authorize for Identity {
     async fn check(&self, question: Question<'_>) -> Result<(), Denied> {
-        let denied = || Denied("Access Denied".to_owned());
-        // A principal that did not come from here has no permissions here.
-        let principal = question.principal.detail.as_ref().and_then(|detail| detail.downcast_ref::<Principal>());
-        let principal = principal.ok_or_else(denied)?;
+        let denied = || silent("Access Denied".to_owned());
         let mut context = Context::new();
         for (key, value) in question.context {
             context.set(key, value.as_str());
@@ -49,15 +53,63 @@ impl Authorize for Identity {
         }
         // S3 refuses a malformed policy when it is put; one that no longer parses must not open anything.
         let policy = question.bucket_policy.map(|text| Policy::parse(text, Kind::Resource)).transpose();
-        let policy = policy.map_err(|_| denied())?;
-        let answer = self.authorize_with(principal, question.action, question.resource, context, policy.as_ref()).await;
+        let mut policy = policy.map_err(|_| denied())?;
+        let Some(principal) = question.principal else {
+            let policy = policy.ok_or_else(denied)?;
+            return match self.authorize_anonymous(question.action, question.resource, context, &policy) {
+                Grant::Direct => Ok(()),
+                grant => Err(Denied { explicit: grant == Grant::ExplicitDeny, ..denied() }),
+            };
+        };
+        // A principal that did not come from here has no permissions here.
+        let principal = principal.detail.as_ref().and_then(|detail| detail.downcast_ref::<Principal>());
+        let principal = principal.ok_or_else(denied)?;
+        let region = question.context.get("aws:RequestedRegion").map_or("", String::as_str);
+        self.used(principal, "s3", region).await;
+        let own = question.owner.is_none_or(|owner| owner == principal.account);
+        if own && matches!(principal.kind, PrincipalKind::Root) && NEVER_LOCKED.contains(&question.action) {
+            policy = None;
+        }
+        let (action, resource) = (question.action, question.resource);
+        let answer = self.authorize_on(principal, action, resource, context, policy.as_ref(), question.owner).await;
         match answer {
             Ok(()) => Ok(()),
-            Err(Refusal::Denied(refused)) => Err(Denied(refused.s3_text())),
+            Err(Refusal::Denied(refused)) => {
+                // Other accounts are told nothing.
+                let message = if own { refused.s3_text() } else { denied().message };
+                Err(Denied { message, explicit: refused.is_explicit() })
+            }
             Err(Refusal::Unavailable(error)) => {
                 tracing::error!(%error, "permissions cannot be looked up");
                 Err(denied())
             }
         }
+    }
+
+    async fn check_policy(&self, bucket: &str, text: &str) -> Result<(), String> {
+        let policy = Policy::parse(text, Kind::Resource).map_err(|error| error.0)?;
+        if policy.actions().any(|action| action != "*" && !action.to_ascii_lowercase().starts_with("s3:")) {
+            return Err("Policy has invalid action".to_owned());
+        }
+        let arn = format!("arn:aws:s3:::{bucket}");
+        let inside = |resource: &str| {
+            let partition_free = resource.splitn(3, ':').nth(2).map(|rest| format!("arn:aws:{rest}"));
+            let named = partition_free.as_deref().and_then(|resource| resource.strip_prefix(arn.as_str()));
+            named.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || rest.starts_with('*'))
+        };
+        if !policy.resources().all(inside) {
+            return Err("Policy has invalid resource".to_owned());
+        }
+        for principal in policy.aws_principals() {
+            match self.is_there(principal).await {
+                Ok(true) => {}
+                Ok(false) => return Err("Invalid principal in policy".to_owned()),
+                Err(error) => {
+                    tracing::error!(%error, "principals cannot be looked up");
+                    return Err("The principals of the policy cannot be looked up now. Try again.".to_owned());
+                }
+            }
+        }
+        Ok(())
     }
 }

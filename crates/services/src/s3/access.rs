@@ -1,5 +1,4 @@
-//! The gate in front of every operation: which permission it needs on what, whether the bucket's owner or an ACL lets the
-//! caller in, and refusal of what is not embedded. It asks; the identity service evaluates.
+//! The gate in front of every operation: which permission it needs on what, whether a policy or an ACL lets the caller in, and refusal of what is not embedded. It asks; the identity service evaluates.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +14,9 @@ use super::convert::is_public;
 use super::core::Core;
 use super::errors;
 use super::index::Found;
+use super::ops::is_public_policy;
 use super::records::Bucket;
+use crate::call::Origin;
 
 /// Query parameters that do not turn a plain request into another operation.
 const PLAIN: [&str; 13] = [
@@ -44,6 +45,7 @@ type Context = BTreeMap<&'static str, String>;
 impl S3Access for Gate {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
         let caller = cx.extensions_mut().get::<Caller>().cloned().unwrap_or(Caller(None));
+        let mut context = origin_context(cx.extensions_mut().get::<Origin>());
         let operation = cx.s3_op().name();
         let query = query(cx.uri());
         guard_subresources(operation, &query)?;
@@ -76,20 +78,7 @@ impl S3Access for Gate {
         }
 
         let name = bucket_name.as_deref().unwrap_or_default();
-        let Some(principal) = caller.0 else {
-            let version = value(&query, "versionId");
-            let target = bucket.as_ref().map(|bucket| (name, bucket));
-            return self.public(operation, target, key.as_deref(), version).await;
-        };
-        if let Some(bucket) = &bucket
-            && bucket.account != principal.account
-        {
-            // What a policy says about other accounts is not asked: only ACLs open a bucket to them.
-            let version = value(&query, "versionId");
-            return self.public(operation, Some((name, bucket)), key.as_deref(), version).await;
-        }
-
-        let mut context = Context::new();
+        context.insert("aws:RequestedRegion", self.core.region.clone());
         for (name, condition) in [
             ("prefix", "s3:prefix"),
             ("delimiter", "s3:delimiter"),
@@ -100,35 +89,83 @@ impl S3Access for Gate {
                 context.insert(condition, value.to_owned());
             }
         }
-        if let Some(acl) = &acl {
-            context.insert("s3:x-amz-acl", acl.clone());
+        for (name, condition) in HEADER_KEYS {
+            if let Some(value) = cx.headers().get(name).and_then(|value| value.to_str().ok()) {
+                context.insert(condition, value.to_owned());
+            }
         }
         let resource = match (&bucket_name, &key) {
             (None, _) => "*".to_owned(),
             (Some(bucket), None) => bucket_arn(bucket),
             (Some(bucket), Some(key)) => object_arn(bucket, key),
         };
-        let ask = async |action: &str| self.core.ask(&principal, action, &resource, bucket.as_ref(), &context).await;
-        if let Some(action) = action {
-            ask(action).await?;
-        }
+        let mut actions: Vec<&str> = action.into_iter().collect();
         if matches!(operation, "PutObject" | "CopyObject" | "CreateMultipartUpload") {
-            if acl.is_some() {
-                ask("s3:PutObjectAcl").await?;
+            actions.extend(acl.is_some().then_some("s3:PutObjectAcl"));
+            actions.extend(tagging.is_some().then_some("s3:PutObjectTagging"));
+        }
+        let principal = caller.0.as_deref();
+        let own =
+            principal.is_some_and(|principal| bucket.as_ref().is_none_or(|bucket| bucket.account == principal.account));
+        if let (true, Some(principal)) = (own, principal) {
+            for action in actions {
+                self.core.ask(principal, action, &resource, bucket.as_ref(), &context).await?;
             }
-            if tagging.is_some() {
-                ask("s3:PutObjectTagging").await?;
-            }
+        } else {
+            let version = value(&query, "versionId");
+            let target = bucket.as_ref().map(|bucket| Target { name, bucket, key: key.as_deref(), version });
+            self.outside(operation, target, principal, &actions, &context).await?;
         }
         if let Some(source) = source {
-            self.check_source(&principal, &source, source_owner.as_deref()).await?;
+            self.check_source(principal, &source, source_owner.as_deref(), &context).await?;
         }
         Ok(())
     }
 }
 
+/// What a request is about, for those who do not own it.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    name: &'a str,
+    bucket: &'a Bucket,
+    key: Option<&'a str>,
+    version: Option<&'a str>,
+}
+
+/// Condition keys that are headers of the request.
+const HEADER_KEYS: [(&str, &str); 8] = [
+    ("x-amz-acl", "s3:x-amz-acl"),
+    ("x-amz-content-sha256", "s3:x-amz-content-sha256"),
+    ("x-amz-copy-source", "s3:x-amz-copy-source"),
+    ("x-amz-metadata-directive", "s3:x-amz-metadata-directive"),
+    ("x-amz-server-side-encryption", "s3:x-amz-server-side-encryption"),
+    ("x-amz-server-side-encryption-aws-kms-key-id", "s3:x-amz-server-side-encryption-aws-kms-key-id"),
+    ("x-amz-storage-class", "s3:x-amz-storage-class"),
+    ("x-amz-website-redirect-location", "s3:x-amz-website-redirect-location"),
+];
+
+/// Where the request came from, as condition keys.
+pub(super) fn origin_context(origin: Option<&Origin>) -> Context {
+    let mut context = Context::new();
+    let Some(origin) = origin else { return context };
+    context.insert("aws:SecureTransport", origin.secure_transport.to_string());
+    if let Some(address) = origin.source_ip {
+        context.insert("aws:SourceIp", address.to_canonical().to_string());
+    }
+    if let Some(agent) = &origin.user_agent {
+        context.insert("aws:UserAgent", agent.clone());
+    }
+    context
+}
+
 impl Gate {
-    async fn check_source(&self, principal: &Principal, source: &str, expected: Option<&str>) -> S3Result<()> {
+    async fn check_source(
+        &self,
+        principal: Option<&Principal>,
+        source: &str,
+        expected: Option<&str>,
+        request: &Context,
+    ) -> S3Result<()> {
         let source = CopySource::parse(source).map_err(|_| {
             errors::invalid_argument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
         })?;
@@ -140,28 +177,41 @@ impl Gate {
         if expected.is_some_and(|expected| expected != bucket.account) {
             return Err(errors::access_denied());
         }
-        if bucket.account != principal.account {
-            return self.public("GetObject", Some((&name, &bucket)), Some(&key), version_id.as_deref()).await;
-        }
-        let mut context = Context::new();
-        let action = if let Some(id) = version_id {
+        let mut context = request.clone();
+        let action = if let Some(id) = version_id.as_deref() {
             context.insert("s3:VersionId", id.into());
             "s3:GetObjectVersion"
         } else {
             "s3:GetObject"
         };
-        self.core.ask(principal, action, &object_arn(&name, &key), Some(&bucket), &context).await
+        match principal {
+            Some(principal) if principal.account == bucket.account => {
+                self.core.ask(principal, action, &object_arn(&name, &key), Some(&bucket), &context).await
+            }
+            _ => {
+                let target = Target { name: &name, bucket: &bucket, key: Some(&key), version: version_id.as_deref() };
+                self.outside("GetObject", Some(target), principal, &[action], &context).await
+            }
+        }
     }
 
-    /// What anybody may do: read what a public canned ACL opens.
-    async fn public(
+    /// What anybody may do who does not own the bucket: what its policy allows, or a public canned ACL opens to readers.
+    async fn outside(
         &self,
         operation: &str,
-        bucket: Option<(&str, &Bucket)>,
-        key: Option<&str>,
-        version: Option<&str>,
+        target: Option<Target<'_>>,
+        principal: Option<&Principal>,
+        actions: &[&str],
+        context: &Context,
     ) -> S3Result<()> {
-        let Some((name, bucket)) = bucket else { return Err(errors::access_denied()) };
+        let Some(target @ Target { name, bucket, key, version }) = target else { return Err(errors::access_denied()) };
+        // It asks for each key by itself, and nobody in particular may not.
+        if actions.is_empty() {
+            return if principal.is_some() { Ok(()) } else { Err(errors::access_denied()) };
+        }
+        if self.policy_allows(target, principal, actions, context).await? {
+            return Ok(());
+        }
         let open = bucket.honours_public_acls()
             && match (operation, key) {
                 ("GetObject" | "HeadObject", Some(key)) => match self.core.index.find(name, key, version).await {
@@ -174,6 +224,30 @@ impl Gate {
                 _ => false,
             };
         if open { Ok(()) } else { Err(errors::access_denied()) }
+    }
+
+    /// Whether a bucket's policy lets somebody else do all of this. What it forbids is refused at once.
+    async fn policy_allows(
+        &self,
+        target: Target<'_>,
+        principal: Option<&Principal>,
+        actions: &[&str],
+        context: &Context,
+    ) -> S3Result<bool> {
+        let Target { name, bucket, key, .. } = target;
+        let Some(policy) = &bucket.policy else { return Ok(false) };
+        let resource = key.map_or_else(|| bucket_arn(name), |key| object_arn(name, key));
+        let mut allowed = true;
+        for action in actions {
+            match self.core.judge(principal, action, &resource, Some(bucket), context).await {
+                Ok(()) => {}
+                Err(denied) if denied.explicit => return Err(errors::access_denied()),
+                Err(_) => allowed = false,
+            }
+        }
+        // A block of public access makes a policy that is public one for the account alone.
+        let blocked = bucket.public_access.is_some_and(|block| block.restrict_buckets) && is_public_policy(policy);
+        Ok(allowed && !blocked)
     }
 }
 

@@ -59,7 +59,8 @@ pub trait Credentials: Send + Sync {
 /// One thing a caller wants to do.
 #[derive(Debug)]
 pub struct Question<'a> {
-    pub principal: &'a Principal,
+    /// `None`: nobody signed the request.
+    pub principal: Option<&'a Principal>,
     /// Such as `s3:GetObject`.
     pub action: &'a str,
     /// Such as `arn:aws:s3:::bucket/key`.
@@ -74,13 +75,20 @@ pub struct Question<'a> {
 
 /// A refusal, in the words the caller gets to read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Denied(pub String);
+#[error("{message}")]
+pub struct Denied {
+    pub message: String,
+    /// A policy forbids it, so that no ACL can allow it.
+    pub explicit: bool,
+}
 
-/// Evaluates identity policies.
+/// Evaluates policies: those of the caller and those of buckets.
 #[async_trait]
 pub trait Authorize: Send + Sync {
     async fn check(&self, question: Question<'_>) -> Result<(), Denied>;
+
+    /// Whether a text can be the policy of a bucket; `Err` carries what is wrong with it, in AWS's words.
+    async fn check_policy(&self, bucket: &str, text: &str) -> Result<(), String>;
 }
 
 /// The caller of the request at hand, carried in its extensions. `None`: nobody signed it.

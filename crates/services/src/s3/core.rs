@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use towpath_store::{DocumentsExt as _, Scan, Versioned};
 
-use super::auth::{Authorize, Caller, Principal, Question, bucket_arn};
+use super::auth::{Authorize, Caller, Denied, Principal, Question, bucket_arn};
 use super::blobs::{Blob, Blobs};
 use super::conditions::WriteCondition;
 use super::errors;
@@ -57,6 +57,19 @@ impl Core {
         bucket: Option<&Bucket>,
         context: &BTreeMap<&'static str, String>,
     ) -> S3Result<()> {
+        let answer = self.judge(Some(principal), action, resource, bucket, context).await;
+        answer.map_err(|denied| errors::denied(denied.message))
+    }
+
+    /// What the policies say; `principal` is nobody where a request was not signed.
+    pub(super) async fn judge(
+        &self,
+        principal: Option<&Principal>,
+        action: &str,
+        resource: &str,
+        bucket: Option<&Bucket>,
+        context: &BTreeMap<&'static str, String>,
+    ) -> Result<(), Denied> {
         let question = Question {
             principal,
             action,
@@ -65,7 +78,7 @@ impl Core {
             bucket_policy: bucket.and_then(|bucket| bucket.policy.as_deref()),
             context,
         };
-        self.authorize.check(question).await.map_err(|denied| errors::denied(denied.0))
+        self.authorize.check(question).await
     }
 
     /// A missing key is only told to those who may list the bucket; to others it looks forbidden.

@@ -55,6 +55,7 @@ pub struct BucketInfo {
     pub region: String,
     /// Versioning is on, not suspended.
     pub versioned: bool,
+    pub policy: Option<String>,
 }
 
 /// What goes with an object put from a file.
@@ -99,6 +100,7 @@ impl S3Service {
             account: found.value.account,
             region: found.value.region,
             versioned: found.value.versioning == Versioning::Enabled,
+            policy: found.value.policy,
         }))
     }
 

@@ -2,8 +2,8 @@
 //! kept in the document store, bytes in files under the data directory; a file is durable before a document refers to it.
 //!
 //! S3 verifies who signed a request and asks the identity service what they may do, handing over the bucket's policy; it
-//! must not know pipelines, evaluate policies itself, or hold a body in memory. Accounts that do not own a bucket get in
-//! by a public canned ACL only, never by a policy.
+//! must not know pipelines, evaluate policies itself, or hold a body in memory. Who does not own a bucket gets in by its
+//! policy or by a public canned ACL.
 
 mod access;
 mod answer;

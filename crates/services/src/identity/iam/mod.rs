@@ -242,7 +242,7 @@ impl Identity {
     }
 
     /// Whether a principal that a policy names exists, as far as this account can know.
-    async fn is_there(&self, principal: &str) -> Result<bool, StoreError> {
+    pub(in crate::identity) async fn is_there(&self, principal: &str) -> Result<bool, StoreError> {
         let own = |kind| super::holder::split_arn(principal, kind).is_some_and(|(account, _)| account == self.account);
         if own(Kind::Role) {
             return Ok(self.roles.load_arn(principal).await?.is_some());

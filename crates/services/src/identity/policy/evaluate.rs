@@ -193,8 +193,8 @@ mod tests {
         let session = Caller::Aws {
             account: "123456789012",
             arn: "arn:aws:sts::123456789012:assumed-role/dev/me",
-            role_arn: Some("arn:aws:iam::123456789012:role/team/dev"),
-            role_id: Some("AROAEXAMPLEEXAMPLE123"),
+            id: None,
+            role: Some(("arn:aws:iam::123456789012:role/team/dev", "AROAEXAMPLEEXAMPLE123")),
         };
         assert_eq!(grant(r#"{"AWS":"arn:aws:sts::123456789012:assumed-role/dev/me"}"#, session), Grant::Direct);
         assert_eq!(grant(r#"{"AWS":"arn:aws:iam::123456789012:role/team/dev"}"#, session), Grant::Role);

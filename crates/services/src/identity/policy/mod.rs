@@ -39,6 +39,17 @@ impl Policy {
         parse::parse(text, kind)
     }
 
+    /// Every action that the document names.
+    pub fn actions(&self) -> impl Iterator<Item = &str> {
+        self.statements.iter().flat_map(|statement| &statement.actions.1).map(String::as_str)
+    }
+
+    /// Every resource that the document names.
+    pub fn resources(&self) -> impl Iterator<Item = &str> {
+        let named = self.statements.iter().filter_map(|statement| statement.resources.as_ref());
+        named.flat_map(|(_, resources)| resources).map(String::as_str)
+    }
+
     /// ARNs and account ids that the `AWS` principals of the document name.
     pub fn aws_principals(&self) -> impl Iterator<Item = &str> {
         self.statements.iter().filter_map(|statement| statement.principals.as_ref()).flat_map(|(_, principals)| {

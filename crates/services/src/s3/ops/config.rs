@@ -187,6 +187,8 @@ pub(super) async fn put_bucket_policy(
 ) -> S3Result<S3Response<PutBucketPolicyOutput>> {
     let policy = req.input.policy;
     let public = check_policy(&policy)?;
+    let meant = core.authorize.check_policy(&req.input.bucket, &policy).await;
+    meant.map_err(errors::malformed_policy)?;
     core.index
         .update_bucket(&req.input.bucket, |bucket| {
             if public && bucket.public_access.is_some_and(|block| block.block_policy) {
@@ -197,6 +199,11 @@ pub(super) async fn put_bucket_policy(
         })
         .await?;
     Ok(no_content(PutBucketPolicyOutput::default()))
+}
+
+/// Whether a policy that was put lets everybody in; one that cannot be read is taken for one that does.
+pub(in crate::s3) fn is_public_policy(text: &str) -> bool {
+    check_policy(text).unwrap_or(true)
 }
 
 /// Whether a policy has the outer form of one. Answers whether it lets everybody in.

@@ -1,6 +1,5 @@
 //! DeleteObject and DeleteObjects.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use s3s::dto::{
@@ -8,6 +7,8 @@ use s3s::dto::{
 };
 use s3s::{S3Request, S3Response, S3Result};
 
+use crate::call::Origin;
+use crate::s3::access::origin_context;
 use crate::s3::auth::{Caller, object_arn};
 use crate::s3::conditions::WriteCondition;
 use crate::s3::core::{Core, detached};
@@ -68,6 +69,7 @@ pub(super) async fn delete_objects(
 ) -> S3Result<S3Response<DeleteObjectsOutput>> {
     let caller = req.extensions.get::<Caller>().and_then(|caller| caller.0.clone());
     let Some(principal) = caller else { return Err(errors::access_denied()) };
+    let origin = origin_context(req.extensions.get::<Origin>());
     let input = req.input;
     if input.delete.objects.is_empty() || input.delete.objects.len() > KEYS_MAX {
         return Err(errors::malformed_xml());
@@ -81,7 +83,7 @@ pub(super) async fn delete_objects(
                 return Err(errors::not_implemented("Of the conditions of a deletion, the embedded S3 has ETag only."));
             }
             super::put::check_key(&object.key)?;
-            let mut context = BTreeMap::new();
+            let mut context = origin.clone();
             let action = if let Some(id) = &object.version_id {
                 context.insert("s3:VersionId", id.clone());
                 "s3:DeleteObjectVersion"

@@ -95,5 +95,6 @@ operations! {
 }
 
 pub(super) use bucket::{check_name as check_bucket_name, fresh as fresh_bucket};
+pub(super) use config::is_public_policy;
 pub(super) use delete::delete;
 pub(super) use list::keys as list_keys;
