@@ -31,7 +31,8 @@ pub struct Context<'a> {
     pub ids: &'a mut dyn IdSource,
 }
 
-/// Everything that changes, to be written in one transaction. Rows that stay as they were are not in it.
+/// Everything that changes, to be written in one transaction. Rows that stay as they were are not in it, but for a gate
+/// that the decision is right about only as long as nobody else changes it.
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {

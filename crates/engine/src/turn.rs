@@ -40,6 +40,7 @@ pub(crate) struct Turn<'a> {
     pub effects: Vec<Effect>,
     pub definition: Option<PipelineDeclaration>,
     original_gate: Gate,
+    gate_must_hold: bool,
     definitions: BTreeMap<u32, Arc<PipelineDeclaration>>,
     executions: BTreeMap<ExecutionId, Execution>,
     changed: BTreeSet<ExecutionId>,
@@ -53,6 +54,7 @@ impl<'a> Turn<'a> {
     pub fn new(world: World<'a>, cx: &'a mut Context) -> Self {
         Self {
             original_gate: world.gate.clone(),
+            gate_must_hold: false,
             gate: world.gate,
             action_types: world.action_types,
             now: cx.now,
@@ -72,9 +74,9 @@ impl<'a> Turn<'a> {
         for (execution, attempt) in std::mem::take(&mut self.attempts) {
             self.write_record(&execution, &attempt)?;
         }
-        let Self { gate, original_gate, mut executions, changed, records, .. } = self;
+        let Self { gate, original_gate, gate_must_hold, mut executions, changed, records, .. } = self;
         Ok(Decision {
-            gate: (gate != original_gate).then_some(gate),
+            gate: (gate_must_hold || gate != original_gate).then_some(gate),
             executions: changed.iter().filter_map(|id| executions.remove(id)).collect(),
             records,
             history: self.history,
@@ -155,6 +157,12 @@ impl<'a> Turn<'a> {
 
     pub fn stage_gate(&self, stage: &str) -> Option<&StageGate> {
         self.gate.stage(stage)
+    }
+
+    /// The decision is right only while the gate is as it was read: it is written along even if unchanged, so that who
+    /// changed it meanwhile is met as a conflict.
+    pub fn needs_gate_unchanged(&mut self) {
+        self.gate_must_hold = true;
     }
 
     pub fn stage_gate_mut(&mut self, stage: &str) -> Option<&mut StageGate> {

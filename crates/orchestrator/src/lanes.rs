@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use towpath_model::event::Event;
 use towpath_model::ids::{ExecutionId, PipelineId};
-use towpath_model::state::Execution;
+use towpath_model::state::{Execution, Gate};
 use towpath_store::{Row, StoreError, Versioned};
 
 use crate::Orchestrator;
@@ -46,16 +46,24 @@ impl Orchestrator {
         let Some(id) = answers_for(event) else { return Ok(None) };
         let slot = self.slots.get(pipeline);
         let _open = slot.lanes_open.read().await;
-        // Other nodes' writes to the gate are not seen here; there the slot decides, over rows it has just read.
-        let Some(snapshot) = self.snapshot(pipeline) else { return Ok(None) };
-        if !snapshot.gate.value.parallel.contains(id) {
+        // On a shared store this may be old, and only says whether it is worth asking.
+        let Some(mut snapshot) = slot.snapshot().filter(|known| known.gate.value.parallel.contains(id)) else {
             return Ok(None);
-        }
+        };
+        let shared = self.store.is_shared();
         let lane: Arc<Lane> = slot.lane(id);
         let mut row = lane.lock().await;
         let mut fresh = false;
         for _ in 0..CONFLICT_RETRIES_MAX {
-            if row.is_none() {
+            if shared {
+                let Some((gate, execution)) = self.of_one_moment(pipeline, id).await? else { return Ok(None) };
+                if gate.value.definition_version != snapshot.gate.value.definition_version {
+                    return Ok(None);
+                }
+                snapshot = Arc::new(Snapshot { gate, definition: Arc::clone(&snapshot.definition) });
+                *row = Some(execution);
+                fresh = true;
+            } else if row.is_none() {
                 *row = self.store.execution(id).await?;
                 fresh = true;
             }
@@ -110,6 +118,20 @@ impl Orchestrator {
             }
         }
         Err(CommandError::Contention)
+    }
+
+    /// Gate and execution as they were together, where other nodes write too. The gate is only read: whatever another
+    /// node does to it that concerns this execution changes the execution's row as well, and that row's
+    /// compare-and-swap tells. None: this execution is not counted as PARALLEL, or not there.
+    async fn of_one_moment(
+        &self,
+        pipeline: &PipelineId,
+        id: &ExecutionId,
+    ) -> Result<Option<(Versioned<Gate>, Versioned<Execution>)>, CommandError> {
+        let found = self.store.load(pipeline, std::slice::from_ref(id)).await?;
+        let gate = found.gate.filter(|gate| gate.value.parallel.contains(id));
+        let execution = found.executions.into_iter().flatten().find(|row| row.value.pipeline == *pipeline);
+        Ok(gate.zip(execution))
     }
 }
 

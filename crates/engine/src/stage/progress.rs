@@ -125,6 +125,8 @@ fn depart(turn: &mut Turn, id: &ExecutionId, index: usize, stage: &StageName) ->
     let is_last = is_last_stage(turn, id, index)?;
     if turn.stage_gate(stage).is_some_and(|gate| !gate.outbound.enabled) && !is_last {
         turn.execution_mut(id)?.position = Position::After(index);
+        // Whoever enables the transition meanwhile would not find this execution behind it, and leave it there for ever.
+        turn.needs_gate_unchanged();
         let next = turn.stage_name(id, index + 1)?;
         return turn.tell(id, HistoryEvent::Waiting { stage: next });
     }

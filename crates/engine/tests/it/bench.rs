@@ -102,6 +102,7 @@ impl Bench {
         // The others are not in the decision, so they cannot have changed.
         let changed: Vec<_> = decision.executions.iter().map(|execution| execution.id.clone()).collect();
         let before = changed.iter().map(|id| (id.clone(), self.executions.get(id).cloned())).collect();
+        invariants::holds_carry_the_gate(&decision, &before);
         self.store(decision);
         invariants::check(self, &before);
         Ok(reply)

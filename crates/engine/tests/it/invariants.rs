@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use towpath_engine::Decision;
 use towpath_engine::legal::{Change, is_legal};
 use towpath_model::declaration::{ConditionType, ExecutionMode};
 use towpath_model::history::{EventState, HistoryEntry, HistoryEvent};
@@ -26,6 +27,16 @@ pub fn check(bench: &Bench, before: &Changed) {
     }
     final_stays_final(bench, before);
     history_matches(bench, before);
+}
+
+/// Who is held back is written together with the gate that holds it, so that nobody opens the gate unnoticed meanwhile.
+pub fn holds_carry_the_gate(decision: &Decision, before: &Changed) {
+    let held = |execution: &Execution| matches!(execution.position, Position::Before(_) | Position::After(_));
+    for execution in &decision.executions {
+        let was_held = before[&execution.id].as_ref().is_some_and(|old| old.position == execution.position);
+        let ended = execution.status.has_ended();
+        assert!(!held(execution) || was_held || ended || decision.gate.is_some(), "{} is held", execution.id);
+    }
 }
 
 fn stage_of(bench: &Bench, execution: &Execution, index: usize) -> String {
