@@ -1,10 +1,11 @@
 """What every scenario shares: stock clients, the means to wait and to expect, and a server of one's own.
 
 The clients are boto3's own, configured by the environment alone (AWS_ENDPOINT_URL, AWS_SHARED_CREDENTIALS_FILE,
-AWS_DEFAULT_REGION), as a user would. Every JSON answer is compared with botocore's model: a member that the model does not know
-fails the scenario. Nothing here waits a fixed time for something to happen.
+AWS_DEFAULT_REGION), as a user would. Every JSON answer is compared with botocore's model: one that departs from it, by a member, a
+type, a limit or an error code, fails the scenario. Nothing here waits a fixed time for something to happen.
 """
 
+import http.client
 import io
 import json
 import os
@@ -14,11 +15,16 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.parse
 import zipfile
 
 import boto3
+import botocore.auth
+import botocore.awsrequest
 import botocore.exceptions
 from botocore.config import Config
+
+import shapes
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -96,39 +102,43 @@ def client(service, **options):
 
 
 def _compare(operation_model, response_dict, **_):
-    """botocore skips what it does not know; we do not."""
+    """botocore takes what it gets; we hold it to the model: types, required members, enums, lengths, patterns, error codes."""
     if operation_model.service_model.metadata["protocol"] != "json":
         return
     body = response_dict["body"]
-    if response_dict["status_code"] >= 300 or not body:
-        return
-    unknown = list(_unknown(json.loads(body), operation_model.output_shape, operation_model.name))
-    if unknown:
-        raise AssertionError(f"members that the model does not have: {unknown}")
+    if response_dict["status_code"] >= 300:
+        answer = json.loads(body)
+        found = [shapes.wrong_error(operation_model, answer.get("__type"))]
+        found += [] if isinstance(answer.get("message", ""), str) else ["the message is no text"]
+    else:
+        found = shapes.departures(json.loads(body or "{}"), operation_model.output_shape, operation_model.name)
+    found = [text for text in found if text]
+    if found:
+        raise AssertionError(f"not as the model says: {found}")
+    holds(response_dict["headers"].get("x-amzn-requestid"), f"an answer of {operation_model.name} without a request id")
     _seen.append(operation_model.name)
 
 
-def _unknown(value, shape, path):
-    if value is None:
-        yield f"{path} is null"
-    elif shape is None:
-        if value != {}:
-            yield path
-    elif shape.type_name == "structure":
-        for key, inner in value.items():
-            known = {member.serialization.get("name", name): member for name, member in shape.members.items()}
-            if key in known:
-                yield from _unknown(inner, known[key], f"{path}.{key}")
-            else:
-                yield f"{path}.{key}"
-    elif shape.type_name == "list":
-        for inner in value:
-            yield from _unknown(inner, shape.member, f"{path}[]")
-    elif shape.type_name == "map":
-        for key, inner in value.items():
-            yield from _unknown(inner, shape.value, f"{path}.{key}")
-    elif getattr(shape, "enum", None) and value not in shape.enum:
-        yield f"{path} is {value!r}, not one of {shape.enum}"
+class Wire:
+    """One connection that stays open, for signed requests no SDK would send."""
+
+    def __init__(self, service="codepipeline", prefix="CodePipeline_20150709"):
+        self.endpoint = os.environ["AWS_ENDPOINT_URL"]
+        self.host = urllib.parse.urlsplit(self.endpoint).netloc
+        self.prefix = prefix
+        self.signer = botocore.auth.SigV4Auth(boto3.session.Session().get_credentials(), service, REGION)
+        self.connection = http.client.HTTPConnection(self.host, timeout=60)
+
+    def post(self, operation, body, method="POST", **headers):
+        """Gives status, headers and body. Headers replace the usual ones; None leaves one out."""
+        usual = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"{self.prefix}.{operation}"}
+        usual.update({name.replace("_", "-"): value for name, value in headers.items()})
+        usual = {name: value for name, value in usual.items() if value is not None}
+        request = botocore.awsrequest.AWSRequest(method, self.endpoint + "/", data=body, headers=usual)
+        self.signer.add_auth(request)
+        self.connection.request(method, "/", body=body, headers={**dict(request.headers), "Host": self.host})
+        answer = self.connection.getresponse()
+        return answer.status, answer.headers, answer.read()
 
 
 # What pipelines need

@@ -4,20 +4,14 @@ Codes and messages are AWS's, word for word where they are known. Run by the Rus
 scenario at a time, against a server of its own.
 """
 
-import json
 import re
-import urllib.error
-import urllib.request
-
-import boto3
-import botocore.auth
-import botocore.awsrequest
 
 from harness import (
     ABSENT_ID,
     ACCOUNT,
     REGION,
     Pipelines,
+    Wire,
     action,
     approval,
     client,
@@ -317,7 +311,7 @@ def start_pipeline_execution():
     equal(made["input"]["configuration"]["Message"], "to #{variables.Target} as #{variables.Who}", "as declared")
     equal(made["input"]["resolvedConfiguration"]["Message"], "to test as me", "as resolved")
     # botocore would refuse an empty list by itself; the live service takes it.
-    status, _, body = raw(b'{"name":"p","variables":[]}', target="CodePipeline_20150709.StartPipelineExecution")
+    status, _, body = Wire().post("StartPipelineExecution", b'{"name":"p","variables":[]}')
     equal(status, 200, f"an empty list is accepted: {body}")
 
     token = start(variables=given, clientRequestToken="once-1")
@@ -536,59 +530,9 @@ def list_action_types():
     )
 
 
-def raw(body, target="CodePipeline_20150709.GetPipeline", **headers):
-    """A signed request that no SDK would send; gives status, headers and body."""
-    session = boto3.session.Session()
-    endpoint = client("codepipeline").meta.endpoint_url
-    request = botocore.awsrequest.AWSRequest(
-        "POST", endpoint + "/", data=body,
-        headers={"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target, **headers},
-    )
-    botocore.auth.SigV4Auth(session.get_credentials(), "codepipeline", REGION).add_auth(request)
-    sent = urllib.request.Request(endpoint + "/", data=body, headers=dict(request.headers), method="POST")
-    try:
-        with urllib.request.urlopen(sent, timeout=30) as answer:
-            return answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.headers, error.read()
-
-
-def wire():
-    """What only a raw request shows: encodings, request ids, errors before any operation."""
-    api = client("codepipeline")
-    arn = role()
-    api.create_pipeline(pipeline=two_stages("p", arn))
-    status, headers, body = raw(b'{"name":"p","nobodyKnows":{"a":1}}')
-    equal(status, 200, "an unknown member is ignored on the wire")
-    equal(headers["content-type"], "application/x-amz-json-1.1", "content type")
-    matches(headers["x-amzn-requestid"], UUID, "request id")
-    holds(isinstance(json.loads(body)["metadata"]["created"], (int, float)), "timestamps are epoch seconds")
-
-    def failure(body, **more):
-        status, headers, answer = raw(body, **more)
-        told = json.loads(answer)
-        equal(headers["x-amzn-errortype"], told["__type"], "the header names the same error")
-        return status, told["__type"], told.get("message")
-
-    equal(failure(b'{"name":"q"}'), (400, "PipelineNotFoundException", not_found("q")), "a modeled error")
-    equal(failure(b"{not json")[:2], (400, "SerializationException"), "no JSON")
-    equal(failure(b'{"name":["p"]}')[:2], (400, "SerializationException"), "a wrong JSON type")
-    equal(
-        failure(b"{}"),
-        (400, "ValidationException",
-         "1 validation error detected: Value at 'name' failed to satisfy constraint: Member must not be null"),
-        "a required member",
-    )
-    equal(failure(b"{}", target="CodePipeline_20150709.Nothing"), (400, "UnknownOperationException", None), "no operation")
-    status, _, body = raw(b'{"name":"never-was"}', target="CodePipeline_20150709.DeletePipeline")
-    equal((status, body), (200, b""), "an operation without output answers an empty body")
-    refused("UnknownOperationException", re.compile("ListWebhooks is not in this version of Towpath yet.*"),
-            api.list_webhooks)
-
-
 if __name__ == "__main__":
     main([
         create_pipeline, create_pipeline_refusals, pipeline_limit, get_pipeline, update_pipeline, delete_pipeline,
         list_pipelines, start_pipeline_execution, execution_cap, get_pipeline_execution, list_pipeline_executions,
-        list_action_executions, list_action_types, wire,
+        list_action_executions, list_action_types,
     ])

@@ -167,10 +167,7 @@ impl System {
         let realms = realms::realms(embedded, config)?;
         let scratch =
             Scratch::open(data_dir, node.as_deref()).map_err(|e| broken("prepare the scratch directory", &e))?;
-        let mut quotas = Quotas::default();
-        if let Some(pipelines) = config.quotas.pipelines_per_region {
-            quotas.pipelines_per_region = pipelines as usize;
-        }
+        let quotas = quotas(config);
         let orchestrator = Orchestrator::new(Parts {
             store: Arc::clone(&store),
             catalogue: Arc::new(catalogue(config)),
@@ -194,6 +191,7 @@ impl System {
             Arc::clone(&orchestrator),
             services,
             Arc::clone(&clock),
+            &url,
             Box::new(move || request_ids.uuid()),
         ));
         network.connect(&front);
@@ -283,6 +281,16 @@ fn sandboxes(config: &Config, purpose: Purpose) -> SandboxPolicy {
     policy.host = HostSpec { inherit_environment: purpose == Purpose::Person };
     policy.images.clone_from(&config.images);
     policy
+}
+
+fn quotas(config: &Config) -> Quotas {
+    let (set, usual) = (&config.quotas, Quotas::default());
+    let of = |set: Option<u32>, usual: usize| set.map_or(usual, |quota| quota as usize);
+    Quotas {
+        pipelines_per_region: of(set.pipelines_per_region, usual.pipelines_per_region),
+        custom_action_types_per_region: of(set.custom_action_types_per_region, usual.custom_action_types_per_region),
+        webhooks_per_region: of(set.webhooks_per_region, usual.webhooks_per_region),
+    }
 }
 
 fn catalogue(config: &Config) -> Catalogue {

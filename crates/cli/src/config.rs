@@ -66,8 +66,14 @@ static SANDBOX: Object = Object {
     fields: &[optional("kind", Shape::Choice(&["host", "bubblewrap", "container", "kubernetes"]))],
 };
 
-static QUOTAS: Object =
-    Object { what: "the quotas", fields: &[optional("pipelines-per-region", Shape::Whole(1, 100_000_000))] };
+static QUOTAS: Object = Object {
+    what: "the quotas",
+    fields: &[
+        optional("custom-action-types-per-region", Shape::Whole(1, 100_000)),
+        optional("pipelines-per-region", Shape::Whole(1, 100_000_000)),
+        optional("webhooks-per-region", Shape::Whole(1, 100_000)),
+    ],
+};
 
 static RETENTION: Object =
     Object { what: "the retention", fields: &[optional("history-days", Shape::Whole(1, 36_500))] };
@@ -167,7 +173,9 @@ pub struct Sandbox {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Quotas {
+    pub custom_action_types_per_region: Option<u32>,
     pub pipelines_per_region: Option<u32>,
+    pub webhooks_per_region: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]

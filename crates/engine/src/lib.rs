@@ -16,6 +16,7 @@ pub mod validation;
 pub mod variables;
 
 pub use create::{create, normalise};
+pub use execution::revision::check_source;
 pub use execution::start::check_request;
 pub use step::{Context, Decision, Reply, World, executions_needed, step};
 pub use validation::{PathSegment, Violation, ViolationCode, merge_masked, validate};

@@ -68,6 +68,9 @@ pub fn step(world: World, event: &Event, cx: &mut Context) -> Result<Decision, R
         Event::ExecutionRequested { trigger, variables, source_overrides } => {
             execution::start::start(&mut turn, trigger, variables, source_overrides)?
         }
+        Event::RevisionReported { stage, action, revision, reported_by } => {
+            execution::revision::report(&mut turn, stage, action, revision, reported_by)?
+        }
         Event::ActionProgressed { execution, action, progress } => {
             action::progressed::progressed(&mut turn, execution, action, progress)?
         }
@@ -116,7 +119,7 @@ pub fn executions_needed(gate: &Gate, current: &PipelineDeclaration, event: &Eve
                 needed.extend(waiting(gate));
             }
         }
-        Event::ExecutionRequested { .. } => needed.extend(waiting(gate)),
+        Event::ExecutionRequested { .. } | Event::RevisionReported { .. } => needed.extend(waiting(gate)),
         Event::RollbackRequested { target, .. } => {
             needed.insert(target.clone());
             needed.extend(waiting(gate));

@@ -4,11 +4,20 @@ use crate::action::{Outcome, Progress, SourceRevisionOverride};
 use crate::declaration::{ConditionType, PipelineDeclaration, RetryMode};
 use crate::ids::{ActionExecutionId, ActionName, ExecutionId, StageName};
 use crate::state::Trigger;
+use crate::time::Timestamp;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransitionType {
     Inbound,
     Outbound,
+}
+
+/// A revision as PutActionRevision tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportedRevision {
+    pub id: String,
+    pub change_id: String,
+    pub created: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +27,13 @@ pub enum Event {
         trigger: Trigger,
         variables: Vec<(String, String)>,
         source_overrides: Vec<SourceRevisionOverride>,
+    },
+    /// PutActionRevision: somebody tells of a new revision of a source action, which starts an execution.
+    RevisionReported {
+        stage: StageName,
+        action: ActionName,
+        revision: ReportedRevision,
+        reported_by: String,
     },
     /// The provider acknowledged the start or told of progress; the work goes on.
     ActionProgressed {

@@ -8,6 +8,7 @@ pub const ACTIONS_PER_STAGE_MAX: usize = 100;
 pub const ACTIONS_PER_PIPELINE_MAX: usize = 1000;
 pub const PIPELINES_PER_REGION_MAX: usize = 1000;
 pub const CUSTOM_ACTION_TYPES_PER_REGION_MAX: usize = 50;
+pub const WEBHOOKS_PER_REGION_MAX: usize = 300;
 pub const EXECUTIONS_ACTIVE_MAX: usize = 50;
 /// Actions of one PARALLEL execution that run at once.
 pub const PARALLEL_ACTIONS_MAX: usize = 5;

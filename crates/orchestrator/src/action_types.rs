@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use towpath_model::arn;
+use towpath_model::arn::Resource;
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes, Executor, Owner, ValidValues};
 use towpath_model::declaration::PipelineDeclaration;
 use towpath_model::event::Event;
@@ -15,10 +15,10 @@ use towpath_providers::Catalogue;
 use towpath_store::{DocumentsExt as _, Expect, Key, Scan, Write};
 
 use crate::Orchestrator;
-use crate::commands::TAGS;
 use crate::error::CommandError;
 use crate::limits::TYPE_PAGE;
 use crate::partner_types::PartnerType;
+use crate::tags::{delete_tags, put_tags};
 
 const TYPES: &str = "codepipeline.action-types";
 /// Deleted types stay known: their version is never given to another definition, and their secrets stay masked.
@@ -192,9 +192,7 @@ impl Orchestrator {
             )));
         }
         writes.push(Write::put_json(key(TYPES, &scope, id), &custom, Expect::Absent)?);
-        if !tags.is_empty() {
-            writes.push(Write::put_json(tags_key(&scope, id), &tags, Expect::Any)?);
-        }
+        writes.push(put_tags(&scope, &resource(id), &tags)?);
         self.store.write(writes).await.map_err(concurrent)?;
         Ok(custom)
     }
@@ -206,7 +204,7 @@ impl Orchestrator {
         let writes = vec![
             Write::delete(key(TYPES, scope, id), Expect::Version(known.version)),
             Write::put_json(key(DELETED, scope, id), &known.value, Expect::Any)?,
-            Write::delete(tags_key(scope, id), Expect::Any),
+            delete_tags(scope, &resource(id)),
         ];
         self.store.write(writes).await.map(drop).map_err(concurrent)
     }
@@ -365,9 +363,13 @@ fn key(collection: &str, scope: &Scope, id: &ActionTypeId) -> Key {
     Key::new(collection, partition(scope), name(id))
 }
 
-fn tags_key(scope: &Scope, id: &ActionTypeId) -> Key {
-    let arn = arn::action_type(scope, id.owner.as_str(), id.category.as_str(), &id.provider, &id.version);
-    Key::new(TAGS, partition(scope), arn)
+fn resource(id: &ActionTypeId) -> Resource {
+    Resource::ActionType {
+        owner: id.owner.as_str().to_owned(),
+        category: id.category.as_str().to_owned(),
+        provider: id.provider.clone(),
+        version: id.version.clone(),
+    }
 }
 
 /// The entry of a custom type: what CreateCustomActionType does not say is the same for all of them.

@@ -4,22 +4,20 @@
 use std::sync::Arc;
 
 use towpath_model::action::SourceRevisionOverride;
-use towpath_model::arn;
+use towpath_model::arn::Resource;
 use towpath_model::catalogue::ActionTypes as _;
 use towpath_model::declaration::{ConditionType, Definition, PipelineDeclaration, RetryMode};
 use towpath_model::event::{Event, TransitionType};
 use towpath_model::ids::{ExecutionId, IdSource, PipelineId, Scope};
 use towpath_model::state::Trigger;
 use towpath_model::time::Timestamp;
-use towpath_store::{Expect, Key, StoreError, Write};
+use towpath_store::StoreError;
 
 use crate::action_types::Types;
 use crate::apply::Extra;
 use crate::error::CommandError;
+use crate::tags::{delete_tags, put_tags};
 use crate::{Orchestrator, Reply, Violation};
-
-/// Where tags of CodePipeline resources are kept: one document per ARN.
-pub(crate) const TAGS: &str = "codepipeline.tags";
 
 pub struct NewPipeline {
     pub scope: Scope,
@@ -76,7 +74,7 @@ impl Orchestrator {
             variables: Vec::new(),
             source_overrides: Vec::new(),
         };
-        let documents = if tags.is_empty() { Vec::new() } else { vec![put_tags(&scope, &name, &tags)?] };
+        let documents = vec![put_tags(&scope, &Resource::Pipeline(name.to_string()), &tags)?];
         match self.insert(gate, definition, &event, documents).await {
             Ok(applied) => Ok(Created {
                 declaration,
@@ -113,7 +111,7 @@ impl Orchestrator {
     /// DeletePipeline. A name that is not there is no error, as on AWS.
     pub async fn delete_pipeline(self: &Arc<Self>, scope: &Scope, name: &str) -> Result<(), CommandError> {
         let Some(pipeline) = self.find(scope, name).await? else { return Ok(()) };
-        let documents = vec![Write::delete(tags_key(scope, name), Expect::Any)];
+        let documents = vec![delete_tags(scope, &Resource::Pipeline(name.to_owned()))];
         match self.apply(&pipeline, Event::PipelineDeleted, Extra { documents, ..Extra::default() }).await {
             Ok(_) | Err(CommandError::PipelineNotFound { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -265,7 +263,11 @@ impl Orchestrator {
         self.find(scope, name).await?.ok_or_else(|| not_found(scope, name))
     }
 
-    async fn current(&self, scope: &Scope, name: &str) -> Result<(PipelineId, PipelineDeclaration), CommandError> {
+    pub(crate) async fn current(
+        &self,
+        scope: &Scope,
+        name: &str,
+    ) -> Result<(PipelineId, PipelineDeclaration), CommandError> {
         let view = self.pipeline(scope, name, None).await?;
         Ok((view.pipeline, view.declaration.as_ref().clone()))
     }
@@ -292,7 +294,7 @@ impl Orchestrator {
 }
 
 /// A pipeline that vanished while the command was under way is reported by its name.
-fn name_it(error: CommandError, scope: &Scope, name: &str) -> CommandError {
+pub(crate) fn name_it(error: CommandError, scope: &Scope, name: &str) -> CommandError {
     match error {
         CommandError::PipelineNotFound { .. } => not_found(scope, name),
         other => other,
@@ -301,12 +303,4 @@ fn name_it(error: CommandError, scope: &Scope, name: &str) -> CommandError {
 
 pub(crate) fn not_found(scope: &Scope, name: &str) -> CommandError {
     CommandError::PipelineNotFound { account: scope.account.clone(), name: name.to_owned() }
-}
-
-fn tags_key(scope: &Scope, name: &str) -> Key {
-    Key::new(TAGS, format!("{}/{}", scope.account, scope.region), arn::pipeline(scope, name))
-}
-
-fn put_tags(scope: &Scope, name: &str, tags: &[(String, String)]) -> Result<Write, CommandError> {
-    Ok(Write::put_json(tags_key(scope, name), tags, Expect::Any)?)
 }

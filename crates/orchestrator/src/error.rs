@@ -33,6 +33,20 @@ pub enum CommandError {
     #[error("{0}")]
     ActionTypeAlreadyExists(String),
     #[error("{0}")]
+    ActionExecutionNotFound(String),
+    #[error("{0}")]
+    InvalidArn(String),
+    #[error("{0}")]
+    ResourceNotFound(String),
+    #[error("{0}")]
+    TooManyTags(String),
+    #[error("{0}")]
+    WebhookNotFound(String),
+    #[error("{0}")]
+    InvalidWebhookFilterPattern(String),
+    #[error("{0}")]
+    InvalidWebhookAuthenticationParameters(String),
+    #[error("{0}")]
     JobNotFound(String),
     #[error("{0}")]
     InvalidJobState(String),

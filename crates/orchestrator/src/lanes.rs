@@ -23,6 +23,7 @@ fn answers_for(event: &Event) -> Option<&ExecutionId> {
         | Event::ActionFinished { execution, .. }
         | Event::ActionTimedOut { execution, .. } => Some(execution),
         Event::ExecutionRequested { .. }
+        | Event::RevisionReported { .. }
         | Event::ApprovalAnswered { .. }
         | Event::StopRequested { .. }
         | Event::StageRetryRequested { .. }

@@ -15,11 +15,15 @@ pub mod limits;
 mod nodes;
 mod partner_types;
 mod retention;
+mod revisions;
 pub mod runtime;
 mod schedule;
 pub mod simulation;
 mod slots;
+mod tags;
+mod targets;
 mod views;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -41,10 +45,13 @@ pub use jobs::{
     PartnerClients, PartnerJob, PartnerJobDetails,
 };
 pub use partner_types::{DescribedType, PartnerExecutor, PartnerType};
+pub use revisions::NewRevision;
 pub use runtime::{Runtime, TokioRuntime};
+pub use tags::{TagChange, Tags};
 pub use towpath_engine::Reply;
 pub use towpath_engine::validation::{Violation, ViolationCode};
 pub use views::{ActionPage, ExecutionPage, PipelinePage, PipelineState, PipelineView};
+pub use webhooks::{Webhook, WebhookAuthentication, WebhookDefinition, WebhookFilter, WebhookPage};
 
 /// Asks whoever owns the roles whether CodePipeline may act as one.
 #[async_trait]
@@ -95,6 +102,7 @@ pub struct Orchestrator {
     node: Option<String>,
     keep_history: Option<std::time::Duration>,
     slots: slots::Slots,
+    tag_turns: tags::Turns,
     schedule: schedule::Schedule,
     calls: Arc<Semaphore>,
     stopping: AtomicBool,
@@ -119,6 +127,7 @@ impl Orchestrator {
             node: parts.node,
             keep_history: parts.keep_history,
             slots: slots::Slots::default(),
+            tag_turns: tags::Turns::default(),
             schedule: schedule::Schedule::default(),
             calls: Arc::new(Semaphore::new(limits::PROVIDER_CALLS_MAX)),
             stopping: AtomicBool::new(false),

@@ -35,6 +35,13 @@ pub const TASK_PAGE: usize = 1000;
 pub const TYPE_PAGE: usize = 100;
 /// Types of partners in one Region of an account.
 pub const PARTNER_TYPES_MAX: usize = 200;
+/// Webhooks read at once.
+pub const WEBHOOK_PAGE: usize = 100;
+/// Latest executions that are asked whether they have used a revision.
+pub const REVISION_EXECUTIONS_MAX: usize = 100;
+/// Action executions read at once, and altogether, to find one by its id alone.
+pub const ACTION_SEARCH_PAGE: usize = 1000;
+pub const ACTION_SEARCH_MAX: usize = 200_000;
 /// Jobs one poll gives out at the most, and without a maxBatchSize.
 pub const JOBS_PER_POLL_MAX: usize = 50;
 /// A job that was given out and not acknowledged is given out again after this.
@@ -51,6 +58,7 @@ pub const JOBS_PRUNED_AT_ONCE: usize = 4;
 pub struct Quotas {
     pub pipelines_per_region: usize,
     pub custom_action_types_per_region: usize,
+    pub webhooks_per_region: usize,
 }
 
 impl Default for Quotas {
@@ -58,6 +66,7 @@ impl Default for Quotas {
         Self {
             pipelines_per_region: towpath_model::limits::PIPELINES_PER_REGION_MAX,
             custom_action_types_per_region: towpath_model::limits::CUSTOM_ACTION_TYPES_PER_REGION_MAX,
+            webhooks_per_region: towpath_model::limits::WEBHOOKS_PER_REGION_MAX,
         }
     }
 }

@@ -235,12 +235,12 @@ fn cursor(query: &str, token: Option<&str>) -> Result<Option<Cursor>, CommandErr
 
 /// A place in the rows of one query, as clients carry it. It holds nothing that its owner has not been shown, so it is
 /// bound to its query, not secret.
-fn sealed(query: &str, place: &str) -> String {
+pub(crate) fn sealed(query: &str, place: &str) -> String {
     URL_SAFE_NO_PAD.encode(format!("{query}\n{place}"))
 }
 
 /// The place; a token of another query, or none of ours, is refused.
-fn opened(query: &str, token: &str) -> Result<String, CommandError> {
+pub(crate) fn opened(query: &str, token: &str) -> Result<String, CommandError> {
     let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| CommandError::InvalidNextToken)?;
     let text = String::from_utf8(bytes).map_err(|_| CommandError::InvalidNextToken)?;
     let place = text.strip_prefix(query).and_then(|rest| rest.strip_prefix('\n'));
@@ -248,7 +248,7 @@ fn opened(query: &str, token: &str) -> Result<String, CommandError> {
 }
 
 /// Cuts the page to its limit; the token is the key of its last row when more follow.
-fn page_end<T>(rows: &mut Vec<T>, limit: usize, key: impl Fn(&T) -> String) -> Option<String> {
+pub(crate) fn page_end<T>(rows: &mut Vec<T>, limit: usize, key: impl Fn(&T) -> String) -> Option<String> {
     if rows.len() <= limit {
         return None;
     }

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use towpath_model::ids::Scope;
 use towpath_services::call::{Call, Origin};
@@ -16,7 +16,6 @@ use towpath_wire::signature::{self, Payload};
 use towpath_wire::{Dialect, WireError, json, query};
 
 use crate::Front;
-use crate::api;
 use crate::front::Peer;
 use crate::limits::BODY_BYTES_MAX;
 
@@ -92,7 +91,7 @@ async fn verified(front: &Front, parts: Parts, body: Body, peer: Peer, request_i
     let now = front.clock.now().millis() / 1000;
     front.verifier.verify(&parsed, signer.secret.expose(), &parts, &hash, now)?;
     front.services.identity.used(&signer.principal, &parsed.scope.service, &parsed.scope.region).await;
-    let operation = operation(&parts, dialect, &body)?;
+    let operation = operation(&parts, dialect, &parsed.scope.service, &body)?;
     let origin = origin(&parts, peer);
     Ok(Call {
         scope: Scope::new(signer.principal.account.clone(), parsed.scope.region.clone()),
@@ -117,25 +116,33 @@ pub fn origin(parts: &Parts, peer: Peer) -> Origin {
     }
 }
 
-fn operation(parts: &Parts, dialect: Dialect, body: &[u8]) -> Result<String, WireError> {
+/// The operation that a request names. A JSON request has one form only; what has another is not taken for it, because a
+/// page in somebody's browser can send the other forms without asking.
+fn operation(parts: &Parts, dialect: Dialect, service: &str, body: &[u8]) -> Result<String, WireError> {
     if dialect == Dialect::Query {
         return Ok(query::Form::parse(parts.uri.query(), body)?.action()?.to_owned());
     }
-    let target = parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok());
-    let (_, operation) = target.and_then(json::split_target).ok_or_else(WireError::unknown_operation)?;
+    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    if parts.method != Method::POST {
+        return Err(WireError::unknown_operation());
+    }
+    let content_type = text(CONTENT_TYPE.as_str());
+    if !content_type.is_some_and(json::is_content_type) {
+        return Err(WireError::unknown_content_type(content_type));
+    }
+    let (prefix, operation) =
+        text("x-amz-target").and_then(json::split_target).ok_or_else(WireError::unknown_operation)?;
+    let named = json::service_of_target(prefix).map(|named| named.name);
+    // A service that is not served at all is told so by name, later.
+    if named != Some(service) && json::serves(service) {
+        return Err(WireError::unknown_operation());
+    }
     Ok(operation.to_owned())
 }
 
 async fn route(front: &Front, service: &str, call: Call) -> Response<Bytes> {
     match service {
-        "codepipeline" => {
-            let call = api::Call {
-                orchestrator: std::sync::Arc::clone(&front.orchestrator),
-                identity: std::sync::Arc::clone(&front.services.identity),
-                request: call,
-            };
-            call.serve().await
-        }
+        "codepipeline" => front.pipelines(call).serve().await,
         "codebuild" => front.services.codebuild.handle(&call).await,
         "iam" => front.services.identity.handle_iam(&call).await,
         "logs" => front.services.logs.handle(&call).await,

@@ -7,6 +7,7 @@ use axum::body::Body;
 use http::{Request, Response};
 use towpath_model::time::Clock;
 use towpath_orchestrator::Orchestrator;
+use towpath_services::call::Call;
 use towpath_services::codebuild::CodeBuild;
 use towpath_services::identity::Identity;
 use towpath_services::logs::Logs;
@@ -15,7 +16,7 @@ use towpath_services::s3::S3Service;
 use towpath_wire::signature::Verifier;
 
 use crate::metrics::Metrics;
-use crate::{aws, pages};
+use crate::{api, aws, pages};
 
 /// The embedded AWS services.
 pub struct Services {
@@ -30,6 +31,8 @@ pub struct Front {
     pub orchestrator: Arc<Orchestrator>,
     pub services: Services,
     pub clock: Arc<dyn Clock>,
+    /// Where clients outside reach this server, without a slash at its end.
+    pub public_url: Arc<str>,
     /// Draws request ids.
     pub request_ids: Box<dyn Fn() -> String + Send + Sync>,
     pub(crate) metrics: Metrics,
@@ -48,9 +51,28 @@ impl Front {
         orchestrator: Arc<Orchestrator>,
         services: Services,
         clock: Arc<dyn Clock>,
+        public_url: &str,
         request_ids: Box<dyn Fn() -> String + Send + Sync>,
     ) -> Self {
-        Self { orchestrator, services, clock, request_ids, metrics: Metrics::default(), verifier: Verifier::new() }
+        Self {
+            orchestrator,
+            services,
+            clock,
+            public_url: Arc::from(public_url.trim_end_matches('/')),
+            request_ids,
+            metrics: Metrics::default(),
+            verifier: Verifier::new(),
+        }
+    }
+
+    /// A verified request to CodePipeline, ready to be answered.
+    pub fn pipelines(&self, request: Call) -> api::Call {
+        api::Call {
+            orchestrator: Arc::clone(&self.orchestrator),
+            identity: Arc::clone(&self.services.identity),
+            request,
+            public_url: Arc::clone(&self.public_url),
+        }
     }
 
     /// Answers one request.

@@ -78,6 +78,13 @@ impl WireError {
         Self::new("UnknownOperationException", 400, "")
     }
 
+    /// A JSON request that does not say that it is one.
+    pub fn unknown_content_type(found: Option<&str>) -> Self {
+        let found = found.map_or_else(|| "is missing".to_owned(), |found| format!("is '{found}'"));
+        let message = format!("The Content-Type {found}; it must be application/x-amz-json-1.1.");
+        Self::new("UnknownOperationException", 400, message)
+    }
+
     /// A Query request for an action that the service does not have.
     pub fn invalid_action(action: &str, version: &str) -> Self {
         Self::new("InvalidAction", 400, format!("Could not find operation {action} for version {version}"))

@@ -29,6 +29,17 @@ pub fn service_of_target(prefix: &str) -> Option<&'static Service> {
     })
 }
 
+/// Whether a service of this name speaks JSON here.
+pub fn serves(name: &str) -> bool {
+    SERVICES.iter().any(|service| service.name == name && matches!(service.protocol, Protocol::Json11 { .. }))
+}
+
+/// Whether a request's content type is that of AWS JSON, in either version, with or without parameters.
+pub fn is_content_type(value: &str) -> bool {
+    let media_type = value.split(';').next().unwrap_or_default().trim();
+    [CONTENT_TYPE_JSON, "application/x-amz-json-1.0"].iter().any(|known| media_type.eq_ignore_ascii_case(known))
+}
+
 /// Reads and checks a request body. Every broken constraint is named in one error.
 pub fn decode<T: Input>(body: &[u8]) -> Result<T, WireError> {
     let value = decode_value(T::service(), T::schema(), body)?;
@@ -90,7 +101,9 @@ fn reply(status: StatusCode, body: Vec<u8>, request_id: &str) -> Response<Bytes>
 
 #[cfg(test)]
 mod tests {
-    use super::{decode, respond, respond_empty, respond_error, service_of_target, split_target};
+    use super::{
+        decode, is_content_type, respond, respond_empty, respond_error, serves, service_of_target, split_target,
+    };
     use crate::codepipeline::{GetPipelineInput, ListPipelinesInput, StageContext, StageState};
     use crate::error::WireError;
 
@@ -102,6 +115,20 @@ mod tests {
         assert!(service_of_target("DynamoDB_20120810").is_none());
         assert_eq!(split_target("GetPipeline"), None);
         assert_eq!(split_target("CodePipeline_20150709."), None);
+    }
+
+    #[test]
+    fn one_content_type_is_json() {
+        for good in
+            ["application/x-amz-json-1.1", "application/x-amz-json-1.0", "Application/X-Amz-Json-1.1; charset=utf-8"]
+        {
+            assert!(is_content_type(good), "{good}");
+        }
+        for bad in ["", "application/json", "text/plain", "application/x-amz-json-1.2", "x application/x-amz-json-1.1"]
+        {
+            assert!(!is_content_type(bad), "{bad}");
+        }
+        assert!(serves("codepipeline") && !serves("sts") && !serves("dynamodb"));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The running system as the commands see it: AWS's API, called as the root user without a socket.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,7 +8,6 @@ use serde_json::Value;
 use towpath_model::history::HistoryEntry;
 use towpath_model::ids::ExecutionId;
 use towpath_model::time::Timestamp;
-use towpath_server::api;
 use towpath_services::call::{Call, Origin};
 use towpath_services::identity::Principal;
 use towpath_services::s3::{NewBucket, PutOptions, Refusal};
@@ -38,11 +36,7 @@ impl Api for System {
         };
         match service {
             "codebuild" => json_answer(&services.codebuild.handle(&call).await),
-            "codepipeline" => {
-                let orchestrator = Arc::clone(&self.front.orchestrator);
-                let identity = Arc::clone(&services.identity);
-                json_answer(&api::Call { orchestrator, identity, request: call }.serve().await)
-            }
+            "codepipeline" => json_answer(&self.front.pipelines(call).serve().await),
             "iam" => query_answer(&services.identity.handle_iam(&call).await),
             "logs" => json_answer(&services.logs.handle(&call).await),
             other => Err(ApiError::new("UnknownService", format!("there is no service `{other}` here"))),

@@ -20,7 +20,16 @@ macro_rules! scenarios {
 scenarios!(operations, "operations.py", crate::python::against_a_server:
     create_pipeline, create_pipeline_refusals, pipeline_limit, get_pipeline, update_pipeline, delete_pipeline,
     list_pipelines, start_pipeline_execution, execution_cap, get_pipeline_execution, list_pipeline_executions,
-    list_action_executions, list_action_types, wire);
+    list_action_executions, list_action_types);
+
+scenarios!(resources, "resources.py", crate::python::against_a_server:
+    tagging, tag_rules, tags_of_the_deleted, tags_at_once, webhooks, webhook_rules, webhooks_of_third_parties,
+    put_action_revision, deploy_targets);
+
+scenarios!(wire, "wire.py", crate::python::against_a_server: answers, refusals, body_limit, other_services, secrets);
+
+scenarios!(negative, "negative.py", crate::python::against_a_server:
+    required_members, constraints, all_at_once, types, limits);
 
 scenarios!(lifecycle, "lifecycle.py", crate::python::against_a_server:
     put_approval_result, retry_stage_execution, retry_while_others_run, stop_pipeline_execution, stage_transitions,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use towpath_model::action::SourceRevisionOverride;
+use towpath_model::action::{Revision, SourceRevisionOverride};
 use towpath_model::catalogue::Category;
 use towpath_model::declaration::{ExecutionMode, PipelineDeclaration, PipelineType};
 use towpath_model::event::Rejection;
@@ -20,6 +20,17 @@ pub(crate) fn start(
     trigger: &Trigger,
     variables: &[(String, String)],
     source_overrides: &[SourceRevisionOverride],
+) -> Result<Reply> {
+    start_with(turn, trigger, variables, source_overrides, Vec::new())
+}
+
+/// `revisions` are those that are known before any source action has run.
+pub(crate) fn start_with(
+    turn: &mut Turn,
+    trigger: &Trigger,
+    variables: &[(String, String)],
+    source_overrides: &[SourceRevisionOverride],
+    revisions: Vec<Revision>,
 ) -> Result<Reply> {
     let definition = turn.current_definition()?;
     check_request(&definition, variables, source_overrides)?;
@@ -52,7 +63,7 @@ pub(crate) fn start(
         position: Position::Before(0),
         variables: bound.as_ref().ok().cloned(),
         source_overrides: source_overrides.to_vec(),
-        revisions: Vec::new(),
+        revisions,
         stages: Vec::new(),
         artifacts: BTreeMap::new(),
         outputs: BTreeMap::new(),

@@ -12,6 +12,7 @@ mod modes;
 mod outcomes;
 mod properties;
 mod retry;
+mod revisions;
 mod rollback;
 mod running;
 mod stop;

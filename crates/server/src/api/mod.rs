@@ -9,6 +9,8 @@ mod create_custom_action_type;
 mod create_pipeline;
 mod delete_custom_action_type;
 mod delete_pipeline;
+mod delete_webhook;
+mod deregister_webhook_with_third_party;
 mod disable_stage_transition;
 mod enable_stage_transition;
 mod errors;
@@ -20,25 +22,34 @@ mod get_pipeline_state;
 mod get_third_party_job_details;
 mod list_action_executions;
 mod list_action_types;
+mod list_deploy_action_execution_targets;
 mod list_pipeline_executions;
 mod list_pipelines;
 mod list_rule_executions;
 mod list_rule_types;
+mod list_tags_for_resource;
+mod list_webhooks;
 mod override_stage_condition;
 mod poll_for_jobs;
 mod poll_for_third_party_jobs;
+mod put_action_revision;
 mod put_approval_result;
 mod put_job_failure_result;
 mod put_job_success_result;
 mod put_third_party_job_failure_result;
 mod put_third_party_job_success_result;
+mod put_webhook;
+mod register_webhook_with_third_party;
 mod retry_stage_execution;
 mod rollback_stage;
 mod start_pipeline_execution;
 mod stop_pipeline_execution;
+mod tag_resource;
 mod tags;
+mod untag_resource;
 mod update_action_type;
 mod update_pipeline;
+mod webhook_item;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -63,6 +74,8 @@ pub struct Call {
     pub orchestrator: Arc<Orchestrator>,
     pub identity: Arc<Identity>,
     pub request: Request,
+    /// Where clients outside reach this server.
+    pub public_url: Arc<str>,
 }
 
 /// What an operation is about, for the policy decision.
@@ -73,6 +86,9 @@ pub enum Resource {
     Action(String, String, String),
     /// Owner, category, provider and version.
     ActionType(String, String, String, String),
+    Webhook(String),
+    /// An ARN as the request names it.
+    Named(String),
 }
 
 impl Resource {
@@ -122,6 +138,10 @@ impl Call {
                 self.answer::<delete_custom_action_type::DeleteCustomActionType>(body).await
             }
             Name::DeletePipeline => self.answer::<delete_pipeline::DeletePipeline>(body).await,
+            Name::DeleteWebhook => self.answer::<delete_webhook::DeleteWebhook>(body).await,
+            Name::DeregisterWebhookWithThirdParty => {
+                self.answer::<deregister_webhook_with_third_party::DeregisterWebhookWithThirdParty>(body).await
+            }
             Name::DisableStageTransition => self.answer::<disable_stage_transition::DisableStageTransition>(body).await,
             Name::EnableStageTransition => self.answer::<enable_stage_transition::EnableStageTransition>(body).await,
             Name::GetActionType => self.answer::<get_action_type::GetActionType>(body).await,
@@ -134,13 +154,19 @@ impl Call {
             }
             Name::ListActionExecutions => self.answer::<list_action_executions::ListActionExecutions>(body).await,
             Name::ListActionTypes => self.answer::<list_action_types::ListActionTypes>(body).await,
+            Name::ListDeployActionExecutionTargets => {
+                self.answer::<list_deploy_action_execution_targets::ListDeployActionExecutionTargets>(body).await
+            }
             Name::ListPipelineExecutions => self.answer::<list_pipeline_executions::ListPipelineExecutions>(body).await,
             Name::ListPipelines => self.answer::<list_pipelines::ListPipelines>(body).await,
             Name::ListRuleExecutions => self.answer::<list_rule_executions::ListRuleExecutions>(body).await,
             Name::ListRuleTypes => self.answer::<list_rule_types::ListRuleTypes>(body).await,
+            Name::ListTagsForResource => self.answer::<list_tags_for_resource::ListTagsForResource>(body).await,
+            Name::ListWebhooks => self.answer::<list_webhooks::ListWebhooks>(body).await,
             Name::OverrideStageCondition => self.answer::<override_stage_condition::OverrideStageCondition>(body).await,
             Name::PollForJobs => self.answer::<poll_for_jobs::PollForJobs>(body).await,
             Name::PollForThirdPartyJobs => self.answer::<poll_for_third_party_jobs::PollForThirdPartyJobs>(body).await,
+            Name::PutActionRevision => self.answer::<put_action_revision::PutActionRevision>(body).await,
             Name::PutApprovalResult => self.answer::<put_approval_result::PutApprovalResult>(body).await,
             Name::PutJobFailureResult => self.answer::<put_job_failure_result::PutJobFailureResult>(body).await,
             Name::PutJobSuccessResult => self.answer::<put_job_success_result::PutJobSuccessResult>(body).await,
@@ -150,13 +176,18 @@ impl Call {
             Name::PutThirdPartyJobSuccessResult => {
                 self.answer::<put_third_party_job_success_result::PutThirdPartyJobSuccessResult>(body).await
             }
+            Name::PutWebhook => self.answer::<put_webhook::PutWebhook>(body).await,
+            Name::RegisterWebhookWithThirdParty => {
+                self.answer::<register_webhook_with_third_party::RegisterWebhookWithThirdParty>(body).await
+            }
             Name::RetryStageExecution => self.answer::<retry_stage_execution::RetryStageExecution>(body).await,
             Name::RollbackStage => self.answer::<rollback_stage::RollbackStage>(body).await,
             Name::StartPipelineExecution => self.answer::<start_pipeline_execution::StartPipelineExecution>(body).await,
             Name::StopPipelineExecution => self.answer::<stop_pipeline_execution::StopPipelineExecution>(body).await,
+            Name::TagResource => self.answer::<tag_resource::TagResource>(body).await,
+            Name::UntagResource => self.answer::<untag_resource::UntagResource>(body).await,
             Name::UpdateActionType => self.answer::<update_action_type::UpdateActionType>(body).await,
             Name::UpdatePipeline => self.answer::<update_pipeline::UpdatePipeline>(body).await,
-            later => Err(not_here_yet(later)),
         }
     }
 
@@ -185,6 +216,12 @@ impl Call {
             Resource::ActionType(owner, category, provider, version) => {
                 arn::action_type(self.scope(), owner, category, provider, version)
             }
+            Resource::Webhook(name) => arn::webhook(self.scope(), name),
+            // In the one spelling that policies are written in; one that names nothing is refused later.
+            Resource::Named(text) => match arn::parse(text).filter(|parsed| parsed.is_of(self.scope())) {
+                Some(parsed) => parsed.resource.arn(self.scope()),
+                None => text.clone(),
+            },
         };
         self.identity.authorize(&self.request.principal, &action, &arn, self.request.context()).await.map_err(refused)
     }
@@ -224,16 +261,4 @@ fn refused(refusal: Refusal) -> WireError {
             WireError::internal(Dialect::Json)
         }
     }
-}
-
-/// An operation of the model that has no room here yet. Honest, and listed in docs/deviations.md.
-fn not_here_yet(operation: Name) -> WireError {
-    WireError::new(
-        "UnknownOperationException",
-        400,
-        format!(
-            "{} is not in this version of Towpath yet. docs/deviations.md lists the operations that are.",
-            operation.name()
-        ),
-    )
 }

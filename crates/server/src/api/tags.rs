@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use towpath_model::limits::TAGS_MAX;
+use towpath_orchestrator::Tags;
 use towpath_wire::WireError;
 use towpath_wire::codepipeline::{SERVICE, Tag};
 
@@ -14,23 +15,43 @@ pub fn check(tags: &[Tag]) -> Result<(), WireError> {
     }
     let mut seen = BTreeSet::new();
     for tag in tags {
-        let problem = if tag.key.to_ascii_lowercase().starts_with("aws:") {
-            Some("tag keys that start with 'aws:' are reserved")
-        } else if tag.key.trim().is_empty() || tag.key.ends_with(' ') {
-            Some("a tag key may not be blank or end in a space")
-        } else if !tag.key.chars().chain(tag.value.chars()).all(allowed) {
-            Some("allowed are letters, numbers, spaces and + - = . _ : / @")
-        } else if !seen.insert(tag.key.as_str()) {
-            Some("the key is given more than once")
-        } else {
-            None
-        };
-        if let Some(problem) = problem {
-            let message = format!("The tag '{}' is not valid: {problem}.", tag.key);
-            return Err(WireError::modeled(&SERVICE, "InvalidTagsException", message));
+        check_key(&tag.key)?;
+        if !tag.value.chars().all(allowed) {
+            return Err(invalid(&tag.key, ALLOWED));
+        }
+        if !seen.insert(tag.key.as_str()) {
+            return Err(invalid(&tag.key, "the key is given more than once"));
         }
     }
     Ok(())
+}
+
+/// Refuses a key that no tag can have.
+pub fn check_key(key: &str) -> Result<(), WireError> {
+    let problem = if key.to_ascii_lowercase().starts_with("aws:") {
+        "tag keys that start with 'aws:' are reserved"
+    } else if key.trim().is_empty() || key.ends_with(' ') {
+        "a tag key may not be blank or end in a space"
+    } else if !key.chars().all(allowed) {
+        ALLOWED
+    } else {
+        return Ok(());
+    };
+    Err(invalid(key, problem))
+}
+
+const ALLOWED: &str = "allowed are letters, numbers, spaces and + - = . _ : / @";
+
+fn invalid(key: &str, problem: &str) -> WireError {
+    WireError::modeled(&SERVICE, "InvalidTagsException", format!("The tag '{key}' is not valid: {problem}."))
+}
+
+pub fn pairs(tags: Vec<Tag>) -> Tags {
+    tags.into_iter().map(|tag| (tag.key, tag.value)).collect()
+}
+
+pub fn shown(tags: Tags) -> Vec<Tag> {
+    tags.into_iter().map(|(key, value)| Tag { key, value }).collect()
 }
 
 fn allowed(c: char) -> bool {
