@@ -119,7 +119,7 @@ def retry_stage_execution():
     runs.ended("p", first, "Failed")
     refused("PipelineNotFoundException", not_found("q"), retry, pipelineName="q")
     refused("StageNotFoundException", no_stage("Nowhere"), retry, stageName="Nowhere")
-    refused("PipelineExecutionNotFoundException", re.compile(f".*{ABSENT_ID}.*"), retry, pipelineExecutionId=ABSENT_ID)
+    refused("StageNotRetryableException", re.compile(f".*{ABSENT_ID}.*does not exist.*"), retry, pipelineExecutionId=ABSENT_ID)
     refused("ValidationException", re.compile(".*'retryMode'.*enum value set.*"), retry, retryMode="SOME")
 
     equal(retry()["pipelineExecutionId"], first, "the same execution goes on")

@@ -12,6 +12,14 @@ LIVE = {
     "ActionConfigurationValue": {"max": 50_000},
 }
 
+# The same, where only answers differ.
+ANSWERS = {
+    # Commands, action and rule, takes up to 10 input artifacts, as its own page says; custom types take 5.
+    "MaximumArtifactCount": {"max": 10},
+    # AWS's own examples of BatchGetBuilds and its siblings show empty lists of what was not found.
+    "BuildIds": {"min": 0}, "ProjectNames": {"min": 0}, "ReportArns": {"min": 0}, "ReportGroupArns": {"min": 0},
+}
+
 # Codes that any operation may answer (CommonErrors of each service).
 COMMON = {
     "AccessDeniedException", "ExpiredTokenException", "IncompleteSignatureException", "InternalFailure",
@@ -31,7 +39,9 @@ UNLISTED = {
 NOT_NULL = "Member must not be null"
 
 
-def limit(shape, name):
+def limit(shape, name, answer=False):
+    if answer and name in ANSWERS.get(shape.name, {}):
+        return ANSWERS[shape.name][name]
     return LIVE.get(shape.name, {}).get(name, shape.metadata.get(name))
 
 
@@ -96,17 +106,17 @@ def violations(value, shape, path=""):
         yield from map(entry, broken(value, shape))
 
 
-def broken(value, shape):
+def broken(value, shape, answer=False):
     """The constraints that a scalar breaks."""
     if shape.type_name == "string":
-        found = list(out_of_bounds(len(value), shape, "length"))
+        found = list(out_of_bounds(len(value), shape, "length", answer))
         if pattern(shape) and not re.fullmatch(pattern(shape), value, re.ASCII):
             found.append(pattern_text(shape))
         if getattr(shape, "enum", None) and value not in shape.enum:
             found.append(enum_text(shape))
         return found
     if shape.type_name in ("integer", "long", "float", "double"):
-        return list(out_of_bounds(value, shape, "value"))
+        return list(out_of_bounds(value, shape, "value", answer))
     return []
 
 
@@ -122,8 +132,8 @@ def everything(shape, with_null):
     return ", ".join(held + ([NOT_NULL] if with_null else []))
 
 
-def out_of_bounds(number, shape, what):
-    most, least = limit(shape, "max"), limit(shape, "min")
+def out_of_bounds(number, shape, what, answer=False):
+    most, least = limit(shape, "max", answer), limit(shape, "min", answer)
     if most is not None and number > most:
         yield bound_text(what, "less", most)
     if least is not None and number < least:
@@ -169,21 +179,21 @@ def departures(value, shape, path):
         if not isinstance(value, list):
             yield f"{path} is no list: {value!r}"
             return
-        yield from (f"{path}: {text}" for text in out_of_bounds(len(value), shape, "length"))
+        yield from (f"{path}: {text}" for text in out_of_bounds(len(value), shape, "length", answer=True))
         for inner in value:
             yield from departures(inner, shape.member, f"{path}[]")
     elif shape.type_name == "map":
         if not isinstance(value, dict):
             yield f"{path} is no map: {value!r}"
             return
-        yield from (f"{path}: {text}" for text in out_of_bounds(len(value), shape, "length"))
+        yield from (f"{path}: {text}" for text in out_of_bounds(len(value), shape, "length", answer=True))
         for key, inner in value.items():
             yield from departures(key, shape.key, f"{path} key")
             yield from departures(inner, shape.value, f"{path}.{key}")
     elif not has_type(value, shape.type_name):
         yield f"{path} is no {shape.type_name}: {value!r}"
     else:
-        yield from (f"{path} is {value!r}: {text}" for text in broken(value, shape))
+        yield from (f"{path} is {value!r}: {text}" for text in broken(value, shape, answer=True))
 
 
 def has_type(value, name):

@@ -89,7 +89,8 @@ fn check(turn: &Turn, id: &ExecutionId, stage: &StageName, mode: RetryMode) -> R
     };
     let Some(gate) = turn.stage_gate(stage) else { return Err(stage_not_found(stage, pipeline)) };
     let Some(execution) = turn.find(id) else {
-        return Err(Rejection::PipelineExecutionNotFound(format!(
+        // The model of RetryStageExecution lists no error of its own for it.
+        return Err(Rejection::StageNotRetryable(format!(
             "Pipeline Execution with id '{id}' does not exist in pipeline with name '{pipeline}'"
         )));
     };

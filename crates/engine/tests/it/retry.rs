@@ -169,7 +169,7 @@ fn the_other_refusals() {
     );
     assert_eq!(
         b.retry(&ExecutionId::new("nobody"), "Work", FailedActions),
-        Err(Rejection::PipelineExecutionNotFound(
+        Err(Rejection::StageNotRetryable(
             "Pipeline Execution with id 'nobody' does not exist in pipeline with name 'p'".to_owned()
         ))
     );

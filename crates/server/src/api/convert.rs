@@ -123,6 +123,17 @@ pub fn source_revision(revision: &Revision) -> SourceRevision {
     }
 }
 
+/// A property's description as the model has room for it; the whole is in the provider's page of the documentation.
+pub fn brief(description: &str) -> Option<String> {
+    const CHARS_MAX: usize = 160;
+    if description.chars().count() <= CHARS_MAX {
+        return Some(description.to_owned()).filter(|text| !text.is_empty());
+    }
+    let cut: String = description.chars().take(CHARS_MAX - 1).collect();
+    let words = cut.rsplit_once(' ').map_or(cut.as_str(), |(words, _)| words);
+    Some(format!("{}…", words.trim_end_matches([',', ';', ':'])))
+}
+
 /// Counts and versions: far below the wire's 32 bits.
 pub fn int(number: impl TryInto<i32>) -> i32 {
     number.try_into().unwrap_or(i32::MAX)
@@ -139,5 +150,20 @@ pub fn transition(kind: &str) -> towpath_model::event::TransitionType {
         towpath_model::event::TransitionType::Outbound
     } else {
         towpath_model::event::TransitionType::Inbound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::brief;
+
+    #[test]
+    fn a_description_has_room_for_160_characters() {
+        assert_eq!(brief(""), None);
+        let fits = "é".repeat(160);
+        assert_eq!(brief(&fits), Some(fits));
+        let long = "words, ".repeat(30);
+        let shown = brief(&long).expect("some of it");
+        assert!(shown.chars().count() <= 160 && shown.ends_with("words…"), "{shown}");
     }
 }

@@ -35,7 +35,7 @@ fn shown(entry: &ActionTypeEntry) -> RuleType {
         key: p.key,
         secret: p.secret,
         queryable: Some(p.queryable),
-        description: Some(p.description.clone()).filter(|text| !text.is_empty()),
+        description: convert::brief(&p.description),
         r#type: Some("String".to_owned()),
     };
     RuleType {

@@ -3,6 +3,7 @@
 use towpath_orchestrator::{WebhookAuthentication, WebhookDefinition, WebhookFilter};
 use towpath_wire::WireError;
 use towpath_wire::codepipeline::{Operation as Name, PutWebhookInput, PutWebhookOutput};
+use towpath_wire::types::Sensitive;
 
 use super::{Call, Operation, Resource, errors, tags, webhook_item};
 
@@ -25,7 +26,7 @@ impl Operation for PutWebhook {
         let configuration = asked.authentication_configuration;
         let authentication = WebhookAuthentication::new(
             &asked.authentication,
-            configuration.secret_token.as_ref().map(|secret| secret.expose_secret()),
+            configuration.secret_token.as_ref().map(Sensitive::expose_secret),
             configuration.allowed_ip_range.as_deref(),
         )
         .map_err(errors::wire)?;
