@@ -177,15 +177,8 @@ def validation(entries):
     return f"{len(entries)} validation {noun} detected: "
 
 
-# Operations that are not in this version yet (docs/deviations.md).
-ABSENT = {
-    "AcknowledgeThirdPartyJob", "GetActionType", "GetThirdPartyJobDetails", "PollForThirdPartyJobs",
-    "PutThirdPartyJobFailureResult", "PutThirdPartyJobSuccessResult", "UpdateActionType",
-}
-
-
 def operations():
-    for name in sorted(set(MODEL.operation_names) - ABSENT):
+    for name in sorted(MODEL.operation_names):
         shape = MODEL.operation_model(name).input_shape
         if shape is not None:
             yield name, shape, sample(shape)
