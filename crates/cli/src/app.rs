@@ -11,7 +11,7 @@ use crate::args::{AnswerArgs, ApproveArgs, Command, RejectArgs};
 use crate::commands::simulate::args::SimulateArgs;
 use crate::commands::validate::{self, Validate};
 use crate::commands::{
-    approval, approve, completions, history, list, logs, retry, rollback, run, simulate, start, status, stop,
+    approval, approve, completions, history, import, list, logs, retry, rollback, run, simulate, start, status, stop,
     transition,
 };
 use crate::display::live::restore_cursor;
@@ -42,7 +42,8 @@ pub async fn watched(
     let mut terminal = Terminal::process();
     match command {
         Command::Validate(args) => {
-            validate::run(&args.path, args.config.as_deref(), args.format, validate, &mut terminal)
+            let template = args.of_template.options();
+            validate::run(&args.path, args.config.as_deref(), &template, args.format, validate, &mut terminal)
         }
         Command::Run(args) => run::run(&args.options(), surroundings(validate, opener)?, terminal).await,
         Command::Approve(ApproveArgs { answer: args, reject }) => {
@@ -63,6 +64,13 @@ pub async fn watched(
         }
         Command::Disable(args) => {
             session!(args.which.remote, clock, terminal, |remote| transition::disable(args, remote))
+        }
+        Command::Import(args) => {
+            let (client, _) = connect(&args.connection, args.data_dir.as_deref(), clock).await?;
+            let settings = client.settings();
+            let (url, region) = (settings.endpoint("codepipeline"), settings.region.clone());
+            let place = import::Place { target: &client, url: &url, region: &region };
+            import::run(&args.request(), &place, &mut terminal).await
         }
         Command::Simulate(_) | Command::Serve(_) | Command::BuildRunner { .. } => Err(ExpectedError::System {
             message: "this command is not one to watch".to_owned(),

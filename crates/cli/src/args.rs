@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::Connection;
+use crate::commands::import::args::{ImportArgs, PipelineOfTemplate};
 use crate::commands::simulate::args::SimulateArgs;
 use crate::commands::validate::Format;
 use crate::commands::{completions, history, list, logs, retry, rollback, start, status, stop, transition};
@@ -60,6 +61,7 @@ pub enum Command {
     Rollback(rollback::Args),
     Enable(transition::EnableArgs),
     Disable(transition::DisableArgs),
+    Import(ImportArgs),
     Completions(completions::Args),
     /// Runs one build, detached. Started by the system itself.
     #[command(hide = true)]
@@ -81,7 +83,7 @@ Examples:
   towpath run pipeline.yaml --var Target=staging --source Fetch=../app
   towpath run . --format json | jq -r 'select(.type == \"log\").message'")]
 pub struct RunArgs {
-    /// A pipeline file (JSON or YAML), or a directory with pipeline.json or pipeline.yaml
+    /// A pipeline file (JSON or YAML), a CloudFormation template, or a directory with pipeline.json or pipeline.yaml
     pub path: PathBuf,
     /// How approvals are answered; on a terminal the default is to ask, else `none`: stop there and exit 3
     #[arg(long, value_enum, value_name = "HOW")]
@@ -94,6 +96,8 @@ pub struct RunArgs {
     pub sources: Vec<(String, String)>,
     #[command(flatten)]
     pub common: Common,
+    #[command(flatten)]
+    pub of_template: PipelineOfTemplate,
 }
 
 /// Check a pipeline file and everything it names, without running it
@@ -106,7 +110,7 @@ Examples:
   towpath validate pipeline.json
   towpath validate . --format json")]
 pub struct ValidateArgs {
-    /// A pipeline file (JSON or YAML), or a directory with pipeline.json or pipeline.yaml
+    /// A pipeline file (JSON or YAML), a CloudFormation template, or a directory with pipeline.json or pipeline.yaml
     pub path: PathBuf,
     /// How violations are shown
     #[arg(long, value_enum, default_value_t)]
@@ -114,6 +118,8 @@ pub struct ValidateArgs {
     /// The configuration; the default is the towpath.toml beside the pipeline
     #[arg(long, value_name = "FILE", env = env::CONFIG, hide_env_values = true)]
     pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub of_template: PipelineOfTemplate,
 }
 
 /// Approve what waits for approval: in a pipeline of a server, or where a run was left
@@ -186,6 +192,8 @@ pub struct AnswerArgs {
     pub common: Common,
     #[command(flatten)]
     pub connection: Connection,
+    #[command(flatten)]
+    pub of_template: PipelineOfTemplate,
 }
 
 /// Options of every command that opens the data of a pipeline.
@@ -268,6 +276,7 @@ impl RunArgs {
             format: self.common.format,
             data_dir: self.common.data_dir.clone(),
             config: self.common.config.clone(),
+            template: self.of_template.options(),
         }
     }
 }
@@ -297,6 +306,7 @@ impl AnswerArgs {
             format: self.common.format,
             data_dir: self.common.data_dir.clone(),
             config: self.common.config.clone(),
+            template: self.of_template.options(),
         }
     }
 
@@ -357,6 +367,7 @@ mod tests {
             "rollback",
             "enable",
             "disable",
+            "import",
             "completions",
         ] {
             let command = command.find_subcommand_mut(name).unwrap();

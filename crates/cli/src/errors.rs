@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use crate::commands::import::ImportError;
 use crate::config::LoadError;
 use crate::diagnostics::Report;
 use crate::document::ReadError;
 use crate::file::FindError;
+use crate::file::template::TemplateError;
 use crate::host::ApiError;
 use crate::remote::refusal::Refusal;
 
@@ -50,6 +52,9 @@ pub enum ExpectedError {
     NothingToApprove { pipeline: String, data: PathBuf },
     #[error("several approvals wait: {}", waiting.join(", "))]
     SeveralApprovals { waiting: Vec<String> },
+    /// A template cannot be imported or run as it was asked.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// The API refused something the command needed.
     #[error("cannot {doing}")]
     Api { doing: String, source: ApiError },
@@ -85,6 +90,7 @@ impl ExpectedError {
             | Self::Unclear { .. }
             | Self::Refused { usage: true, .. }
             | Self::System { usage: true, .. } => exit::USAGE,
+            Self::Import(error) => error.exit_code(),
             Self::SourcePack { .. }
             | Self::DataDirectory { .. }
             | Self::Api { .. }
@@ -100,7 +106,7 @@ impl ExpectedError {
             names => format!("the pipeline has {}", names.join(", ")),
         };
         Some(match self {
-            Self::Find(FindError::Missing(_)) => "give a pipeline file, or a directory with one".to_owned(),
+            Self::Find(FindError::Missing(_)) => "give a pipeline file or template, or a directory with one".to_owned(),
             Self::Find(FindError::NoPipeline(_)) => {
                 "name it pipeline.json or pipeline.yaml, or give the file itself".to_owned()
             }
@@ -119,6 +125,7 @@ impl ExpectedError {
             Self::AskWithoutTerminal => "use `--approve all` or `--approve none`".to_owned(),
             Self::NothingToApprove { .. } => "`towpath run` with the same path starts an execution".to_owned(),
             Self::SeveralApprovals { .. } => "name the one that is meant with `--action NAME`".to_owned(),
+            Self::Import(error) => return error.hint(),
             Self::Api { source, .. } => return api_hint(source),
             Self::Refused { hint, .. } | Self::System { hint, .. } => return hint.clone(),
             Self::Unclear { hint, .. } => hint.clone(),
@@ -145,6 +152,16 @@ impl ExpectedError {
             let _ = writeln!(out, "  hint: {hint}");
         }
         out
+    }
+}
+
+impl From<TemplateError> for ExpectedError {
+    fn from(error: TemplateError) -> Self {
+        match error {
+            TemplateError::Read(error) => Self::Read(error),
+            TemplateError::Invalid(report) => Self::Definition { reports: vec![*report] },
+            TemplateError::NoStack { name, known } => Self::Import(ImportError::NoStack { name, known }),
+        }
     }
 }
 

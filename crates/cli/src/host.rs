@@ -30,9 +30,22 @@ pub trait Api: Send + Sync {
     async fn call(&self, service: &str, operation: &str, input: Value) -> Result<Value, ApiError>;
 }
 
+/// An API with its buckets, which S3 has no operations for but requests.
+#[async_trait]
+pub trait Target: Api {
+    /// One request about a bucket, or about one of its subresources; answers status and body, whatever the status is.
+    async fn bucket(
+        &self,
+        method: http::Method,
+        bucket: &str,
+        subresource: &str,
+        body: String,
+    ) -> Result<(http::StatusCode, String), ApiError>;
+}
+
 /// A running system, spoken to as the root user of its account.
 #[async_trait]
-pub trait Host: Api {
+pub trait Host: Target {
     /// Creates the bucket unless it is there, and switches versioning on where asked.
     async fn ensure_bucket(&self, bucket: &str, versioned: bool) -> Result<(), ApiError>;
     /// Stores a file as an object; answers its version id.

@@ -18,4 +18,5 @@ pub mod flow;
 pub mod host;
 pub mod limits;
 pub mod remote;
+pub mod template;
 pub mod terminal;

@@ -52,3 +52,11 @@ pub const CALLS_AT_ONCE: usize = 8;
 /// How often a watched pipeline is asked for: a server on this machine, anybody else.
 pub const WATCH_PACE_LOCAL: std::time::Duration = std::time::Duration::from_millis(400);
 pub const WATCH_PACE: std::time::Duration = std::time::Duration::from_secs(3);
+/// CloudFormation's own bounds: resources of a template, and its parameters, mappings and outputs each.
+pub const TEMPLATE_RESOURCES_MAX: usize = 500;
+pub const TEMPLATE_DECLARATIONS_MAX: usize = 200;
+/// What a template's functions may expand to, and how deep functions and references may lead.
+pub const TEMPLATE_EXPANDED_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const TEMPLATE_NESTING_MAX: usize = 200;
+/// Stacks of one CDK app.
+pub const STACKS_MAX: usize = 200;

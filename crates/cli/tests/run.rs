@@ -87,6 +87,7 @@ impl Case {
 
     fn options(&self, approve: Option<Approve>) -> run::Options {
         run::Options {
+            template: towpath_cli::file::template::Options::default(),
             path: self.directory.path().to_owned(),
             approve,
             variables: BTreeMap::new(),
@@ -103,6 +104,7 @@ impl Case {
 
     async fn approve(&self, reject: bool) -> Result<u8, ExpectedError> {
         let options = approve::Options {
+            template: towpath_cli::file::template::Options::default(),
             path: self.directory.path().to_owned(),
             reject,
             summary: None,

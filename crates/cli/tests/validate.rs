@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use towpath_cli::commands::validate::{self, Format};
 use towpath_cli::config::Config;
+use towpath_cli::file::template::Options;
 use towpath_cli::host::Violation;
 use towpath_cli::terminal::{Size, Terminal};
 use towpath_model::declaration::PipelineDeclaration;
@@ -77,7 +78,7 @@ fn run(case: &Case<'_>, validate: validate::Validate<'_>) -> String {
     }
     let out = Captured::default();
     let path = if case.path.is_empty() { directory.path().to_owned() } else { directory.path().join(case.path) };
-    let result = validate::run(&path, None, case.format, validate, &mut terminal(&out));
+    let result = validate::run(&path, None, &Options::default(), case.format, validate, &mut terminal(&out));
     let printed = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
     let ending = match result {
         Ok(code) => format!("exit {code}"),
@@ -225,12 +226,71 @@ fn violations_stand_at_their_lines_beside_the_files_own_problems() {
 }
 
 #[test]
-fn templates_are_recognised_and_refused() {
-    let json = r#"{"Resources": {"P": {"Type": "AWS::CodePipeline::Pipeline", "Properties": {}}}}"#;
-    insta::assert_snapshot!(one("template.json", json));
-    let yaml = "AWSTemplateFormatVersion: 2010-09-09\nResources:\n  P:\n    Type: AWS::CodePipeline::Pipeline\n    \
-                Properties:\n      RoleArn: !GetAtt Role.Arn\n";
-    insta::assert_snapshot!(one("template.yaml", yaml));
+fn a_template_is_read_and_its_violations_stand_at_its_lines() {
+    let template = "\
+Parameters:
+  Bucket: {Type: String, Default: demo-artifacts}
+Resources:
+  Role:
+    Type: AWS::IAM::Role
+    Properties: {AssumeRolePolicyDocument: {Version: 2012-10-17}}
+  Pipe:
+    Type: AWS::CodePipeline::Pipeline
+    Properties:
+      Name: demo
+      RoleArn: !GetAtt Role.Arn
+      ArtifactStore: {Type: S3, Location: !Ref Bucket}
+      Stages:
+        - Name: Source
+          Actions:
+            - Name: Fetch
+              ActionTypeId: {Category: Source, Owner: AWS, Provider: S3, Version: 1}
+              Configuration: {S3Bucket: !Sub '${Bucket}-source', S3ObjectKey: app.zip}
+              OutputArtifacts: [{Name: App}]
+        - Name: Gate
+          Actions:
+            - Name: Ask
+              ActionTypeId: {Category: Approval, Owner: AWS, Provider: Manual, Version: '1'}
+";
+    insta::assert_snapshot!(one("template.yaml", template), @r"
+    template.yaml: valid: pipeline `demo` with 2 stages and 2 actions
+    exit 0
+    ");
+    let bucket = |declaration: &PipelineDeclaration, _: &str, _: &Config| -> Vec<Violation> {
+        let stage = &declaration.stages[0].actions[0];
+        assert_eq!(stage.config("S3Bucket"), Some("demo-artifacts-source"));
+        vec![Violation {
+            path: vec![
+                "stages".into(),
+                0.into(),
+                "actions".into(),
+                0.into(),
+                "configuration".into(),
+                "S3Bucket".into(),
+            ],
+            code: "InvalidActionDeclarationException".into(),
+            message: "no such bucket".into(),
+            hint: None,
+        }]
+    };
+    let case = Case { files: &[("template.yaml", template)], path: "template.yaml", format: Format::Text };
+    insta::assert_snapshot!(run(&case, &bucket));
+    let broken = template
+        .replace("!GetAtt Role.Arn", "!GetAtt Rolle.Arn")
+        .replace("OutputArtifacts", "OutputArtefacts")
+        .replace("!Sub '${Bucket}-source'", "!Join ['', !Ref Bucket]")
+        .replace("Type: S3, ", "");
+    insta::assert_snapshot!(one("template.yaml", &broken));
+    let case = Case {
+        files: &[("template.json", &r#"{"Resources": {"B": {"Type": "AWS::S3::Bucket"}}}"#.to_owned())],
+        path: "template.json",
+        format: Format::Text,
+    };
+    insta::assert_snapshot!(run(&case, &nothing), @r"
+    error: the template has no pipeline
+      hint: it needs a resource of the type AWS::CodePipeline::Pipeline
+    exit 2
+    ");
 }
 
 #[test]

@@ -3,17 +3,22 @@
 use std::path::Path;
 
 use async_trait::async_trait;
+use aws_credential_types::Credentials;
+use axum::body::Body;
 use bytes::Bytes;
 use serde_json::Value;
 use towpath_model::history::HistoryEntry;
 use towpath_model::ids::ExecutionId;
 use towpath_model::time::Timestamp;
+use towpath_server::Peer;
 use towpath_services::call::{Call, Origin};
 use towpath_services::identity::Principal;
 use towpath_services::s3::{NewBucket, PutOptions, Refusal};
 
 use super::System;
-use crate::host::{Api, ApiError, Host};
+use crate::client::{Signing, protocol, signed};
+use crate::host::{Api, ApiError, Host, Target};
+use crate::limits::ANSWER_BYTES_MAX;
 
 /// Entries read at once; more are read when these were shown.
 const HISTORY_PAGE: usize = 500;
@@ -25,7 +30,7 @@ impl Api for System {
         let principal = Principal::root(&self.scope.account);
         let request_id = (self.front.request_ids)();
         let query = service == "iam";
-        let body = if query { form(operation, &input) } else { input.to_string() };
+        let body = if query { protocol::form(operation, "2010-05-08", &input) } else { input.to_string() };
         let call = Call {
             principal,
             scope: self.scope.clone(),
@@ -37,10 +42,39 @@ impl Api for System {
         match service {
             "codebuild" => json_answer(&services.codebuild.handle(&call).await),
             "codepipeline" => json_answer(&self.front.pipelines(call).serve().await),
-            "iam" => query_answer(&services.identity.handle_iam(&call).await),
+            "iam" => protocol::query_answer(operation, &services.identity.handle_iam(&call).await),
             "logs" => json_answer(&services.logs.handle(&call).await),
             other => Err(ApiError::new("UnknownService", format!("there is no service `{other}` here"))),
         }
+    }
+}
+
+#[async_trait]
+impl Target for System {
+    /// S3 knows its callers by their signatures only, so the request is signed with the root user's own key.
+    async fn bucket(
+        &self,
+        method: http::Method,
+        bucket: &str,
+        subresource: &str,
+        body: String,
+    ) -> Result<(http::StatusCode, String), ApiError> {
+        let query = if subresource.is_empty() { String::new() } else { format!("?{subresource}") };
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}/{bucket}{query}", self.address))
+            .header(http::header::HOST, self.address.to_string())
+            .header(http::header::CONTENT_LENGTH, body.len())
+            .body(Bytes::from(body))
+            .map_err(|error| ApiError::new("InvalidURI", error.to_string()))?;
+        let root = self.front.services.identity.root_key();
+        let key = Credentials::new(&root.id, root.secret.expose(), None, None, "root");
+        signed(&mut request, Signing::of("s3", &self.scope.region), &key, self.clock.now())?;
+        let answer = self.front.handle(request.map(Body::from), Peer::default()).await;
+        let status = answer.status();
+        let body = axum::body::to_bytes(answer.into_body(), ANSWER_BYTES_MAX).await;
+        let body = body.map_err(|error| ApiError::new("InternalError", error.to_string()))?;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
     }
 }
 
@@ -90,30 +124,4 @@ fn json_answer(response: &http::Response<Bytes>) -> Result<Value, ApiError> {
     }
     let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
     Err(ApiError::new(text("__type"), text("message")))
-}
-
-/// A Query request of flat members, which is all that the commands send.
-fn form(operation: &str, input: &Value) -> String {
-    let mut body = format!("Action={operation}&Version=2010-05-08");
-    for (name, value) in input.as_object().into_iter().flatten() {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        body.push('&');
-        body.push_str(name);
-        body.push('=');
-        body.extend(percent_encoding::utf8_percent_encode(&value, percent_encoding::NON_ALPHANUMERIC));
-    }
-    body
-}
-
-/// The commands look at whether a Query request worked, and at the error when it did not.
-fn query_answer(response: &http::Response<Bytes>) -> Result<Value, ApiError> {
-    if response.status().is_success() {
-        return Ok(Value::Null);
-    }
-    let body = String::from_utf8_lossy(response.body());
-    let element = |name: &str| {
-        let (_, rest) = body.split_once(&format!("<{name}>"))?;
-        Some(rest.split_once(&format!("</{name}>"))?.0.to_owned())
-    };
-    Err(ApiError::new(element("Code").unwrap_or_default(), element("Message").unwrap_or_default()))
 }

@@ -11,10 +11,11 @@
 //! AWS CLI exports those credentials instead. A call is `call("codepipeline", "ListPipelines", json)`, and whoever wants
 //! more (an object of S3, say) signs a request of their own with [`Client::send`].
 
+mod buckets;
 pub mod config;
 mod credentials;
 mod network;
-mod protocol;
+pub(crate) mod protocol;
 mod service;
 mod xml;
 
@@ -29,7 +30,7 @@ use towpath_model::time::{Clock, Timestamp};
 pub use self::config::{Connection, Settings};
 use self::credentials::{Role, Sts};
 use self::network::Network;
-pub use self::network::{Reply, Signing};
+pub use self::network::{Reply, Signing, signed};
 use self::protocol::Protocol;
 use self::service::Service;
 use crate::host::{Api, ApiError};

@@ -106,7 +106,8 @@ impl Network {
     }
 }
 
-fn signed(
+/// Signs a request in place.
+pub fn signed(
     request: &mut http::Request<Bytes>,
     signing: Signing<'_>,
     credentials: &Credentials,

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use serde_json::{Value as Json, json};
 
 use super::run::{approve_command, approve_mode, conclude, open_options, place, stored_declaration, warn};
-use super::validate::{Format, check};
+use super::validate::{Format, check_as};
 use crate::display::Display;
 use crate::errors::ExpectedError;
+use crate::file::template;
 use crate::flow::follow::{Follow, token};
 use crate::flow::{Surroundings, data_directory};
 use crate::host::Host;
@@ -23,6 +24,7 @@ pub struct Options {
     pub format: Format,
     pub data_dir: Option<PathBuf>,
     pub config: Option<PathBuf>,
+    pub template: template::Options,
 }
 
 /// An approval that waits.
@@ -39,7 +41,7 @@ pub async fn run(
     mut surroundings: Surroundings<'_>,
     mut terminal: Terminal,
 ) -> Result<u8, ExpectedError> {
-    let checked = check(&options.path, options.config.as_deref(), surroundings.validate)?;
+    let checked = check_as(&options.path, options.config.as_deref(), &options.template, surroundings.validate)?;
     warn(&checked, &mut terminal);
     let approve = approve_mode(None, &terminal)?;
     let data = data_directory(options.data_dir.as_deref(), &checked.location.directory)?;
@@ -51,7 +53,7 @@ pub async fn run(
     let declaration = stored_declaration(&*host, &name).await?;
     let json = options.format == Format::Json;
     let display = Display::new(&declaration, &waiting.execution, json, terminal);
-    let command = approve_command(&options.path, options.data_dir.as_deref());
+    let command = approve_command(&options.path, options.data_dir.as_deref(), &options.template);
     let (asker, interrupts) = (surroundings.asker, &mut surroundings.interrupts);
     let mut follow = Follow::new(&*host, &name, display, approve, asker, interrupts, command);
     // What happened before was watched already; the answer and what follows are told.

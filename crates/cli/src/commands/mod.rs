@@ -5,6 +5,7 @@ pub mod approval;
 pub mod approve;
 pub mod completions;
 pub mod history;
+pub mod import;
 pub mod list;
 pub mod logs;
 pub mod retry;

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use towpath_model::declaration::PipelineDeclaration;
 
-use super::validate::{Checked, Format, check};
+use super::validate::{Checked, Format, check_as};
 use crate::display::model::State;
 use crate::display::{Display, End};
 use crate::errors::{ExpectedError, exit};
+use crate::file::template;
 use crate::flow::follow::{Approve, Follow, Outcome};
 use crate::flow::prepare::{Preparation, check_arguments};
 use crate::flow::summary::{Place, Summary, deployed, quoted};
@@ -26,6 +27,7 @@ pub struct Options {
     pub format: Format,
     pub data_dir: Option<PathBuf>,
     pub config: Option<PathBuf>,
+    pub template: template::Options,
 }
 
 pub async fn run(
@@ -33,7 +35,7 @@ pub async fn run(
     mut surroundings: Surroundings<'_>,
     mut terminal: Terminal,
 ) -> Result<u8, ExpectedError> {
-    let checked = check(&options.path, options.config.as_deref(), surroundings.validate)?;
+    let checked = check_as(&options.path, options.config.as_deref(), &options.template, surroundings.validate)?;
     warn(&checked, &mut terminal);
     check_arguments(&checked.file.declaration, &options.sources, &options.variables)?;
     let approve = approve_mode(options.approve, &terminal)?;
@@ -54,7 +56,7 @@ pub async fn run(
     }
     let declaration = &checked.file.declaration;
     let display = Display::new(declaration, &prepared.execution, json, terminal);
-    let command = approve_command(&options.path, options.data_dir.as_deref());
+    let command = approve_command(&options.path, options.data_dir.as_deref(), &options.template);
     let follow = Follow::new(
         &*host,
         declaration.name.as_str(),
@@ -152,9 +154,10 @@ pub fn place<'a>(checked: &'a Checked, data: &'a Path) -> Place<'a> {
 }
 
 /// The command that answers the approval that a run was left at.
-pub fn approve_command(path: &Path, data_dir: Option<&Path>) -> String {
+pub fn approve_command(path: &Path, data_dir: Option<&Path>, template: &template::Options) -> String {
     let data = data_dir.map(|d| format!(" --data-dir {}", quoted(d))).unwrap_or_default();
-    format!("towpath approve {}{data}", quoted(path))
+    let given = template.words().into_iter().map(|(option, value)| format!(" {option} {}", quoted(Path::new(&value))));
+    format!("towpath approve {}{data}{}", quoted(path), given.collect::<String>())
 }
 
 /// The declaration that the stored pipeline has now.
@@ -174,10 +177,16 @@ mod tests {
 
     #[test]
     fn the_command_that_approves_can_be_pasted() {
-        assert_eq!(approve_command(Path::new("examples/a"), None), "towpath approve examples/a");
+        let none = template::Options::default();
+        assert_eq!(approve_command(Path::new("examples/a"), None, &none), "towpath approve examples/a");
         assert_eq!(
-            approve_command(Path::new("my pipe's"), Some(Path::new("/tmp/d"))),
+            approve_command(Path::new("my pipe's"), Some(Path::new("/tmp/d")), &none),
             r"towpath approve 'my pipe'\''s' --data-dir /tmp/d"
+        );
+        let given = template::Options { parameters: vec![("Title".into(), "a b".into())], ..none };
+        assert_eq!(
+            approve_command(Path::new("t.yaml"), None, &given),
+            "towpath approve t.yaml --parameter 'Title=a b'"
         );
     }
 }

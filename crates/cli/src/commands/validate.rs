@@ -7,13 +7,16 @@ use serde_json::{Value as Json, json};
 use towpath_model::declaration::{ActionDeclaration, PipelineDeclaration};
 
 use crate::buildspec;
+use crate::commands::import::ImportError;
 use crate::config::{self, Config, LoadError, Loaded};
 use crate::diagnostics::{Report, Severity, plural};
 use crate::document::Text;
 use crate::document::shape::did_you_mean;
 use crate::errors::{ExpectedError, exit};
+use crate::file::template::{self, Templates};
 use crate::file::{self, Location, PipelineFile};
 use crate::host::Violation;
+use crate::template::{Kind, Plan, Planned};
 use crate::terminal::Terminal;
 
 /// The one validation function, with the catalogue that the configuration switches on.
@@ -40,12 +43,23 @@ pub struct Checked {
     pub account: String,
     /// Warnings about the files.
     pub reports: Vec<Report>,
+    /// What else the template declares, where the pipeline is a template's.
+    pub template: Option<Plan>,
 }
 
 /// Reads and checks all files of a pipeline. `Err` is everything found, where there is at least one error.
 pub fn check(path: &Path, config: Option<&Path>, validate: Validate<'_>) -> Result<Checked, ExpectedError> {
+    check_as(path, config, &template::Options::default(), validate)
+}
+
+/// The same, with what is asked of a template.
+pub fn check_as(
+    path: &Path,
+    config: Option<&Path>,
+    options: &template::Options,
+    validate: Validate<'_>,
+) -> Result<Checked, ExpectedError> {
     let location = file::find(path)?;
-    let text = file::read(&location)?;
     let mut reports = Vec::new();
     let config = match Loaded::beside(&location.directory, config) {
         Ok(config) => Some(config),
@@ -55,41 +69,86 @@ pub fn check(path: &Path, config: Option<&Path>, validate: Validate<'_>) -> Resu
         }
         Err(LoadError::Read(error)) => return Err(error.into()),
     };
-    let file = match PipelineFile::parse(text) {
-        Ok(file) => file,
-        Err(report) => {
-            reports.insert(0, report);
+    let read = match template::read(&location, options) {
+        Ok(Some(templates)) => of_template(&templates, options),
+        Ok(None) => pipeline_file(&location, options),
+        Err(error) => Err(error.into()),
+    };
+    let Source { file, region, account, template } = match read {
+        Ok(source) => source,
+        Err(ExpectedError::Definition { reports: found }) => {
+            reports.splice(0..0, found);
             return Err(ExpectedError::Definition { reports });
         }
+        Err(error) => return Err(error),
     };
-    let region = file.region(DEFAULT_REGION);
-    let account = file.account(DEFAULT_ACCOUNT);
     // With a broken configuration, whether the rehearsal provider is on is not known; leave no false errors.
     let assumed = || Config { rehearsal: config::Rehearsal { enabled: true }, ..Config::default() };
     let known = config.as_ref().map_or_else(assumed, |c| c.config.clone());
     reports.insert(0, file.report(validate(&file.declaration, &region, &known)));
     if let Some(config) = &config {
         reports.extend(unknown_names(&file.declaration, config));
-        reports.extend(buildspecs(&file.declaration, config, &location));
+        reports.extend(buildspecs(&file.declaration, config, &location, template.as_ref()));
     }
     reports.retain(|r| !r.problems.is_empty());
     match config {
         Some(config) if reports.iter().all(|r| r.errors() == 0) => {
-            Ok(Checked { location, file, config, region, account, reports })
+            Ok(Checked { location, file, config, region, account, reports, template })
         }
         _ => Err(ExpectedError::Definition { reports }),
     }
+}
+
+/// A declaration and where it lives.
+struct Source {
+    file: PipelineFile,
+    region: String,
+    account: String,
+    template: Option<Plan>,
+}
+
+fn pipeline_file(location: &Location, options: &template::Options) -> Result<Source, ExpectedError> {
+    if *options != template::Options::default() {
+        return Err(ImportError::NotATemplate { path: location.file.clone(), asked: true }.into());
+    }
+    let file = PipelineFile::parse(file::read(location)?)
+        .map_err(|report| ExpectedError::Definition { reports: vec![report] })?;
+    let (region, account) = (file.region(DEFAULT_REGION), file.account(DEFAULT_ACCOUNT));
+    Ok(Source { file, region, account, template: None })
+}
+
+/// The one pipeline of a template, or the one that was named.
+fn of_template(templates: &Templates, options: &template::Options) -> Result<Source, ExpectedError> {
+    let region = templates.region.clone().unwrap_or_else(|| DEFAULT_REGION.to_owned());
+    let account = templates.account.clone().unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned());
+    let inputs = options.inputs(&account, &region);
+    let plan = crate::template::plan(&templates.stacks, &inputs);
+    let plan = plan.map_err(|reports| ExpectedError::Definition { reports })?;
+    let names = || plan.pipelines().map(|p| p.name.clone()).collect();
+    let is_meant = |p: &&Planned| options.pipeline.as_ref().is_none_or(|name| *name == p.name || *name == p.logical);
+    let meant: Vec<&Planned> = plan.pipelines().filter(is_meant).collect();
+    let pipeline = match (meant.as_slice(), &options.pipeline) {
+        ([one], _) => *one,
+        ([], Some(name)) => return Err(ImportError::NoSuchPipeline { name: name.clone(), known: names() }.into()),
+        ([], None) => return Err(ImportError::NoPipeline.into()),
+        _ => return Err(ImportError::SeveralPipelines { known: names() }.into()),
+    };
+    let text = templates.stacks[pipeline.stack].template.text.clone();
+    let file = PipelineFile::of(text, pipeline.declaration())
+        .map_err(|report| ExpectedError::Definition { reports: vec![report] })?;
+    Ok(Source { file, region, account, template: Some(plan) })
 }
 
 /// The command.
 pub fn run(
     path: &Path,
     config: Option<&Path>,
+    options: &template::Options,
     format: Format,
     validate: Validate<'_>,
     terminal: &mut Terminal,
 ) -> Result<u8, ExpectedError> {
-    let (reports, summary) = match check(path, config, validate) {
+    let (reports, summary) = match check_as(path, config, options, validate) {
         Ok(checked) => (checked.reports.clone(), Some(summary(&checked))),
         Err(ExpectedError::Definition { reports }) => (reports, None),
         Err(other) => return Err(other),
@@ -202,12 +261,20 @@ pub fn source_path(action: &str, loaded: &Loaded, location: &Location) -> PathBu
 
 /// Warnings about the buildspecs of the projects, where their text can be found: inline, or in the directory of the
 /// source that feeds the build directly.
-fn buildspecs(declaration: &PipelineDeclaration, loaded: &Loaded, location: &Location) -> Vec<Report> {
+fn buildspecs(
+    declaration: &PipelineDeclaration,
+    loaded: &Loaded,
+    location: &Location,
+    template: Option<&Plan>,
+) -> Vec<Report> {
     let mut seen = BTreeSet::new();
     let mut reports = Vec::new();
     for action in actions(declaration).filter(|a| is_codebuild(a)) {
         let Some(project) = action.config("ProjectName") else { continue };
         let configured = loaded.config.projects.get(project).and_then(|p| p.buildspec.as_deref());
+        let planned =
+            template.and_then(|plan| plan.items.iter().find(|i| i.kind == Kind::Project && i.name == project));
+        let configured = configured.or_else(|| planned.and_then(|p| p.body["source"]["buildspec"].as_str()));
         let spec = action.config("BuildspecOverride").or(configured).unwrap_or("buildspec.yml");
         if spec.contains("#{") || spec.starts_with("arn:") {
             continue;

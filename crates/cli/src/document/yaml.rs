@@ -1,5 +1,6 @@
 //! YAML text to the tree. Anchors and aliases are written out within a limit; custom tags and several documents in one
-//! file are refused, since nothing that Towpath reads has a meaning for them.
+//! file are refused, since nothing that Towpath reads has a meaning for them, but for CloudFormation's short functions in
+//! its templates: `!Ref X` becomes the map `{"Ref": "X"}`, which says the same.
 
 use std::collections::HashMap;
 
@@ -25,6 +26,15 @@ pub(super) fn too_many(span: Span) -> SyntaxError {
 }
 
 pub fn parse(text: &str) -> Result<Node, SyntaxError> {
+    read(text, false)
+}
+
+/// The same, with CloudFormation's short functions.
+pub fn parse_template(text: &str) -> Result<Node, SyntaxError> {
+    read(text, true)
+}
+
+fn read(text: &str, functions: bool) -> Result<Node, SyntaxError> {
     let bytes: Option<Vec<usize>> =
         (!text.is_ascii()).then(|| text.char_indices().map(|(i, _)| i).chain([text.len()]).collect());
     // The scanner counts characters.
@@ -32,8 +42,15 @@ pub fn parse(text: &str) -> Result<Node, SyntaxError> {
         Some(table) => table.get(index).copied().unwrap_or(text.len()),
         None => index.min(text.len()),
     };
-    let mut reader =
-        Reader { text, open: Vec::new(), anchors: HashMap::new(), root: None, documents: 0, left: limits::NODES_MAX };
+    let mut reader = Reader {
+        text,
+        functions,
+        open: Vec::new(),
+        anchors: HashMap::new(),
+        root: None,
+        documents: 0,
+        left: limits::NODES_MAX,
+    };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|e| {
@@ -56,6 +73,8 @@ pub fn parse(text: &str) -> Result<Node, SyntaxError> {
 struct Open {
     span: Span,
     anchor: usize,
+    /// The function that it is the argument of.
+    function: Option<String>,
     contents: Contents,
 }
 
@@ -66,6 +85,8 @@ enum Contents {
 
 struct Reader<'t> {
     text: &'t str,
+    /// Short functions are read.
+    functions: bool,
     open: Vec<Open>,
     /// Finished anchored values with the number of values in each.
     anchors: HashMap<usize, (Node, usize)>,
@@ -88,7 +109,7 @@ impl Reader<'_> {
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
-                refuse_tag(tag.as_deref(), span)?;
+                let function = self.function(tag.as_deref(), span)?;
                 let quoted = style != ScalarStyle::Plain || tag.as_ref().is_some_and(|t| t.suffix == "str");
                 // An absent value arrives as `~` with an empty span.
                 let value = if quoted {
@@ -99,15 +120,15 @@ impl Reader<'_> {
                     Value::Plain(text.into_owned())
                 };
                 let span = self.trim(span);
-                self.finish(Node { span, value }, anchor, 1)?;
+                self.finish(call(function, Node { span, value }), anchor, 1)?;
             }
             Event::SequenceStart(anchor, tag) => {
-                refuse_tag(tag.as_deref(), span)?;
-                self.push(span, anchor, Contents::List(Vec::new()))?;
+                let function = self.function(tag.as_deref(), span)?;
+                self.push(span, anchor, function, Contents::List(Vec::new()))?;
             }
             Event::MappingStart(anchor, tag) => {
-                refuse_tag(tag.as_deref(), span)?;
-                self.push(span, anchor, Contents::Map { entries: Vec::new(), key: None })?;
+                let function = self.function(tag.as_deref(), span)?;
+                self.push(span, anchor, function, Contents::Map { entries: Vec::new(), key: None })?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(open) = self.open.pop() else { return Ok(()) };
@@ -116,7 +137,7 @@ impl Reader<'_> {
                     Contents::List(items) => Value::List(items),
                     Contents::Map { entries, .. } => Value::Map(entries),
                 };
-                self.finish(Node { span, value }, open.anchor, 1)?;
+                self.finish(call(open.function, Node { span, value }), open.anchor, 1)?;
             }
             Event::Alias(anchor) => {
                 let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
@@ -137,12 +158,29 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn push(&mut self, span: Span, anchor: usize, contents: Contents) -> Result<(), SyntaxError> {
+    fn push(
+        &mut self,
+        span: Span,
+        anchor: usize,
+        function: Option<String>,
+        contents: Contents,
+    ) -> Result<(), SyntaxError> {
         if self.open.len() >= limits::DEPTH_MAX {
             return Err(too_deep(span));
         }
-        self.open.push(Open { span, anchor, contents });
+        self.open.push(Open { span, anchor, function, contents });
         Ok(())
+    }
+
+    /// The function that a tag stands for; other tags are refused.
+    fn function(&self, tag: Option<&Tag>, span: Span) -> Result<Option<String>, SyntaxError> {
+        let Some(tag) = tag.filter(|t| self.functions && t.handle == "!") else {
+            return refuse_tag(tag, span).map(|()| None);
+        };
+        Ok(Some(match tag.suffix.as_str() {
+            name @ ("Ref" | "Condition") => name.to_owned(),
+            name => format!("Fn::{name}"),
+        }))
     }
 
     fn finish(&mut self, node: Node, anchor: usize, cost: usize) -> Result<(), SyntaxError> {
@@ -175,6 +213,13 @@ impl Reader<'_> {
     }
 }
 
+/// A function's argument as the function's long form.
+fn call(function: Option<String>, argument: Node) -> Node {
+    let Some(key) = function else { return argument };
+    let span = argument.span;
+    Node { span, value: Value::Map(vec![Entry { key, key_span: span, node: argument }]) }
+}
+
 fn key_text(node: &Node) -> Result<String, SyntaxError> {
     match &node.value {
         Value::Plain(t) if t == "<<" => Err(SyntaxError {
@@ -196,7 +241,7 @@ fn refuse_tag(tag: Option<&Tag>, span: Span) -> Result<(), SyntaxError> {
     let Some(tag) = tag.filter(|t| !t.is_yaml_core_schema()) else { return Ok(()) };
     let cloudformation = ["Ref", "Sub", "GetAtt", "Join", "If", "FindInMap", "ImportValue", "Select", "Split"];
     let hint = if cloudformation.contains(&tag.suffix.as_str()) {
-        "this is a CloudFormation function; `towpath` reads the declaration that `aws codepipeline get-pipeline` prints"
+        "this is a CloudFormation function; `towpath` reads it in CloudFormation templates only"
     } else {
         "remove the tag"
     };
@@ -234,6 +279,20 @@ mod tests {
         assert_eq!(items[0].value, Value::Plain("1".into()));
         assert_eq!(items[1].value, Value::Null);
         assert_eq!(root.get("d").unwrap().value, Value::Null);
+    }
+
+    #[test]
+    fn short_functions_become_long_ones() {
+        let root =
+            parse_template("a: !Ref X\nb: !Join [',', [1, !GetAtt R.Arn]]\nc: !If\n  - Is\n  - !Sub 'x'\n  - ~\n")
+                .unwrap();
+        assert_eq!(root.get("a").unwrap().get("Ref").unwrap().text(), Some("X"));
+        let join = root.get("b").unwrap().get("Fn::Join").unwrap();
+        let Value::List(parts) = &join.value else { panic!("a list") };
+        let Value::List(items) = &parts[1].value else { panic!("a list") };
+        assert_eq!(items[1].get("Fn::GetAtt").unwrap().text(), Some("R.Arn"));
+        assert!(root.get("c").unwrap().get("Fn::If").is_some());
+        assert!(parse("a: !Ref X\n").is_err());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The pipeline file: finds it, reads JSON or YAML strictly, and can point any part of the declaration back to its
-//! line. Whether the pipeline may run is asked of the one validation function, passed in.
+//! line. A pipeline of a CloudFormation template arrives in the same shape and points into the template. Whether the
+//! pipeline may run is asked of the one validation function, passed in.
 
 mod shape;
+pub mod template;
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +12,7 @@ use towpath_model::declaration::PipelineDeclaration;
 
 use crate::diagnostics::{Problem, Report, Severity};
 use crate::document::shape::check;
-use crate::document::{Node, ReadError, Span, Step, Text, Trail, Value, json, locate, yaml};
+use crate::document::{Node, ReadError, Span, Step, Text, Trail, json, locate, yaml};
 use crate::host::{Segment, Violation};
 
 /// The names looked for in a directory, in this order.
@@ -39,7 +41,13 @@ pub fn find(path: &Path) -> Result<Location, FindError> {
     if path.is_dir() {
         let found: Vec<&str> = NAMES.into_iter().filter(|n| path.join(n).is_file()).collect();
         return match found.as_slice() {
-            [] => Err(FindError::NoPipeline(shown)),
+            [] if template::is_cdk(path) => {
+                Ok(Location { file: path.join(template::MANIFEST), directory: path.to_owned() })
+            }
+            [] => match template::NAMES.iter().map(|name| path.join(name)).find(|file| file.is_file()) {
+                Some(file) => Ok(Location { file, directory: path.to_owned() }),
+                None => Err(FindError::NoPipeline(shown)),
+            },
             [one] => Ok(Location { file: path.join(one), directory: path.to_owned() }),
             several => Err(FindError::Several { directory: shown, names: several.join(", ") }),
         };
@@ -68,16 +76,14 @@ impl PipelineFile {
     /// Reads text that was taken from a file. `Err` holds everything wrong with a text that is no declaration.
     pub fn parse(text: Text) -> Result<Self, Report> {
         let parsed = if is_json(&text) { json::parse(&text.text) } else { yaml::parse(&text.text) };
-        let root = match parsed {
-            Ok(root) => root,
-            Err(error) => {
-                let problem = cloudformation_tag(&text).unwrap_or_else(|| Problem::syntax(error));
-                return Err(Report::new(text, vec![problem]));
-            }
-        };
-        if let Some(problem) = cloudformation(&root) {
-            return Err(Report::new(text, vec![problem]));
+        match parsed {
+            Ok(root) => Self::of(text, root),
+            Err(error) => Err(Report::new(text, vec![Problem::syntax(error)])),
         }
+    }
+
+    /// A declaration from a tree whose values point into the text.
+    pub fn of(text: Text, root: Node) -> Result<Self, Report> {
         let wrapped = root.get("pipeline").is_some();
         let object = if wrapped { &shape::WRAPPED } else { &shape::PIPELINE };
         let mut problems = Vec::new();
@@ -165,46 +171,6 @@ fn tags(read: &Json) -> Vec<(String, String)> {
     let text = |tag: &Json, key: &str| tag[key].as_str().unwrap_or_default().to_owned();
     let tags = read.get("tags").and_then(Json::as_array).into_iter().flatten();
     tags.map(|tag| (text(tag, "key"), text(tag, "value"))).collect()
-}
-
-const CLOUDFORMATION_HINT: &str = "this version reads pipeline declarations; deploy the template to AWS once and save \
-     `aws codepipeline get-pipeline --name NAME` as pipeline.json, or write the declaration by hand";
-
-/// Templates are told apart before the strict reading, which would call every one of their fields unknown.
-fn cloudformation(root: &Node) -> Option<Problem> {
-    let Value::Map(entries) = &root.value else { return None };
-    let entry = entries.iter().find(|e| e.key == "AWSTemplateFormatVersion").or_else(|| {
-        entries.iter().find(|e| {
-            e.key == "Resources"
-                && matches!(&e.node.value, Value::Map(resources)
-                    if resources.iter().any(|r| r.node.get("Type").and_then(Node::text).is_some_and(|t| t.contains("::"))))
-        })
-    })?;
-    Some(cloudformation_problem(entry.key_span))
-}
-
-/// A YAML template mostly fails at its first `!Ref`, before it can be recognised by its members.
-fn cloudformation_tag(text: &Text) -> Option<Problem> {
-    let mut offset = 0;
-    for line in text.text.split_inclusive('\n') {
-        if line.starts_with("AWSTemplateFormatVersion:") || line.starts_with("Resources:") {
-            return Some(cloudformation_problem(Span::new(offset, offset + line.find(':').unwrap_or(0))));
-        }
-        offset += line.len();
-    }
-    None
-}
-
-fn cloudformation_problem(span: Span) -> Problem {
-    Problem {
-        severity: Severity::Error,
-        code: "not-in-this-version".to_owned(),
-        trail: Trail::default(),
-        span,
-        message: "CloudFormation templates cannot be run in this version of Towpath yet".to_owned(),
-        label: Some("this is a CloudFormation template".to_owned()),
-        hint: Some(CLOUDFORMATION_HINT.to_owned()),
-    }
 }
 
 /// Reads the file at a location.

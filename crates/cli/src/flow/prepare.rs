@@ -9,6 +9,7 @@ use towpath_model::arn::partition;
 use towpath_model::declaration::{ActionDeclaration, PipelineDeclaration};
 
 use super::source;
+use crate::commands::import;
 use crate::commands::validate::{Checked, actions, is_codebuild, is_s3_source, projects, source_path};
 use crate::config::Project;
 use crate::errors::ExpectedError;
@@ -87,6 +88,9 @@ pub fn check_arguments(
 
 impl Preparation<'_> {
     pub async fn run(&self) -> Result<Prepared, ExpectedError> {
+        if let Some(plan) = &self.checked.template {
+            import::provide(self.host, plan, &self.checked.region).await?;
+        }
         self.roles().await?;
         self.buckets().await?;
         self.projects().await?;
@@ -320,7 +324,7 @@ fn wire(declaration: &PipelineDeclaration) -> Json {
 }
 
 /// Whether a stored declaration says the same as the file, where the service fills in what the file leaves out.
-fn same(stored: &PipelineDeclaration, file: &PipelineDeclaration, region: &str) -> bool {
+pub fn same(stored: &PipelineDeclaration, file: &PipelineDeclaration, region: &str) -> bool {
     let plain = |declaration: &PipelineDeclaration| {
         let mut d = PipelineDeclaration { version: None, ..declaration.clone() };
         d.execution_mode = Some(d.mode());
@@ -368,7 +372,7 @@ fn project(name: &str, configured: Option<&Project>, role: &str) -> Json {
 
 /// Whether an existing value says everything that is wanted; it may say more. A buildspec that is not wanted any more
 /// is the one member whose absence matters.
-fn covers(existing: &Json, wanted: &Json) -> bool {
+pub fn covers(existing: &Json, wanted: &Json) -> bool {
     fn inside(existing: &Json, wanted: &Json) -> bool {
         match (existing, wanted) {
             (Json::Object(e), Json::Object(w)) => w.iter().all(|(k, v)| e.get(k).is_some_and(|e| inside(e, v))),

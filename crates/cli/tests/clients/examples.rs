@@ -85,6 +85,29 @@ fn static_site() {
     assert!(events.iter().all(|e| &e["executionId"] == execution), "one execution in one run");
 }
 
+/// The template's roles, buckets and project are made, and run with the permissions that it gives them.
+#[test]
+fn cloudformation() {
+    let directory = copy("cloudformation");
+    let run = |arguments: &[&str]| towpath().args(arguments).current_dir(directory.path()).output().expect("it runs");
+    let output = run(&["run", "template.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).contains("deployed by Site: s3://notes-staging-123456789012/"), "{}", text(&output));
+    assert!(stored(directory.path(), |bytes| bytes.starts_with(b"<!doctype html><title>Harbour notes")), "the page");
+    // A parameter makes it another pipeline, which asks.
+    let production = ["--parameter", "Environment=production"];
+    let output = run(&[&["run", "template.yaml"][..], &production].concat());
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    assert!(
+        text(&output).contains("towpath approve template.yaml --parameter Environment=production"),
+        "{}",
+        text(&output)
+    );
+    let output = run(&[&["approve", "template.yaml"][..], &production].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).contains("s3://notes-production-123456789012/"), "{}", text(&output));
+}
+
 #[test]
 fn python_package() {
     let directory = copy("python-package");

@@ -64,3 +64,5 @@ scenarios!(two_nodes, "two_nodes.py", crate::python::with_a_database:
 
 scenarios!(server_input, "server_input.py", crate::python::alone:
     newer_data_directory, full_disk);
+
+scenarios!(import_templates, "import_templates.py", crate::python::against_a_server: cdk_app, template_in_place, refusals);

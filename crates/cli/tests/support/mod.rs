@@ -13,7 +13,7 @@ use towpath_cli::config::Config;
 use towpath_cli::errors::ExpectedError;
 use towpath_cli::flow::ask::{Answer, Asker, Question};
 use towpath_cli::flow::{OpenOptions, Opener};
-use towpath_cli::host::{Api, ApiError, Host, Violation};
+use towpath_cli::host::{Api, ApiError, Host, Target, Violation};
 use towpath_cli::terminal::{Size, Terminal};
 use towpath_model::action::{ErrorDetails, Progress};
 use towpath_model::catalogue::Category;
@@ -369,6 +369,21 @@ impl Api for Script {
             self.changed.notify_one();
         }
         answer
+    }
+}
+
+#[async_trait]
+impl Target for Script {
+    async fn bucket(
+        &self,
+        method: http::Method,
+        bucket: &str,
+        subresource: &str,
+        _: String,
+    ) -> Result<(http::StatusCode, String), ApiError> {
+        self.lock().calls.push(format!("{method} {bucket}?{subresource}"));
+        let found = if method == http::Method::PUT { http::StatusCode::OK } else { http::StatusCode::NOT_FOUND };
+        Ok((found, String::new()))
     }
 }
 
