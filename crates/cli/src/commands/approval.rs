@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::errors::{ExpectedError, exit};
 use crate::limits;
-use crate::remote::board::{Answers, Board, Execution};
-use crate::remote::shape::{list, text};
+use crate::remote::board::{Answers, Board, Execution, is_parallel};
+use crate::remote::shape::list;
 use crate::remote::{Remote, read, watch};
 
 #[derive(Debug, Clone)]
@@ -90,8 +90,7 @@ async fn waiting(remote: &Remote<'_>, pipeline: &str, only: Option<&str>) -> Res
     for id in ids.into_iter().rev() {
         // Outside PARALLEL mode the state tells of every execution that holds a stage.
         let told = list(&state["stageStates"]).any(|s| s["latestExecution"]["pipelineExecutionId"] == *id);
-        let parallel = text(&declaration, "executionMode") == Some("PARALLEL");
-        if !told && !parallel {
+        if !told && !is_parallel(&declaration) {
             continue;
         }
         let actions = read::actions(remote, pipeline, Some(&id)).await?;

@@ -9,7 +9,7 @@ use crate::errors::{ExpectedError, exit};
 use crate::limits;
 use crate::remote::board::{self, Execution};
 use crate::remote::screen::glyph;
-use crate::remote::shape::{list, text};
+use crate::remote::shape::text;
 use crate::remote::table::{Cell, Column, draw};
 use crate::remote::times::ago;
 use crate::remote::{Remote, RemoteArgs, read};
@@ -96,12 +96,10 @@ async fn row(remote: &Remote<'_>, pipeline: Json) -> Result<Row, ExpectedError> 
 
 /// An approval that waits, which is what a list of running pipelines is looked through for.
 async fn asking(remote: &Remote<'_>, pipeline: &str) -> Result<Option<String>, ExpectedError> {
-    let state = read::state(remote, pipeline).await?;
-    let waiting = list(&state["stageStates"]).find_map(|stage| {
-        let action = list(&stage["actionStates"]).find(|a| text(&a["latestExecution"], "token").is_some())?;
-        Some(format!("{}/{}", text(stage, "stageName")?, text(action, "actionName")?))
-    });
-    Ok(waiting)
+    let records = read::actions(remote, pipeline, None).await?;
+    let open = |r: &&Json| r["status"] == "InProgress" && r["input"]["actionTypeId"]["category"] == "Approval";
+    let oldest = records.iter().rev().find(open);
+    Ok(oldest.and_then(|r| Some(format!("{}/{}", text(r, "stageName")?, text(r, "actionName")?))))
 }
 
 fn cells(remote: &Remote<'_>, row: &Row) -> Vec<Cell> {

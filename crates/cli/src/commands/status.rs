@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 use serde_json::{Value as Json, json};
 
 use crate::errors::{ExpectedError, exit};
-use crate::remote::board::{Answers, Board};
+use crate::remote::board::{Answers, boards};
 use crate::remote::{Remote, RemoteArgs, read, screen, watch};
 
 /// Show where a pipeline stands: stages, actions, approvals, disabled transitions, conditions
@@ -54,8 +54,8 @@ pub async fn run(args: &Args, mut remote: Remote<'_>) -> Result<u8, ExpectedErro
     if remote.json {
         remote.show_json(&document(answers, only));
     } else {
-        let board = Board::new(&answers, only);
-        let lines = screen::whole(&board, watch::view(&remote, None));
+        let boards = boards(&answers, only);
+        let lines = screen::whole(&boards, watch::view(&remote, None));
         remote.show(&lines);
     }
     Ok(exit::SUCCEEDED)

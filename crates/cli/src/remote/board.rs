@@ -145,6 +145,34 @@ const GATES: [(&str, &str); 3] = [
     ("onFailure", "onFailureConditionState"),
 ];
 
+/// Executions of a PARALLEL pipeline that are shown at once.
+pub const PARALLEL_SHOWN: usize = 5;
+
+/// The board of a pipeline. In PARALLEL mode, where executions share no stage, one board for each that runs, or for the
+/// latest.
+pub fn boards(answers: &Answers, only: Option<&str>) -> Vec<Board> {
+    if only.is_some() || !is_parallel(&answers.declaration) {
+        return vec![Board::new(answers, only)];
+    }
+    let shown = in_parallel(&answers.executions);
+    match shown.as_slice() {
+        [] => vec![Board::new(answers, None)],
+        ids => ids.iter().map(|id| Board::new(answers, Some(id))).collect(),
+    }
+}
+
+pub fn is_parallel(declaration: &Json) -> bool {
+    text(declaration, "executionMode") == Some("PARALLEL")
+}
+
+/// The executions of a PARALLEL pipeline that are looked at: those that run, else the latest.
+pub fn in_parallel(executions: &[Json]) -> Vec<&str> {
+    let id = |execution| text(execution, "pipelineExecutionId");
+    let running = executions.iter().filter(|e| super::read::is_active(e)).filter_map(id).take(PARALLEL_SHOWN);
+    let running: Vec<&str> = running.collect();
+    if running.is_empty() { executions.first().and_then(id).into_iter().collect() } else { running }
+}
+
 impl Board {
     pub fn new(answers: &Answers, only: Option<&str>) -> Self {
         let declaration = &answers.declaration;
@@ -163,6 +191,16 @@ impl Board {
             executions,
             stages,
         }
+    }
+
+    /// The words of the command that answers an approval of this board.
+    pub fn answer<'a>(&'a self, verb: &'a str, approval: &'a str) -> Vec<&'a str> {
+        let mut words = vec![verb, self.pipeline.as_str(), approval];
+        // In PARALLEL mode each execution has an approval of its own.
+        if let (Some(id), "PARALLEL") = (&self.only, self.mode.as_str()) {
+            words.extend(["--execution", super::names::short(id)]);
+        }
+        words
     }
 
     /// The approvals that wait, as stage and action.

@@ -4,11 +4,13 @@
 use serde_json::{Value as Json, json};
 use towpath_model::time::Timestamp;
 
-use super::board::Board;
+use super::board::{Board, Execution, Stage};
 use crate::display::{clean, clean_rows};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
+    /// When it happened, where the API says so.
+    pub at: Option<Timestamp>,
     /// `execution`, `stage`, `action`, `end`.
     pub kind: &'static str,
     pub execution: String,
@@ -64,69 +66,71 @@ fn spoken(status: &str) -> String {
 
 /// Everything that is different in `now`. Without a board before, everything there is.
 pub fn between(before: Option<&Board>, now: &Board) -> Vec<Event> {
-    let mut events = Vec::new();
-    for execution in &now.executions {
-        let known = before
-            .into_iter()
-            .flat_map(|b| &b.executions)
-            .any(|e| e.id == execution.id && e.status == execution.status);
-        if !known && execution.is_active() {
-            events.push(event("execution", &execution.id, None, None, &execution.status, execution.summary.clone()));
-        }
-    }
+    let known = |execution: &Execution| {
+        before.is_some_and(|b| b.executions.iter().any(|e| e.id == execution.id && e.status == execution.status))
+    };
+    let changed: Vec<&Execution> = now.executions.iter().filter(|execution| !known(execution)).collect();
+    let told = |execution: &&Execution| Event {
+        at: if execution.status == "InProgress" { execution.started } else { execution.changed },
+        kind: "execution",
+        execution: execution.id.clone(),
+        status: execution.status.clone(),
+        message: execution.summary.clone(),
+        ..Event::default()
+    };
+    // An execution begins before its stages and ends after them.
+    let mut events: Vec<Event> = changed.iter().filter(|e| e.is_active()).map(told).collect();
     for stage in &now.stages {
-        let old = before.and_then(|board| board.stages.iter().find(|s| s.name == stage.name));
-        let Some(execution) = &stage.execution else { continue };
-        for action in &stage.actions {
-            let (Some(status), Some(id)) = (&action.status, &action.id) else { continue };
-            let was = old.and_then(|old| old.actions.iter().find(|a| a.name == action.name));
-            if was.is_some_and(|was| was.id.as_ref() == Some(id) && was.status.as_ref() == Some(status)) {
-                continue;
-            }
-            let told = status == "Failed" || status == "Succeeded";
-            let message = action.message.clone().filter(|_| told);
-            let mut event = event("action", execution, Some(&stage.name), Some(&action.name), status, message);
-            event.asks = action.asks.is_some();
-            events.push(event);
+        // What was left in a stage by an execution before those looked at is no news.
+        if before.is_none() && !now.executions.iter().any(|e| stage.execution.as_ref() == Some(&e.id)) {
+            continue;
         }
-        let Some(status) = &stage.status else { continue };
-        if !old.is_some_and(|old| old.execution.as_ref() == Some(execution) && old.status.as_ref() == Some(status)) {
-            let at = match status.as_str() {
-                // A stage begins before its actions and ends after them.
-                "InProgress" => events.iter().position(|e| e.stage.as_ref() == Some(&stage.name)),
-                _ => None,
-            };
-            let event = event("stage", execution, Some(&stage.name), None, status, None);
-            events.insert(at.unwrap_or(events.len()), event);
-        }
+        let was = before.and_then(|board| board.stages.iter().find(|s| s.name == stage.name));
+        events.extend(of_stage(was, stage));
     }
-    for execution in &now.executions {
-        let known = before
-            .into_iter()
-            .flat_map(|b| &b.executions)
-            .any(|e| e.id == execution.id && e.status == execution.status);
-        if !known && !execution.is_active() {
-            events.push(event("execution", &execution.id, None, None, &execution.status, execution.summary.clone()));
-        }
-    }
+    events.extend(changed.iter().filter(|e| !e.is_active()).map(told));
+    // Where times are equal, the order above stays.
+    let last = events.iter().filter_map(|event| event.at).max();
+    events.sort_by_key(|event| event.at.or(last));
     events
 }
 
-fn event(
-    kind: &'static str,
-    execution: &str,
-    stage: Option<&str>,
-    action: Option<&str>,
-    status: &str,
-    message: Option<String>,
-) -> Event {
-    Event {
+fn of_stage(was: Option<&Stage>, stage: &Stage) -> Vec<Event> {
+    let Some(execution) = &stage.execution else { return Vec::new() };
+    let about = |kind: &'static str, status: &str| Event {
         kind,
-        execution: execution.to_owned(),
-        stage: stage.map(str::to_owned),
-        action: action.map(str::to_owned),
+        execution: execution.clone(),
+        stage: Some(stage.name.clone()),
         status: status.to_owned(),
-        message,
-        asks: false,
+        ..Event::default()
+    };
+    let mut events = Vec::new();
+    for action in &stage.actions {
+        let (Some(status), Some(id)) = (&action.status, &action.id) else { continue };
+        let old = was.and_then(|old| old.actions.iter().find(|a| a.name == action.name));
+        if old.is_some_and(|old| old.id.as_ref() == Some(id) && old.status.as_ref() == Some(status)) {
+            continue;
+        }
+        let over = status == "Failed" || status == "Succeeded";
+        events.push(Event {
+            at: if status == "InProgress" { action.started.or(action.changed) } else { action.changed },
+            action: Some(action.name.clone()),
+            message: action.message.clone().filter(|_| over),
+            asks: action.asks.is_some(),
+            ..about("action", status)
+        });
     }
+    let Some(status) = &stage.status else { return events };
+    if !was.is_some_and(|old| old.execution.as_ref() == Some(execution) && old.status.as_ref() == Some(status)) {
+        // As an execution: first or last.
+        let begins = status == "InProgress";
+        let at = if begins {
+            stage.actions.iter().filter_map(|a| a.started).min()
+        } else {
+            stage.actions.iter().filter_map(|a| a.changed).max()
+        };
+        let event = Event { at, ..about("stage", status) };
+        events.insert(if begins { 0 } else { events.len() }, event);
+    }
+    events
 }

@@ -50,21 +50,37 @@ enum Detail {
     Stages,
 }
 
-/// The whole board.
-pub fn whole(board: &Board, view: View<'_>) -> Vec<Line> {
-    draw(board, view, Detail::All)
+/// The whole board; of a PARALLEL pipeline, that of each execution.
+pub fn whole(boards: &[Board], view: View<'_>) -> Vec<Line> {
+    all(boards, view, Detail::All)
 }
 
 /// As much of the board as fits in so many lines.
-pub fn fitted(board: &Board, view: View<'_>, height: usize) -> Vec<Line> {
+pub fn fitted(boards: &[Board], view: View<'_>, height: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     for detail in [Detail::All, Detail::Active, Detail::Stages] {
-        lines = draw(board, view, detail);
+        lines = all(boards, view, detail);
         if lines.len() <= height {
             return lines;
         }
     }
     lines.truncate(height.max(1));
+    lines
+}
+
+fn all(boards: &[Board], view: View<'_>, detail: Detail) -> Vec<Line> {
+    let Some(board) = boards.first() else { return Vec::new() };
+    let mut lines = vec![
+        Line::new()
+            .with(Style::Bold, board.pipeline.clone())
+            .with(Style::Dim, format!("  version {}, {}, {}", board.version, board.mode, view.place.region)),
+    ];
+    for (at, board) in boards.iter().enumerate() {
+        if at > 0 {
+            lines.push(Line::new());
+        }
+        lines.extend(draw(board, view, detail));
+    }
     lines
 }
 
@@ -74,12 +90,8 @@ fn draw(board: &Board, view: View<'_>, detail: Detail) -> Vec<Line> {
         std::iter::once(measure_text_width(&stage.name)).chain(actions)
     });
     let widest = names.max().unwrap_or_default().min(NAME_COLUMNS_MAX);
-    let mut lines = vec![
-        Line::new()
-            .with(Style::Bold, board.pipeline.clone())
-            .with(Style::Dim, format!("  version {}, {}, {}", board.version, board.mode, view.place.region)),
-    ];
-    lines.extend(board.executions.iter().take(EXECUTIONS_SHOWN).map(|execution| headline(execution, view)));
+    let shown = board.executions.iter().take(EXECUTIONS_SHOWN);
+    let mut lines: Vec<Line> = shown.map(|execution| headline(execution, view)).collect();
     if let Some(more) = board.executions.len().checked_sub(EXECUTIONS_SHOWN).filter(|more| *more > 0) {
         lines.push(Line::new().with(Style::Dim, format!("  and {more} more")));
     }
@@ -131,7 +143,7 @@ fn above(board: &Board, stage: &Stage, view: View<'_>) -> Vec<Line> {
                 .with(Style::Dim, format!("{by}{since}")),
         );
         let command = view.place.command(&["enable", &board.pipeline, &stage.name]);
-        lines.push(Line::new().with(Style::Dim, format!("  to enable it: {command}")));
+        lines.extend(suggestion("  to enable it: ", &command, view));
     }
     if !stage.waiting.is_empty() {
         let ids: Vec<String> = stage.waiting.iter().map(|id| view.id(id)).collect();
@@ -205,11 +217,28 @@ fn below(board: &Board, stage: &Stage, action: &Action, view: View<'_>) -> Vec<L
         }
         let name = format!("{}/{}", stage.name, action.name);
         for verb in ["approve", "reject"] {
-            let command = view.place.command(&[verb, &board.pipeline, &name]);
-            lines.push(Line::new().with(Style::Dim, format!("    to {verb}: {command}")));
+            let command = view.place.command(&board.answer(verb, &name));
+            lines.extend(suggestion(&format!("    to {verb}: "), &command, view));
         }
     }
     lines
+}
+
+/// A command that can be pasted, whole: where it is too long it goes on in the next line, as a shell reads it.
+fn suggestion(label: &str, command: &str, view: View<'_>) -> Vec<Line> {
+    if measure_text_width(label) + measure_text_width(command) <= view.width {
+        return vec![Line::new().with(Style::Dim, format!("{label}{command}"))];
+    }
+    let margin = " ".repeat(label.len() - label.trim_start().len() + 4);
+    let (first, rest) = command.split_once(" --").unwrap_or((command, ""));
+    let mut rows = vec![format!("{label}{first}")];
+    for option in rest.split(" --").filter(|option| !option.is_empty()) {
+        if let Some(last) = rows.last_mut() {
+            last.push_str(" \\");
+        }
+        rows.push(format!("{margin}--{option}"));
+    }
+    rows.into_iter().map(|row| Line::new().with(Style::Dim, row)).collect()
 }
 
 fn gate_rows(gate: &Gate, view: View<'_>, widest: usize) -> Vec<Line> {

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 use tokio::time::MissedTickBehavior;
 
-use super::board::{Answers, Board};
+use super::board::{Answers, Board, Execution, boards, in_parallel, is_parallel};
 use super::events::{Event, between};
+use super::names::short;
 use super::screen::{self, View};
 use super::{Remote, read, shape};
 use crate::display::elapsed;
@@ -24,17 +25,26 @@ pub async fn look(
     only: Option<&str>,
     known: Option<Answers>,
 ) -> Result<Answers, ExpectedError> {
+    // The executions first: when one has ended by then, what is read afterwards tells its end too.
+    let executions = match only {
+        Some(id) => vec![read::execution(remote, pipeline, id).await?],
+        None => read::executions(remote, pipeline, limits::EXECUTIONS_WATCHED).await?,
+    };
     let state = read::state(remote, pipeline).await?;
     // The declaration changes with its version only.
     let declaration = match known.map(|known| known.declaration) {
         Some(declaration) if declaration["version"] == state["pipelineVersion"] => declaration,
         _ => read::declaration(remote, pipeline).await?,
     };
-    let executions = match only {
-        Some(id) => vec![read::execution(remote, pipeline, id).await?],
-        None => read::executions(remote, pipeline, limits::EXECUTIONS_WATCHED).await?,
+    let actions = if only.is_none() && is_parallel(&declaration) {
+        let mut actions = Vec::new();
+        for id in in_parallel(&executions) {
+            actions.append(&mut read::actions(remote, pipeline, Some(id)).await?);
+        }
+        actions
+    } else {
+        read::actions(remote, pipeline, only).await?
     };
-    let actions = read::actions(remote, pipeline, only).await?;
     let rules = match only {
         Some(_) if has_rules(&declaration) => read::rules(remote, pipeline, only).await?,
         _ => Vec::new(),
@@ -64,95 +74,92 @@ pub async fn watch(remote: &mut Remote<'_>, pipeline: &str, only: Option<&str>) 
     let live = remote.terminal.live && !remote.json;
     let mut painter = Painter::default();
     let mut answers = look(remote, pipeline, only, None).await?;
-    let mut board = Board::new(&answers, only);
-    let mut before: Option<Board> = None;
-    let mut looked = Instant::now();
+    let mut before: Vec<Board> = Vec::new();
     let mut frame = 0;
     let mut tick = tokio::time::interval(Duration::from_millis(limits::REDRAW_MS));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let now = boards(&answers, only);
+        let looked = Instant::now();
         if !live {
-            tell(remote, &between(before.as_ref(), &board), &board);
+            tell(remote, &before, &now);
         }
-        if let Some(end) = end(remote, &board, live) {
-            return Ok(finish(remote, &mut painter, &board, end, live));
+        if let Some(end) = end(remote, &answers, &now, live) {
+            return Ok(finish(remote, &mut painter, &now, end, live));
         }
-        before = Some(board);
-        loop {
+        before = now;
+        while looked.elapsed() < remote.pace {
             tokio::select! {
                 biased;
                 interrupt = remote.interrupts.recv() => if interrupt.is_some() {
                     if live {
-                        let board = before.as_ref().unwrap_or(&Board::new(&answers, only)).clone();
-                        last(remote, &mut painter, &board);
+                        last(remote, &mut painter, &before);
                     }
-                    remote.terminal.note("The execution goes on; watching ended.\n");
+                    remote.terminal.note("Watching ended; the execution goes on.\n");
                     return Ok(exit::INTERRUPTED);
                 },
                 _ = tick.tick() => {}
             }
-            if live && let Some(board) = &before {
+            if live {
                 frame += 1;
                 let (width, height) = remote.terminal.size.get();
-                let lines = screen::fitted(board, view(remote, Some(frame)), height.saturating_sub(1));
+                let lines = screen::fitted(&before, view(remote, Some(frame)), height.saturating_sub(1));
                 let text = painter.frame(&paint(&lines, width, remote.terminal.colour_out));
                 remote.terminal.result(&text);
             }
-            if looked.elapsed() >= remote.pace {
-                break;
-            }
         }
         answers = look(remote, pipeline, only, Some(answers)).await?;
-        looked = Instant::now();
-        board = Board::new(&answers, only);
     }
 }
 
-fn tell(remote: &mut Remote<'_>, events: &[Event], board: &Board) {
-    let now = remote.now();
+fn tell(remote: &mut Remote<'_>, before: &[Board], now: &[Board]) {
+    let time = remote.now();
     let mut text = String::new();
-    for event in events {
-        if remote.json {
-            text.push_str(&event.json(now).to_string());
-        } else {
-            let from = board.executions.first().and_then(|e| e.started).unwrap_or(now);
-            let stamp = if remote.terminal.redacted { "-.--s".to_owned() } else { elapsed(from, now) };
-            let mut event = event.clone();
-            event.execution = remote.shown(&event.execution);
-            for line in event.text().lines() {
-                // Writing to a String cannot fail.
-                let _ = writeln!(text, "{stamp:>8}  {line}");
+    for board in now {
+        let same = before.iter().find(|old| old.only == board.only);
+        let started = board.executions.first().and_then(|e| e.started);
+        for mut event in between(same, board) {
+            let at = event.at.unwrap_or(time);
+            // Writing to a String cannot fail.
+            if remote.json {
+                let _ = writeln!(text, "{}", event.json(at));
+                continue;
             }
-            continue;
+            let stamp = if remote.terminal.redacted { "-.--s".to_owned() } else { elapsed(started.unwrap_or(at), at) };
+            event.execution = remote.shown(&event.execution);
+            let several = now.len() > 1 && event.stage.is_some();
+            let whose = if several { format!("{}  ", short(&event.execution)) } else { String::new() };
+            for line in event.text().lines() {
+                let _ = writeln!(text, "{stamp:>8}  {whose}{line}");
+            }
         }
-        text.push('\n');
     }
     if !text.is_empty() {
         remote.terminal.result(&text);
     }
 }
 
-fn end(remote: &Remote<'_>, board: &Board, live: bool) -> Option<End> {
-    let latest = board.executions.first();
-    if !board.executions.iter().any(super::board::Execution::is_active) {
-        let status = latest.map_or_else(|| "none".to_owned(), |e| e.status.clone());
-        return Some(End::Over(status, latest.and_then(|e| e.summary.clone())));
+fn end(remote: &Remote<'_>, answers: &Answers, boards: &[Board], live: bool) -> Option<End> {
+    if !answers.executions.iter().any(read::is_active) {
+        let latest = answers.executions.first().map(Execution::of);
+        let status = latest.as_ref().map_or_else(|| "none".to_owned(), |e| e.status.clone());
+        return Some(End::Over(status, latest.and_then(|e| e.summary)));
     }
     // On a terminal a person is there to answer, or watches somebody who does.
-    if live || board.is_moving() {
+    if live || boards.iter().any(Board::is_moving) {
         return None;
     }
-    if let Some((stage, action)) = board.asking().next() {
+    if let Some((board, (stage, action))) = boards.iter().find_map(|board| Some((board, board.asking().next()?))) {
         let name = format!("{}/{}", stage.name, action.name);
-        let command = remote.place.command(&["approve", &board.pipeline, &name]);
+        let command = remote.place.command(&board.answer("approve", &name));
         return Some(End::Waiting(format!("{name} needs approval; to approve: {command}")));
     }
-    let stage = board.held().next()?;
+    let (board, stage) = boards.iter().find_map(|board| Some((board, board.held().next()?)))?;
     let command = remote.place.command(&["enable", &board.pipeline, &stage.name]);
     Some(End::Waiting(format!("the transition into {} is disabled; to enable it: {command}", stage.name)))
 }
 
-fn finish(remote: &mut Remote<'_>, painter: &mut Painter, board: &Board, end: End, live: bool) -> u8 {
+fn finish(remote: &mut Remote<'_>, painter: &mut Painter, boards: &[Board], end: End, live: bool) -> u8 {
     let (status, message, code) = match end {
         End::Waiting(why) => ("WAITING".to_owned(), Some(why), exit::WAITING),
         End::Over(status, summary) => {
@@ -165,13 +172,13 @@ fn finish(remote: &mut Remote<'_>, painter: &mut Painter, board: &Board, end: En
         }
     };
     if live {
-        last(remote, painter, board);
+        last(remote, painter, boards);
     } else if remote.json {
-        let execution = board.executions.first().map(|e| e.id.clone()).unwrap_or_default();
-        let event = Event { kind: "end", execution, stage: None, action: None, status, message, asks: false }
-            .json(remote.now());
-        remote.terminal.result(&format!("{event}\n"));
-    } else if code == exit::WAITING
+        let executions = boards.iter().flat_map(|board| &board.executions);
+        let execution = executions.map(|e| e.id.clone()).next().unwrap_or_default();
+        let event = Event { kind: "end", execution, status, message, ..Event::default() };
+        remote.terminal.result(&format!("{}\n", event.json(remote.now())));
+    } else if status == "WAITING"
         && let Some(message) = message
     {
         remote.terminal.result(&format!("Waiting: {message}\n"));
@@ -180,9 +187,9 @@ fn finish(remote: &mut Remote<'_>, painter: &mut Painter, board: &Board, end: En
 }
 
 /// The board as it stays on the screen.
-fn last(remote: &mut Remote<'_>, painter: &mut Painter, board: &Board) {
+fn last(remote: &mut Remote<'_>, painter: &mut Painter, boards: &[Board]) {
     let width = remote.width();
-    let lines = screen::whole(board, view(remote, None));
+    let lines = screen::whole(boards, view(remote, None));
     let text = painter.last(&paint(&lines, width, remote.terminal.colour_out));
     remote.terminal.result(&text);
 }
