@@ -85,6 +85,8 @@ pub struct Stage {
     pub closed: Option<Closed>,
     /// Executions in front of it, the one that enters next first.
     pub waiting: Vec<String>,
+    /// Executions that were stopped in front of it: they never enter.
+    pub stranded: Vec<String>,
     pub gates: Vec<Gate>,
     pub actions: Vec<Action>,
     /// How often it was retried, by a person and by itself.
@@ -228,8 +230,11 @@ fn stage(answers: &Answers, declared: &Json, only: Option<&str>) -> Stage {
     let state = list(&answers.state["stageStates"]).find(|s| s["stageName"] == name).unwrap_or(&Json::Null);
     let latest = &state["latestExecution"];
     let holds = only.is_none_or(|id| latest["pipelineExecutionId"] == id);
-    let waiting = list(&state["inboundExecutions"]).filter_map(|e| text(e, "pipelineExecutionId"));
-    let waiting = waiting.filter(|id| only.is_none_or(|only| *id == only)).map(str::to_owned).collect();
+    let inbound = |waits: bool| {
+        let fits = move |e: &&Json| matches!(text(e, "status"), Some("Stopped" | "Failed")) != waits;
+        let ids = list(&state["inboundExecutions"]).filter(fits).filter_map(|e| text(e, "pipelineExecutionId"));
+        ids.filter(|id| only.is_none_or(|only| *id == only)).map(str::to_owned).collect()
+    };
     let actions: Vec<Action> = list(&declared["actions"])
         .map(|action| self::action(answers, state, name, action, only.filter(|_| !holds)))
         .collect();
@@ -244,7 +249,8 @@ fn stage(answers: &Answers, declared: &Json, only: Option<&str>) -> Stage {
             None => text(latest, "pipelineExecutionId").map(str::to_owned),
         },
         closed: closed(&state["inboundTransitionState"]),
-        waiting,
+        waiting: inbound(true),
+        stranded: inbound(false),
         gates: if holds { gates(state) } else { rules_of(answers, name) },
         actions,
         retries: if holds { retries } else { 0 },

@@ -145,10 +145,14 @@ fn above(board: &Board, stage: &Stage, view: View<'_>) -> Vec<Line> {
         let command = view.place.command(&["enable", &board.pipeline, &stage.name]);
         lines.extend(suggestion("  to enable it: ", &command, view));
     }
-    if !stage.waiting.is_empty() {
-        let ids: Vec<String> = stage.waiting.iter().map(|id| view.id(id)).collect();
-        lines
-            .push(Line::new().with(Style::Attention, format!("… waiting to enter {}: {}", stage.name, ids.join(", "))));
+    for (ids, style, what) in [
+        (&stage.waiting, Style::Attention, "… waiting to enter"),
+        (&stage.stranded, Style::Dim, "■ stopped in front of"),
+    ] {
+        if !ids.is_empty() {
+            let ids: Vec<String> = ids.iter().map(|id| view.id(id)).collect();
+            lines.push(Line::new().with(style, format!("{what} {}: {}", stage.name, ids.join(", "))));
+        }
     }
     lines
 }

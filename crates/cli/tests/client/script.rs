@@ -258,7 +258,8 @@ pub fn pipeline_of_everything() -> Answers {
     );
     deploy["inboundTransitionState"] = json!({"enabled": false, "disabledReason": "freeze until Monday",
         "lastChangedBy": "arn:aws:iam::123456789012:user/bob", "lastChangedAt": NOW - 7200});
-    deploy["inboundExecutions"] = json!([{"pipelineExecutionId": id(2), "status": "InProgress"}]);
+    deploy["inboundExecutions"] = json!([
+        {"pipelineExecutionId": id(2), "status": "InProgress"}, {"pipelineExecutionId": id(6), "status": "Stopped"}]);
     deploy["retryStageMetadata"] = json!({"manualStageRetryAttempt": 2});
     deploy["beforeEntryConditionState"] = json!({
         "latestExecution": {"status": "Succeeded"},
