@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::shell;
 
+mod api;
+
 struct Row {
     what: String,
     measured: String,
@@ -34,8 +36,7 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<ExitCode, String> {
     }
     shell::say("building optimised binaries");
     // One invocation, so that both are made of the same libraries with the same features.
-    let build =
-        "build --release -p towpath-cli --bin towpath -p towpath-orchestrator --example transitions --example scale";
+    let build = "build --release -p towpath-cli --bin towpath --example api_load -p towpath-orchestrator --example transitions --example scale";
     shell::must(
         Command::new("cargo").args(build.split(' ')).current_dir(root),
         "towpath or its benchmark does not build",
@@ -49,6 +50,7 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<ExitCode, String> {
     }
     rows.push(whole_run(root, &release, &scratch)?);
     rows.extend(serve(&release, &scratch)?);
+    rows.extend(api::rows(root, &release, &scratch.join("api"))?);
     if scale {
         reads_at_scale(&release, &scratch.join("scale"))?;
     }
