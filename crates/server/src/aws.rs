@@ -39,11 +39,18 @@ async fn answer(front: &Front, request: Request<Body>, peer: Peer, request_id: &
     let (mut parts, body) = request.into_parts();
     let service = match signature::parse(&parts) {
         Ok(Some(parsed)) => parsed.scope.service.clone().into_owned(),
-        Ok(None) => {
-            let error = WireError::missing_authentication(Dialect::Json);
-            return ("other".to_owned(), refuse(Dialect::Json, &error, request_id).map(Body::from));
+        found => {
+            // Whom the request was for can only be guessed; S3 words such refusals itself.
+            let dialect = signature::guess(&parts);
+            let error = match found {
+                Err(error) => error,
+                _ => WireError::missing_authentication(dialect),
+            };
+            if dialect != Dialect::S3 {
+                return ("other".to_owned(), refuse(dialect, &error, request_id).map(Body::from));
+            }
+            "s3".to_owned()
         }
-        Err(error) => return ("other".to_owned(), refuse(Dialect::Json, &error, request_id).map(Body::from)),
     };
     if service == "s3" {
         let origin = origin(&parts, peer);

@@ -58,6 +58,10 @@ scenarios!(cli_client, "cli_client.py", crate::python::against_a_server:
 scenarios!(security, "security.py", crate::python::against_a_server:
     signatures, sessions, presigned_urls, permissions, secrets);
 
+scenarios!(identity, "identity.py", crate::python::against_a_server:
+    people, start_but_not_approve, tags_decide, passing_roles, boundaries_and_sessions, signatures, bucket_policies,
+    service_roles);
+
 scenarios!(kill, "kill.py", crate::python::alone: random_moments, terminate, every_kind_of_wait);
 
 scenarios!(rules, "rules.py", crate::python::alone: alarm, commands, another_region);

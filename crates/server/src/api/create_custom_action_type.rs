@@ -10,7 +10,7 @@ use towpath_wire::codepipeline::{
     Operation as Name,
 };
 
-use super::{Call, Operation, Resource, convert, errors, list_action_types};
+use super::{Call, Operation, Resource, Tagging, convert, errors, list_action_types};
 
 pub struct CreateCustomActionType;
 
@@ -21,6 +21,10 @@ impl Operation for CreateCustomActionType {
 
     fn resource(input: &Self::Input) -> Resource {
         Resource::custom_type(&input.category, &input.provider, &input.version)
+    }
+
+    fn tagging(input: &Self::Input) -> Tagging {
+        Tagging::of(input.tags.as_deref())
     }
 
     async fn run(call: &Call, input: Self::Input) -> Result<Self::Output, WireError> {

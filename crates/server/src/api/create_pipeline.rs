@@ -4,7 +4,7 @@ use towpath_orchestrator::NewPipeline;
 use towpath_wire::WireError;
 use towpath_wire::codepipeline::{CreatePipelineInput, CreatePipelineOutput, Operation as Name};
 
-use super::{Call, Operation, Resource, convert, errors};
+use super::{Call, Operation, Resource, Tagging, convert, errors};
 
 pub struct CreatePipeline;
 
@@ -15,6 +15,10 @@ impl Operation for CreatePipeline {
 
     fn resource(input: &Self::Input) -> Resource {
         Resource::Pipeline(input.pipeline.name.clone())
+    }
+
+    fn tagging(input: &Self::Input) -> Tagging {
+        Tagging::of(input.tags.as_deref())
     }
 
     async fn run(call: &Call, input: Self::Input) -> Result<Self::Output, WireError> {

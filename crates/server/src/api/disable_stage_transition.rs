@@ -17,6 +17,10 @@ impl Operation for DisableStageTransition {
         Resource::Stage(input.pipeline_name.clone(), input.stage_name.clone())
     }
 
+    fn alternative(input: &Self::Input) -> Option<Resource> {
+        Some(Resource::Pipeline(input.pipeline_name.clone()))
+    }
+
     async fn run(call: &Call, input: Self::Input) -> Result<Self::Output, WireError> {
         let transition = convert::transition(&input.transition_type);
         let reason = Some(input.reason);

@@ -25,6 +25,10 @@ impl Operation for GetActionType {
         Resource::ActionType(owner, category, provider, version)
     }
 
+    fn alternative(_: &Self::Input) -> Option<Resource> {
+        Some(Resource::Any)
+    }
+
     async fn run(call: &Call, input: Self::Input) -> Result<Self::Output, WireError> {
         let Self::Input { category, owner, provider, version } = input;
         let id = identified(&ActionTypeIdentifier { category, owner, provider, version })?;

@@ -3,6 +3,7 @@
 
 mod acknowledge_job;
 mod acknowledge_third_party_job;
+mod authorize;
 mod conditions;
 mod convert;
 mod create_custom_action_type;
@@ -57,17 +58,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Response;
 use serde::Serialize;
-use towpath_model::arn;
 use towpath_model::declaration::PipelineDeclaration;
 use towpath_model::ids::Scope;
 use towpath_orchestrator::Orchestrator;
 use towpath_services::call::Call as Request;
-use towpath_services::identity::{CODEPIPELINE_PRINCIPAL, Identity, Refusal};
+use towpath_services::identity::Identity;
 use towpath_wire::codepipeline::{self as shape, ActionTypeId, Operation as Name};
 use towpath_wire::schema::Input;
 use towpath_wire::{Dialect, WireError, json};
 
 pub use errors::violation as violation_code;
+
+use authorize::Tagging;
 
 /// One authenticated request to CodePipeline.
 pub struct Call {
@@ -109,7 +111,22 @@ trait Operation {
     /// The operation has no output shape: its answer is an empty body.
     const EMPTY: bool = false;
 
+    /// What a policy must allow it on.
     fn resource(input: &Self::Input) -> Resource;
+
+    /// Another resource that a policy may name instead, where AWS's pages disagree.
+    fn alternative(_: &Self::Input) -> Option<Resource> {
+        None
+    }
+
+    /// A second resource that must be allowed too.
+    fn further(_: &Self::Input) -> Option<Resource> {
+        None
+    }
+
+    fn tagging(_: &Self::Input) -> Tagging {
+        Tagging::Nothing
+    }
 
     fn run(call: &Call, input: Self::Input) -> impl Future<Output = Result<Self::Output, WireError>> + Send;
 }
@@ -193,7 +210,7 @@ impl Call {
 
     async fn answer<O: Operation>(&self, body: &[u8]) -> Result<Response<Bytes>, WireError> {
         let input = json::decode::<O::Input>(body)?;
-        self.allow(O::NAME, &O::resource(&input)).await?;
+        self.allow::<O>(&input).await?;
         // Boxed: every caller's future would hold the largest of all operations otherwise.
         let output = Box::pin(O::run(self, input)).await?;
         if O::EMPTY {
@@ -203,39 +220,6 @@ impl Call {
             tracing::error!(%error, operation = O::NAME.name(), "an answer could not be encoded");
             WireError::internal(Dialect::Json)
         })
-    }
-
-    /// IAM's decision, before anything of the pipeline is looked at.
-    async fn allow(&self, operation: Name, resource: &Resource) -> Result<(), WireError> {
-        let action = format!("codepipeline:{}", operation.name());
-        let arn = match resource {
-            Resource::Any => "*".to_owned(),
-            Resource::Pipeline(name) => arn::pipeline(self.scope(), name),
-            Resource::Stage(name, stage) => arn::stage(self.scope(), name, stage),
-            Resource::Action(name, stage, action) => arn::action(self.scope(), name, stage, action),
-            Resource::ActionType(owner, category, provider, version) => {
-                arn::action_type(self.scope(), owner, category, provider, version)
-            }
-            Resource::Webhook(name) => arn::webhook(self.scope(), name),
-            // In the one spelling that policies are written in; one that names nothing is refused later.
-            Resource::Named(text) => match arn::parse(text).filter(|parsed| parsed.is_of(self.scope())) {
-                Some(parsed) => parsed.resource.arn(self.scope()),
-                None => text.clone(),
-            },
-        };
-        self.identity.authorize(&self.request.principal, &action, &arn, self.request.context()).await.map_err(refused)
-    }
-
-    /// `iam:PassRole` on every role that a declaration hands to CodePipeline.
-    async fn allow_pass_roles(&self, declaration: &PipelineDeclaration) -> Result<(), WireError> {
-        for role in std::iter::once(declaration.role_arn.as_str()).chain(declaration.own_roles()) {
-            let context = self.request.context();
-            self.identity
-                .authorize_pass_role(&self.request.principal, role, CODEPIPELINE_PRINCIPAL, context)
-                .await
-                .map_err(refused)?;
-        }
-        Ok(())
     }
 
     /// A declaration as it may be shown.
@@ -250,15 +234,5 @@ impl Call {
 
     fn caller(&self) -> String {
         self.request.principal.arn.clone()
-    }
-}
-
-fn refused(refusal: Refusal) -> WireError {
-    match refusal {
-        Refusal::Denied(denied) => WireError::access_denied(Dialect::Json, denied.to_string()),
-        Refusal::Unavailable(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "permissions could not be looked up");
-            WireError::internal(Dialect::Json)
-        }
     }
 }

@@ -5,7 +5,7 @@ use towpath_wire::WireError;
 use towpath_wire::codepipeline::{Operation as Name, PutWebhookInput, PutWebhookOutput};
 use towpath_wire::types::Sensitive;
 
-use super::{Call, Operation, Resource, errors, tags, webhook_item};
+use super::{Call, Operation, Resource, Tagging, errors, tags, webhook_item};
 
 pub struct PutWebhook;
 
@@ -18,10 +18,17 @@ impl Operation for PutWebhook {
         Resource::Webhook(input.webhook.name.clone())
     }
 
+    fn tagging(input: &Self::Input) -> Tagging {
+        Tagging::of(input.tags.as_deref())
+    }
+
+    /// A webhook starts the pipeline, so the caller must be allowed to have one there.
+    fn further(input: &Self::Input) -> Option<Resource> {
+        Some(Resource::Pipeline(input.webhook.target_pipeline.clone()))
+    }
+
     async fn run(call: &Call, input: Self::Input) -> Result<Self::Output, WireError> {
         let asked = input.webhook;
-        // A webhook starts the pipeline, so the caller must be allowed to have one there.
-        call.allow(Self::NAME, &Resource::Pipeline(asked.target_pipeline.clone())).await?;
         tags::check(input.tags.as_deref().unwrap_or_default())?;
         let configuration = asked.authentication_configuration;
         let authentication = WebhookAuthentication::new(

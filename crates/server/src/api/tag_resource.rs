@@ -4,7 +4,7 @@ use towpath_orchestrator::TagChange;
 use towpath_wire::WireError;
 use towpath_wire::codepipeline::{Operation as Name, TagResourceInput, TagResourceOutput};
 
-use super::{Call, Operation, Resource, errors, tags};
+use super::{Call, Operation, Resource, Tagging, errors, tags};
 
 pub struct TagResource;
 
@@ -15,6 +15,10 @@ impl Operation for TagResource {
 
     fn resource(input: &Self::Input) -> Resource {
         Resource::Named(input.resource_arn.clone())
+    }
+
+    fn tagging(input: &Self::Input) -> Tagging {
+        Tagging::of(Some(&input.tags))
     }
 
     async fn run(call: &Call, input: Self::Input) -> Result<Self::Output, WireError> {

@@ -12,7 +12,7 @@ mod verify;
 use std::borrow::Cow;
 
 pub use failure::{wrong_region, wrong_service};
-pub use parse::parse;
+pub use parse::{guess, parse};
 pub use payload::{HexDigest, Payload, sha256_hex};
 pub use verify::{Verifier, signing_key};
 

@@ -16,6 +16,8 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SECURITY_TOKEN: &str = "x-amz-security-token";
 /// A week, the longest life of a presigned URL.
 const EXPIRES_MAX: i64 = 604_800;
+/// A signature in hex.
+const SIGNATURE_CHARS: usize = 64;
 
 /// The authentication of a request, or nothing where it carries none of AWS's (anonymous, or another scheme such as Basic, which
 /// the git and webhook doors know).
@@ -38,7 +40,7 @@ fn is_presigned(query: &str) -> bool {
 }
 
 /// The dialect of a request whose credential scope cannot be read.
-fn guess(parts: &Parts) -> Dialect {
+pub fn guess(parts: &Parts) -> Dialect {
     if parts.headers.contains_key("x-amz-target") {
         return Dialect::Json;
     }
@@ -105,15 +107,26 @@ fn parse_header<'r>(parts: &'r Parts, header: &'r str) -> Result<Parsed<'r>, Wir
     })
 }
 
-/// The header as an error may show it: a signature is a credential for as long as its window is open.
+/// The header as an error may show it: a signature is a credential for as long as its window is open, whatever the part
+/// that carries it is called.
 fn without_signature(header: &str) -> String {
-    match header.split_once("Signature=") {
+    let header = match header.split_once("Signature=") {
         Some((before, after)) => {
             let rest = after.find(',').map_or("", |comma| &after[comma..]);
             format!("{before}Signature=****{rest}")
         }
         None => header.to_owned(),
+    };
+    let mut shown = String::with_capacity(header.len());
+    let mut rest = header.as_str();
+    while let Some(start) = rest.find(|c: char| c.is_ascii_hexdigit()) {
+        let (before, run) = rest.split_at(start);
+        let end = run.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(run.len());
+        shown.push_str(before);
+        shown.push_str(if end >= SIGNATURE_CHARS { "****" } else { &run[..end] });
+        rest = &run[end..];
     }
+    shown + rest
 }
 
 fn parse_query<'r>(parts: &'r Parts, query: &'r str) -> Result<Parsed<'r>, WireError> {
