@@ -126,6 +126,8 @@ def custom_action_types():
         configuration={"Project": "ferry", "Token": "t", "Colour": "red"}))
     refusal(re.compile(".*queryable configuration 'Project'.*at most 20 characters.*"), job_action(
         configuration={"Project": "x" * 21, "Token": "t"}))
+    refusal("Action configuration for action 'Work' has an invalid value for configuration 'Fast': it must be true or false",
+            job_action(configuration={"Project": "ferry", "Token": "t", "Fast": "maybe"}))
     gone = ("ActionType (Category: 'Build', Provider: '{}', Owner: 'Custom', Version: '1') in action 'Work' is not "
             "available in region 'US_EAST_1'")
     refusal(gone.format("Fram"), job_action(provider="Fram"))
@@ -234,7 +236,11 @@ def a_job():
 
     equal(mine.get_object(**at(given))["Body"].read()[:2], b"PK", "the input is read")
     mine.put_object(**at(made), Body=zipped({"b.txt": "b"}))
+    equal(mine.get_object(**at(given), VersionId="null")["Body"].read()[:2], b"PK", "and its version")
     denied(mine.put_object, **at(given), Body=b"x")
+    denied(mine.delete_object, **at(given))
+    denied(mine.delete_object, **at(made))
+    denied(mine.get_object, **at(made))
     denied(mine.put_object, Bucket="artifacts", Key="p/out/zzzzzzz", Body=b"x")
     denied(mine.get_object, Bucket="other", Key="theirs")
     denied(mine.list_objects_v2, Bucket="artifacts")

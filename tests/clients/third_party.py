@@ -3,7 +3,9 @@ which knows its clients by pairs of id and token. Each scenario starts its own s
 configuration.
 """
 
+import os
 import re
+import subprocess
 import tempfile
 
 import boto3
@@ -317,5 +319,27 @@ def lambda_executor():
         runs.ended("p", second, "Succeeded")
 
 
+def ready_made_worker():
+    """`towpath worker command` as a partner's job worker."""
+    with tempfile.TemporaryDirectory() as directory, Server(directory, CONFIG):
+        api = client("codepipeline")
+        runs = Pipelines(api)
+        api.update_action_type(actionType=declared(properties=[prop("Suite", optional=False)]))
+        source({"a.txt": "a"})
+        bucket("artifacts")
+        probe = test_action(configuration={"Suite": "smoke"}, inputs=["src"], outputs=["report"])
+        api.create_pipeline(pipeline=pipeline("p", role(), stage("Source", s3_source()), stage("Test", probe)))
+        command = [os.environ["TOWPATH_TEST_BINARY"], "worker", "command", "--owner", "ThirdParty", "--category", "Test",
+                   "--provider", "Runscope", "--poll-every", "0.1", "--jobs", "1", "--", "sh", "-ec",
+                   'cp a.txt "$CODEPIPELINE_OUTPUT_report"; echo "suite $CODEPIPELINE_CONFIG_Suite"; '
+                   'test -z "$CODEPIPELINE_PIPELINE_ARN$TOWPATH_CLIENT_TOKEN"; '
+                   'echo "summary=all passed" >> "$CODEPIPELINE_REPORT"']
+        done = subprocess.run(command, env={**os.environ, "TOWPATH_CLIENT_TOKEN": TOKEN}, capture_output=True, text=True,
+                              timeout=60)
+        equal((done.returncode, done.stdout), (0, "[p/Test/Probe] suite smoke\n"), f"the worker ({done.stderr})")
+        runs.ended("p", runs.first("p"), "Succeeded")
+        equal(runs.action_latest("p", "Test", "Probe")["summary"], "all passed", "what it reports")
+
+
 if __name__ == "__main__":
-    main([action_types, a_job, who_may_poll, lambda_executor])
+    main([action_types, a_job, who_may_poll, lambda_executor, ready_made_worker])

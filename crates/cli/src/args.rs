@@ -14,6 +14,7 @@ use crate::commands::{completions, history, list, logs, retry, rollback, start, 
 use crate::env;
 use crate::file::FindError;
 use crate::flow::follow::Approve;
+use crate::worker::args::WorkerArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -39,7 +40,7 @@ pub struct Cli {
 }
 
 fn long_after_help() -> String {
-    let variables: Vec<String> = env::VARIABLES.iter().map(|v| format!("  {:<22}{}", v.name, v.meaning)).collect();
+    let variables: Vec<String> = env::VARIABLES.iter().map(|v| format!("  {:<23}{}", v.name, v.meaning)).collect();
     format!("{EXIT_CODES}\n\nEnvironment:\n{}", variables.join("\n"))
 }
 
@@ -63,6 +64,7 @@ pub enum Command {
     Disable(transition::DisableArgs),
     Import(ImportArgs),
     Completions(completions::Args),
+    Worker(Box<WorkerArgs>),
     /// Runs one build, detached. Started by the system itself.
     #[command(hide = true)]
     BuildRunner {
@@ -336,7 +338,8 @@ mod tests {
 
     #[test]
     fn every_variable_that_an_option_reads_is_in_the_registry() {
-        for command in Cli::command().get_subcommands() {
+        let cli = Cli::command();
+        for command in cli.get_subcommands().flat_map(|c| std::iter::once(c).chain(c.get_subcommands())) {
             for argument in command.get_arguments() {
                 if let Some(name) = argument.get_env() {
                     let known = env::VARIABLES.iter().any(|v| *v.name == *name);
@@ -372,6 +375,12 @@ mod tests {
         ] {
             let command = command.find_subcommand_mut(name).unwrap();
             insta::assert_snapshot!(format!("help_{name}"), command.clone().term_width(100).render_help().to_string());
+        }
+        let worker = command.find_subcommand_mut("worker").unwrap();
+        for name in ["command", "jenkins"] {
+            let command = worker.find_subcommand_mut(name).unwrap();
+            let help = command.clone().term_width(100).render_help().to_string();
+            insta::assert_snapshot!(format!("help_worker_{name}"), help);
         }
     }
 

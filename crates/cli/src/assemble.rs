@@ -2,6 +2,7 @@
 //! data directory. Everything else in this crate speaks to the result through `host`.
 
 mod ambient;
+mod archives;
 mod host;
 mod partners;
 mod realms;
@@ -47,6 +48,7 @@ use crate::errors::ExpectedError;
 use crate::flow::{OpenOptions, Opener};
 use crate::host::{Host, Segment, Violation};
 
+pub use archives::worker_surroundings;
 pub use serve::serve;
 pub use simulate::simulate;
 

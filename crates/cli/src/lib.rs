@@ -20,3 +20,4 @@ pub mod limits;
 pub mod remote;
 pub mod template;
 pub mod terminal;
+pub mod worker;

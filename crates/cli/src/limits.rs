@@ -60,3 +60,45 @@ pub const TEMPLATE_EXPANDED_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const TEMPLATE_NESTING_MAX: usize = 200;
 /// Stacks of one CDK app.
 pub const STACKS_MAX: usize = 200;
+
+/// A worker: jobs worked on at once, and jobs asked for at once.
+pub const WORKER_CONCURRENCY_MAX: i64 = 50;
+pub const WORKER_POLL_MAX: usize = 50;
+/// What its times may be set to.
+pub const WORKER_PAUSE_MIN: std::time::Duration = std::time::Duration::from_millis(50);
+pub const WORKER_PAUSE_MAX: std::time::Duration = std::time::Duration::from_hours(24);
+/// Pauses between tries, and how often a result is told until somebody takes it: for about half an hour.
+pub const WORKER_RETRY_FIRST: std::time::Duration = std::time::Duration::from_millis(500);
+pub const WORKER_RETRY_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+pub const WORKER_RESULT_TRIES: u32 = 60;
+/// A job that waits in a worker for a place there; servers give it out again after a minute.
+pub const WORKER_BACKLOG_KEPT: std::time::Duration = std::time::Duration::from_secs(50);
+/// How often it is asked whether a job is still wanted, and how long its keys, good for 15 minutes, are used.
+pub const WORKER_WANTED_EVERY: std::time::Duration = std::time::Duration::from_secs(10);
+pub const WORKER_KEYS_KEPT: std::time::Duration = std::time::Duration::from_mins(8);
+/// How long a running command waits for the next job of its action, and after how long others take its worker for gone.
+pub const WORKER_PARKED_KEPT: std::time::Duration = std::time::Duration::from_mins(5);
+pub const WORKER_ORPHAN_AFTER: std::time::Duration = std::time::Duration::from_mins(10);
+/// How often a command's report is read, and how long its processes have to end when they are asked to.
+pub const WORKER_LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(250);
+pub const WORKER_KILL_AFTER: std::time::Duration = std::time::Duration::from_secs(10);
+/// AWS's bounds on what is told of a job.
+pub const SUMMARY_CHARS_MAX: usize = 2_048;
+pub const FAILURE_CHARS_MAX: usize = 5_000;
+/// Files in which a command tells something.
+pub const WORKER_REPORT_BYTES_MAX: u64 = 64 * 1024;
+pub const WORKER_VARIABLES_BYTES_MAX: u64 = 128 * 1024;
+/// One line of a command's output, and what of its end goes into the message of its failure.
+pub const WORKER_LINE_BYTES_MAX: u64 = 64 * 1024;
+pub const WORKER_TAIL_LINES: usize = 10;
+pub const WORKER_TAIL_CHARS: usize = 300;
+/// A packed artifact.
+pub const WORKER_ARTIFACT_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
+/// Jenkins: a file sent with a build, an answer, a piece of console output and how large one is that has more behind it.
+pub const WORKER_UPLOAD_BYTES_MAX: u64 = 256 * 1024 * 1024;
+pub const WORKER_JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const WORKER_CONSOLE_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub const WORKER_CONSOLE_PIECE: usize = 64 * 1024;
+/// How often a Jenkins build is looked at, and how long a Jenkins that does not answer is waited for.
+pub const WORKER_JENKINS_LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+pub const WORKER_JENKINS_PATIENCE: std::time::Duration = std::time::Duration::from_mins(10);

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use mimalloc::MiMalloc;
 use towpath_cli::args::{Cli, Command};
+use towpath_cli::commands::worker;
 use towpath_cli::errors::ExpectedError;
+use towpath_cli::terminal::Terminal;
 use towpath_cli::{app, assemble};
 
 /// A tenth more executions per second than with the C library's allocator, which took a quarter of the time of a busy server.
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match &cli.command {
             Command::Serve(args) => assemble::serve(args).await,
+            Command::Worker(args) => worker::run(args, assemble::worker_surroundings(), Terminal::process()).await,
             command => app::watched(command, &assemble::validate, &assemble::Local, assemble::clock()).await,
         }
     });

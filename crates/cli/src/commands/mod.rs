@@ -17,3 +17,4 @@ pub mod status;
 pub mod stop;
 pub mod transition;
 pub mod validate;
+pub mod worker;

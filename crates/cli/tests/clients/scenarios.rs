@@ -38,7 +38,15 @@ scenarios!(lifecycle, "lifecycle.py", crate::python::against_a_server:
 scenarios!(custom_actions, "custom_actions.py", crate::python::against_a_server:
     custom_action_types, a_job, failures, late_results, custom_source, one_of_many, results_survive_a_kill, permissions);
 
-scenarios!(third_party, "third_party.py", crate::python::alone: action_types, a_job, who_may_poll, lambda_executor);
+scenarios!(third_party, "third_party.py", crate::python::alone:
+    action_types, a_job, who_may_poll, lambda_executor, ready_made_worker);
+
+scenarios!(command_worker, "command_worker.py", crate::python::against_a_server:
+    a_job, failures, progress, continuation, stopping, several, documentation);
+
+scenarios!(jenkins, "jenkins.py", crate::python::alone: a_build, failures, signing_in, handed_on);
+
+scenarios!(jenkins_plugin, "jenkins_plugin.py", crate::python::against_a_server: aws_plugin);
 
 scenarios!(engine_rules, "engine_rules.py", crate::python::against_a_server:
     superseding, queued_order, parallel, execution_cap, disabled_transitions, stop_and_wait, stop_and_abandon, retry_modes,
