@@ -1,6 +1,7 @@
 """Tags, webhooks, revisions that somebody puts, targets of deployments: whole records, rules, pages, what deletion leaves."""
 
 import concurrent.futures
+import json
 import re
 import urllib.parse
 
@@ -194,6 +195,88 @@ def tags_at_once():
 
             equal(sum(pool.map(one_more, range(30))), 4, "exactly as many as there was room for")
             equal(len(tags(arn)), 50, "and no more")
+
+
+def user(name, *statements):
+    """CodePipeline as a user sees it who may do what the statements say."""
+    iam = client("iam")
+    iam.create_user(UserName=name)
+    document = {"Version": "2012-10-17", "Statement": list(statements)}
+    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=json.dumps(document))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return client("codepipeline", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
+
+
+def allow(action, resource="*", **condition):
+    statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+    return {**statement, "Condition": condition} if condition else statement
+
+
+def permissions():
+    """Conditions on tags; the ARNs of stages, actions, webhooks and action types; what one operation needs of another."""
+    api, tags, arns = every_resource()
+    api.create_pipeline(pipeline=two_stages("q", "arn:aws:iam::123456789012:role/pipeline"))
+    denied = re.compile(f"User: arn:aws:iam::{ACCOUNT}:user/.* is not authorized to perform: codepipeline:.* on resource: "
+                        f"{re.escape(arn_of(''))}.* because no identity-based policy allows the codepipeline:.* action")
+
+    def no(call, **arguments):
+        refused("AccessDeniedException", denied, call, **arguments)
+
+    # Tags of the resource; stages and actions have those of their pipeline.
+    for number, key in enumerate(("aws:ResourceTag/team", "codepipeline:ResourceTag/team")):
+        web = user(f"web{number}", allow("codepipeline:*", StringEquals={key: "web"}))
+        equal(web.get_pipeline(name="p")["pipeline"]["name"], "p", "a pipeline of the team")
+        web.disable_stage_transition(pipelineName="p", stageName="Work", transitionType="Inbound", reason="x")
+        web.enable_stage_transition(pipelineName="p", stageName="Work", transitionType="Inbound")
+        for arn in arns:
+            web.tag_resource(resourceArn=arn, tags=tag(more="1"))
+        no(web.get_pipeline, name="q")
+        no(web.disable_stage_transition, pipelineName="q", stageName="Work", transitionType="Inbound", reason="x")
+        no(web.tag_resource, resourceArn=arn_of("q"), tags=tag(team="web"))
+        no(web.delete_webhook, name="never-was")
+
+    # Tags of the request.
+    condition = {"StringEquals": {"aws:RequestTag/stage": ["test", "live"]}, "ForAllValues:StringEquals": {"aws:TagKeys": ["stage", "x"]}}
+    tagger = user("tagger", allow("codepipeline:TagResource", **condition),
+                  allow("codepipeline:UntagResource", **{"ForAllValues:StringEquals": {"aws:TagKeys": ["x"]}}))
+    tagger.tag_resource(resourceArn=arns[0], tags=tag(stage="test", x="1"))
+    for wrong in (tag(stage="other"), tag(x="1"), tag(stage="test", y="1")):
+        no(tagger.tag_resource, resourceArn=arns[0], tags=wrong)
+    tagger.untag_resource(resourceArn=arns[0], tagKeys=["x"])
+    no(tagger.untag_resource, resourceArn=arns[0], tagKeys=["x", "stage"])
+
+    # Making something with tags is tagging it.
+    maker = user("maker", allow(["codepipeline:PutWebhook", "codepipeline:CreateCustomActionType"]),
+                 allow("codepipeline:TagResource", arn_of("webhook:tagged")))
+    maker.put_webhook(webhook=hook("plain"))
+    maker.put_webhook(webhook=hook("tagged"), tags=tag(a="1"))
+    no(maker.put_webhook, webhook=hook("plain"), tags=tag(a="1"))
+    no(custom_type, api=maker, tags=tag(a="1"))
+
+    # ARNs: a webhook needs its pipeline too; one may be allowed one action, one stage, one spelling of an action type.
+    hooker = user("hooker", allow("codepipeline:PutWebhook", [arn_of("webhook:mine"), arn_of("p")]))
+    hooker.put_webhook(webhook=hook("mine"))
+    no(hooker.put_webhook, webhook=hook("other"))
+    no(hooker.put_webhook, webhook=hook("mine", target="q"))
+    no(hooker.list_webhooks)
+    equal(len(user("lister", allow("codepipeline:ListWebhooks", arn_of("webhook:*"))).list_webhooks()["webhooks"]), 4, "webhooks")
+    one = user("one", allow(["codepipeline:PutActionRevision", "codepipeline:RetryStageExecution"], arn_of("p/Source/*")),
+               allow("codepipeline:ListTagsForResource", arn_of("actiontype:Custom/Build/*")))
+    told = {"revisionId": "r", "revisionChangeId": "c", "created": 1790862132}
+    equal(one.put_action_revision(pipelineName="p", stageName="Source", actionName="Fetch", actionRevision=told)["newRevision"], True,
+          "the one action")
+    no(one.put_action_revision, pipelineName="q", stageName="Source", actionName="Fetch", actionRevision=told)
+    one.list_tags_for_resource(resourceArn=arn_of("actionType:Custom/Build/Farm/1"))
+    no(one.list_tags_for_resource, resourceArn=arns[0])
+    # AWS's pages name the stage and the pipeline for transitions: either is enough, and a deny of either holds.
+    transition = {"pipelineName": "p", "stageName": "Work", "transitionType": "Inbound"}
+    actions = ["codepipeline:EnableStageTransition", "codepipeline:DisableStageTransition"]
+    for name, resource in (("by-stage", "p/Work"), ("by-pipeline", "p")):
+        user(name, allow(actions, arn_of(resource))).enable_stage_transition(**transition)
+        deny = {**allow(actions, arn_of(resource)), "Effect": "Deny"}
+        refused("AccessDeniedException", re.compile(".* with an explicit deny in an identity-based policy"),
+                user(f"not-{name}", allow("*"), deny).enable_stage_transition, **transition)
+    no(user("neither", allow(actions, arn_of("q/*"))).enable_stage_transition, **transition)
 
 
 def webhooks():
@@ -406,6 +489,7 @@ def deploy_targets():
 
 if __name__ == "__main__":
     main([
-        tagging, tag_rules, tags_of_the_deleted, tags_at_once, webhooks, webhook_rules, webhooks_of_third_parties,
+        tagging, tag_rules, tags_of_the_deleted, tags_at_once, permissions, webhooks, webhook_rules,
+        webhooks_of_third_parties,
         put_action_revision, deploy_targets,
     ])

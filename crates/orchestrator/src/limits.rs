@@ -35,6 +35,8 @@ pub const TASK_PAGE: usize = 1000;
 pub const TYPE_PAGE: usize = 100;
 /// Types of partners in one Region of an account.
 pub const PARTNER_TYPES_MAX: usize = 200;
+/// Resources whose tags are remembered after they were changed.
+pub const TAGGED_KEPT_MAX: usize = 10_000;
 /// Webhooks read at once.
 pub const WEBHOOK_PAGE: usize = 100;
 /// Latest executions that are asked whether they have used a revision.

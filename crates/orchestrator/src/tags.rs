@@ -16,7 +16,7 @@ use towpath_store::{DocumentsExt as _, Expect, Key, Write};
 use crate::Orchestrator;
 use crate::action_types::partition;
 use crate::error::CommandError;
-use crate::limits::CONFLICT_RETRIES_MAX;
+use crate::limits::{CONFLICT_RETRIES_MAX, TAGGED_KEPT_MAX};
 
 /// One document per ARN.
 const TAGS: &str = "codepipeline.tags";
@@ -65,36 +65,73 @@ struct Waiting {
     answer: oneshot::Sender<Result<(), String>>,
 }
 
+/// What the store holds, as this process last wrote it.
+struct Known {
+    tags: Tags,
+    expect: Expect,
+}
+
 /// The changes to one resource.
 #[derive(Default)]
 struct Turn {
     waiting: Mutex<Vec<Waiting>>,
-    writing: tokio::sync::Mutex<()>,
+    /// Held while the tags are being written.
+    known: tokio::sync::Mutex<Option<Known>>,
 }
 
 impl Turn {
     fn queue(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Brings a change, and waits while another is being written. Whoever then finds its change not yet written takes along
+    /// all that has gathered.
+    async fn join(&self, change: &TagChange) -> Joined<'_> {
+        let (answer, mut told) = oneshot::channel();
+        self.queue().push(Waiting { change: change.clone(), answer });
+        let known = self.known.lock().await;
+        match told.try_recv() {
+            Ok(result) => Joined::Told(result),
+            Err(TryRecvError::Closed) => Joined::Dropped,
+            Err(TryRecvError::Empty) => {
+                let gathered = std::mem::take(&mut *self.queue());
+                Joined::Writing { known, gathered, told }
+            }
+        }
+    }
 }
 
-/// Resources whose tags are being changed now.
+/// What became of a change.
+enum Joined<'t> {
+    /// Another wrote it, or refused it.
+    Told(Result<(), String>),
+    /// Another had taken it along and was cut off. It may be written; setting and removing tags twice changes nothing more.
+    Dropped,
+    /// It is to be written now, with those gathered.
+    Writing {
+        known: tokio::sync::MutexGuard<'t, Option<Known>>,
+        gathered: Vec<Waiting>,
+        told: oneshot::Receiver<Result<(), String>>,
+    },
+}
+
+/// Resources whose tags are being changed, and those that lately were.
 #[derive(Default)]
 pub(crate) struct Turns(Mutex<HashMap<Key, Arc<Turn>>>);
 
 impl Turns {
     fn of(&self, key: &Key) -> Arc<Turn> {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(turns.entry(key.clone()).or_default())
-    }
-
-    /// Forgets the resource once nobody is left who changes it.
-    fn done(&self, key: &Key, turn: Arc<Turn>) {
-        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(turn);
-        if turns.get(key).is_some_and(|turn| Arc::strong_count(turn) == 1) {
-            turns.remove(key);
+        if let Some(turn) = turns.get(key) {
+            return Arc::clone(turn);
         }
+        if turns.len() >= TAGGED_KEPT_MAX {
+            // Only what nobody holds may go: two turns of one resource would write past each other.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
+        let turn = Arc::new(Turn::default());
+        turns.insert(key.clone(), Arc::clone(&turn));
+        turn
     }
 }
 
@@ -117,45 +154,52 @@ impl Orchestrator {
         let resource = self.taggable(scope, arn).await?;
         let key = key_of(scope, &resource);
         let turn = self.tag_turns.of(&key);
-        let result = self.change_in_turn(&turn, &key, change).await;
-        self.tag_turns.done(&key, turn);
-        result
-    }
-
-    /// Whoever finds nobody writing writes what has gathered, its own change among it. A writer that is cut off drops the
-    /// answers it owes; those who wait for them ask again. Setting and removing tags twice changes nothing more.
-    async fn change_in_turn(&self, turn: &Turn, key: &Key, change: TagChange) -> Result<(), CommandError> {
         loop {
-            let (answer, mut told) = oneshot::channel();
-            turn.queue().push(Waiting { change: change.clone(), answer });
-            let _writing = turn.writing.lock().await;
-            let mut result = told.try_recv();
-            if result == Err(TryRecvError::Empty) {
-                let gathered = std::mem::take(&mut *turn.queue());
-                self.write_changes(key, gathered).await?;
-                result = told.try_recv();
-            }
-            if let Ok(result) = result {
-                return result.map_err(CommandError::TooManyTags);
+            match turn.join(&change).await {
+                Joined::Told(result) => return result.map_err(CommandError::TooManyTags),
+                Joined::Dropped => {}
+                Joined::Writing { mut known, gathered, mut told } => {
+                    self.write_changes(&key, &mut known, gathered).await?;
+                    if let Ok(result) = told.try_recv() {
+                        return result.map_err(CommandError::TooManyTags);
+                    }
+                }
             }
         }
     }
 
-    async fn write_changes(&self, key: &Key, gathered: Vec<Waiting>) -> Result<(), CommandError> {
+    /// Writes the changes over what is known, or, where that may be old, over what is read.
+    async fn write_changes(
+        &self,
+        key: &Key,
+        known: &mut Option<Known>,
+        gathered: Vec<Waiting>,
+    ) -> Result<(), CommandError> {
         for _ in 0..CONFLICT_RETRIES_MAX {
-            let stored = self.store.get_json::<Tags>(&key.collection, &key.partition, &key.key).await?;
-            let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
-            let before = stored.map(|stored| stored.value).unwrap_or_default();
-            let mut tags = before.clone();
+            // It comes back only with what the store then holds; other nodes write there too.
+            let (before, fresh) = match known.take().filter(|_| !self.store.is_shared()) {
+                Some(known) => (known, false),
+                None => (self.read_tags(key).await?, true),
+            };
+            let mut tags = before.tags.clone();
             let results: Vec<_> = gathered.iter().map(|waiting| waiting.change.apply(&mut tags)).collect();
-            if tags != before {
-                match self.store.write(vec![put(key.clone(), &tags, expect)?]).await {
-                    Ok(_) => {}
+            let changed = tags != before.tags;
+            if !changed && !fresh {
+                // Only a write would find out that the resource was made anew meanwhile, without its tags.
+                continue;
+            }
+            let expect = if changed {
+                match self.store.write(vec![put(key.clone(), &tags, before.expect)?]).await {
+                    Ok(_) if tags.is_empty() => Expect::Absent,
+                    Ok(version) => Expect::Version(version),
                     // Another node, or the end of the resource.
                     Err(error) if error.is_conflict() => continue,
                     Err(error) => return Err(error.into()),
                 }
-            }
+            } else {
+                before.expect
+            };
+            *known = Some(Known { tags, expect });
             for (waiting, result) in gathered.into_iter().zip(results) {
                 // Whoever asked may have gone meanwhile.
                 let _ = waiting.answer.send(result);
@@ -165,6 +209,12 @@ impl Orchestrator {
         Err(CommandError::ConcurrentModification(
             "Other requests kept changing the tags of the resource. Try again.".to_owned(),
         ))
+    }
+
+    async fn read_tags(&self, key: &Key) -> Result<Known, CommandError> {
+        let stored = self.store.get_json::<Tags>(&key.collection, &key.partition, &key.key).await?;
+        let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
+        Ok(Known { tags: stored.map(|stored| stored.value).unwrap_or_default(), expect })
     }
 
     /// The resource of an ARN, if it can have tags and exists.
@@ -244,5 +294,47 @@ mod tests {
         assert_eq!(set, before, "a refused change changes nothing");
         TagChange::Remove(vec!["k1".to_owned()]).apply(&mut set).expect("always");
         TagChange::Set(tags(&[("k50", "")])).apply(&mut set).expect("there is room again");
+    }
+
+    #[tokio::test]
+    async fn a_change_that_a_cut_off_writer_took_along_is_told_so() {
+        let turn = Turn::default();
+        let change = TagChange::Set(tags(&[("a", "1")]));
+        let Joined::Writing { known, gathered, .. } = turn.join(&change).await else { panic!("nobody else writes") };
+        assert_eq!(gathered.len(), 1);
+        let cut_off = async {
+            tokio::task::yield_now().await;
+            let taken = std::mem::take(&mut *turn.queue());
+            assert_eq!(taken.len(), 1, "it waits");
+            drop(taken);
+            drop(known);
+        };
+        let (waited, ()) = tokio::join!(turn.join(&change), cut_off);
+        assert!(matches!(waited, Joined::Dropped), "so it asks again");
+        let Joined::Writing { gathered, mut told, .. } = turn.join(&change).await else { panic!("nobody else writes") };
+        gathered.into_iter().for_each(|waiting| waiting.answer.send(Ok(())).expect("somebody waits"));
+        assert_eq!(told.try_recv(), Ok(Ok(())));
+    }
+
+    #[tokio::test]
+    async fn what_gathers_is_written_together() {
+        let turn = Turn::default();
+        let writes = std::cell::Cell::new(0);
+        let one = async |n: usize| match turn.join(&TagChange::Remove(vec![format!("k{n}")])).await {
+            Joined::Told(result) => result.expect("it was written"),
+            Joined::Dropped => panic!("nobody was cut off"),
+            Joined::Writing { known, gathered, .. } => {
+                writes.set(writes.get() + 1);
+                // As long as a commit takes, the others gather.
+                tokio::task::yield_now().await;
+                for waiting in gathered {
+                    // The writer looks at its own answer itself.
+                    let _ = waiting.answer.send(Ok(()));
+                }
+                drop(known);
+            }
+        };
+        futures::future::join_all((0..20).map(one)).await;
+        assert_eq!(writes.get(), 2, "the first, and all the others");
     }
 }

@@ -23,8 +23,8 @@ scenarios!(operations, "operations.py", crate::python::against_a_server:
     list_action_executions, list_action_types);
 
 scenarios!(resources, "resources.py", crate::python::against_a_server:
-    tagging, tag_rules, tags_of_the_deleted, tags_at_once, webhooks, webhook_rules, webhooks_of_third_parties,
-    put_action_revision, deploy_targets);
+    tagging, tag_rules, tags_of_the_deleted, tags_at_once, permissions, webhooks, webhook_rules,
+    webhooks_of_third_parties, put_action_revision, deploy_targets);
 
 scenarios!(wire, "wire.py", crate::python::against_a_server: answers, refusals, body_limit, other_services, secrets);
 
