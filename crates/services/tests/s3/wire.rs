@@ -13,6 +13,7 @@ use crate::support::*;
 
 pub const UNSIGNED_TRAILER: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
 const SIGNED_CHUNKS: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
+const SIGNED_TRAILER: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER";
 
 fn hmac(key: &[u8], text: &str) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
@@ -57,6 +58,17 @@ pub fn sign(method: &Method, host: &str, path: &str, payload: &str, headers: &[(
 }
 
 impl Signed {
+    /// The signature of a trailer line that follows the chunk signed `previous`.
+    fn trailer(&self, previous: &str, line: &str) -> String {
+        let text = format!(
+            "AWS4-HMAC-SHA256-TRAILER\n{}\n{}\n{previous}\n{}",
+            self.date,
+            self.scope,
+            hex::encode(Sha256::digest(format!("{line}\n")))
+        );
+        hex::encode(hmac(&self.key, &text))
+    }
+
     /// A body of chunks, each signed over the one before.
     fn chunks(&self, pieces: &[&[u8]]) -> Vec<u8> {
         let mut previous = self.seed.clone();
@@ -163,6 +175,51 @@ async fn signed_chunks_are_a_chain() {
     let body = b"7fffffff;chunk-signature=00\r\n".to_vec();
     let (status, answer) = send_bytes(&server.service, signed.request, body).await;
     assert!(status == 400 && answer.contains("the most accepted is 16777216"), "{answer}");
+    assert_eq!((server.files(), server.drafts()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_signed_trailer_ends_the_chain() {
+    let server = Server::start().await;
+    let client = server.bucket("wire").await;
+    let headers = [
+        ("content-encoding", "aws-chunked"),
+        ("x-amz-decoded-content-length", "11"),
+        ("x-amz-trailer", "x-amz-checksum-crc32"),
+    ];
+    let put = async |trailer: &str, signed_trailer: &str| {
+        let signed = put_signed(SIGNED_TRAILER, &headers);
+        let mut body = signed.chunks(&[b"hello ", b"world", b""]);
+        let last = body.windows(16).rposition(|window| window == b"chunk-signature=").unwrap() + 16;
+        let previous = String::from_utf8(body[last..last + 64].to_vec()).unwrap();
+        body.truncate(last + 64 + 2);
+        let signature = signed.trailer(&previous, signed_trailer);
+        let signature =
+            if signed_trailer.is_empty() { String::new() } else { format!("x-amz-trailer-signature:{signature}\r\n") };
+        body.extend_from_slice(format!("{trailer}\r\n{signature}\r\n").as_bytes());
+        send_bytes(&server.service, signed.request, body).await
+    };
+    let sum = "x-amz-checksum-crc32:DUoRhQ==";
+    let (status, answer) = put(sum, sum).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(text(&client, "wire", "k").await, "hello world");
+    // The trailer is part of the chain: another one under its signature, or one without any, is not the client's.
+    let (status, answer) = put("x-amz-checksum-crc32:AAAAAA==", sum).await;
+    assert!(status == 403 && answer.contains("<Code>SignatureDoesNotMatch</Code>"), "{answer}");
+    let (status, answer) = put(sum, "").await;
+    assert!((400..=403).contains(&status), "{answer}");
+    let (status, answer) = put("x-amz-checksum-crc32:AAAAAA==", "x-amz-checksum-crc32:AAAAAA==").await;
+    assert!(status == 400 && answer.contains("<Code>BadDigest</Code>"), "{answer}");
+    // Chunks in another order are another body.
+    let signed = put_signed(SIGNED_CHUNKS, &headers[..2]);
+    let body = signed.chunks(&[b"world", b"hello ", b""]);
+    let swapped: Vec<u8> = {
+        let text = String::from_utf8(body).unwrap();
+        let parts: Vec<&str> = text.splitn(5, "\r\n").collect();
+        [parts[2], parts[3], parts[0], parts[1], parts[4]].join("\r\n").into_bytes()
+    };
+    let (status, answer) = send_bytes(&server.service, signed.request, swapped).await;
+    assert!(status == 403 && answer.contains("<Code>SignatureDoesNotMatch</Code>"), "{answer}");
     assert_eq!((server.files(), server.drafts()), (1, 0));
 }
 
