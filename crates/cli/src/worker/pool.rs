@@ -78,11 +78,29 @@ struct Waiting {
     since: Instant,
 }
 
+/// Jobs that other workers' runs wait for, since when this worker has been given them.
+#[derive(Default)]
+struct Orphans(HashMap<String, Instant>);
+
+impl Orphans {
+    /// Whether the job has been given out for so long that nobody can be waiting for it.
+    fn is_forsaken(&mut self, id: &str, now: Instant) -> bool {
+        // What was seen long ago was taken by its worker.
+        self.0.retain(|_, since| now.duration_since(*since) < limits::WORKER_ORPHAN_AFTER * 4);
+        let since = *self.0.entry(id.to_owned()).or_insert(now);
+        let forsaken = now.duration_since(since) >= limits::WORKER_ORPHAN_AFTER;
+        if forsaken {
+            self.0.remove(id);
+        }
+        forsaken
+    }
+}
+
 impl Pool {
     pub async fn run(self, mut stop: watch::Receiver<Stop>) -> Result<(), ExpectedError> {
         let mut running: JoinSet<()> = JoinSet::new();
         let mut backlog: VecDeque<Waiting> = VecDeque::new();
-        let mut orphans: HashMap<String, Instant> = HashMap::new();
+        let mut orphans = Orphans::default();
         let mut failures = 0;
         // Jobs begun, less those that turned out to be another worker's.
         let begun = Arc::new(AtomicUsize::new(0));
@@ -162,19 +180,10 @@ impl Pool {
     }
 
     /// Another worker's run, which that worker will ask for. A worker that is gone never does; its job ends here.
-    fn theirs(
-        &self,
-        job: Job,
-        orphans: &mut HashMap<String, Instant>,
-        running: &mut JoinSet<()>,
-        stop: &watch::Receiver<Stop>,
-    ) {
-        orphans.retain(|_, since| since.elapsed() < limits::WORKER_ORPHAN_AFTER * 4);
-        let since = *orphans.entry(job.id.clone()).or_insert_with(Instant::now);
-        if since.elapsed() < limits::WORKER_ORPHAN_AFTER {
+    fn theirs(&self, job: Job, orphans: &mut Orphans, running: &mut JoinSet<()>, stop: &watch::Receiver<Stop>) {
+        if !orphans.is_forsaken(&job.id, Instant::now()) {
             return;
         }
-        orphans.remove(&job.id);
         let (jobs, log) = (self.jobs.clone(), self.log.clone());
         let stop = stop.clone();
         running.spawn(async move {
@@ -246,5 +255,98 @@ async fn tell(jobs: &Jobs, taken: &Taken, outcome: &Outcome) {
     }
     if let Err(error) = jobs.put(&taken.job.id, outcome).await {
         taken.note(&format!("the result of job {} was not taken: {error}", taken.job.id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use serde_json::{Value as Json, json};
+
+    use super::super::job::TypeId;
+    use super::super::jobs::{Door, Polling, Progress};
+    use super::*;
+    use crate::host::{Api, ApiError};
+    use crate::terminal::Terminal;
+
+    #[test]
+    fn a_job_that_its_worker_never_asks_for_is_forsaken() {
+        let (mut orphans, begun) = (Orphans::default(), Instant::now());
+        let later = |minutes| begun + Duration::from_mins(minutes);
+        assert!(!orphans.is_forsaken("a", begun));
+        assert!(!orphans.is_forsaken("a", later(9)));
+        assert!(!orphans.is_forsaken("b", later(9)), "each from when it was seen");
+        assert!(orphans.is_forsaken("a", later(10)));
+        assert!(!orphans.is_forsaken("a", later(11)), "told once");
+        assert!(!orphans.is_forsaken("b", later(60)), "seen again after so long, it is a new one");
+    }
+
+    /// A queue of jobs, and what is called of it.
+    struct Queue {
+        waiting: Mutex<Vec<Json>>,
+        calls: Mutex<Vec<String>>,
+    }
+
+    #[async_trait]
+    impl Api for Queue {
+        async fn call(&self, _: &str, operation: &str, input: Json) -> Result<Json, ApiError> {
+            let id = input["jobId"].as_str().unwrap_or_default();
+            self.calls.lock().unwrap().push(format!("{operation} {id}").trim_end().to_owned());
+            let mut waiting = self.waiting.lock().unwrap();
+            let most = usize::try_from(input["maxBatchSize"].as_u64().unwrap_or(0)).unwrap().min(waiting.len());
+            Ok(match operation {
+                "PollForJobs" => json!({"jobs": waiting.drain(..most).collect::<Vec<_>>()}),
+                "AcknowledgeJob" if id == "taken" => return Err(ApiError::new("InvalidNonceException", "late")),
+                "AcknowledgeJob" => json!({"status": "InProgress"}),
+                _ => json!({}),
+            })
+        }
+    }
+
+    /// Is done with every job at once.
+    struct Done;
+
+    #[async_trait]
+    impl Work for Done {
+        fn claim(&self, job: &Job) -> Claim {
+            if job.data.continuation_token.is_some() { Claim::Theirs } else { Claim::New }
+        }
+
+        async fn run(&self, _: &Taken) -> Option<Outcome> {
+            Some(Outcome::Succeeded { progress: Progress::default(), variables: BTreeMap::new(), revision: None })
+        }
+    }
+
+    #[tokio::test]
+    async fn it_ends_after_its_jobs_and_leaves_those_of_others() {
+        let job = |id: &str| json!({"id": id, "nonce": "n", "data": {}});
+        let theirs = json!({"id": "theirs", "nonce": "n", "data": {"continuationToken": "t"}});
+        let waiting = vec![theirs, job("taken"), job("a"), job("b"), job("c")];
+        let queue = Arc::new(Queue { waiting: Mutex::new(waiting), calls: Mutex::default() });
+        let polling = Polling { type_id: TypeId::default(), query: BTreeMap::new(), door: Door::Custom };
+        let pool = Pool {
+            jobs: Jobs::new(queue.clone(), polling),
+            work: Arc::new(Done),
+            log: Log::new(Terminal {
+                out: Box::new(std::io::sink()),
+                err: Box::new(std::io::sink()),
+                ..Terminal::process()
+            }),
+            concurrency: 2,
+            pause: Duration::from_millis(1),
+            jobs_max: Some(2),
+        };
+        let (_keep, stop) = watch::channel(Stop::No);
+        pool.run(stop).await.unwrap();
+        let calls = queue.calls.lock().unwrap();
+        let of = |operation: &str| calls.iter().filter(|call| call.starts_with(operation)).cloned().collect::<Vec<_>>();
+        let mut told = of("PutJobSuccessResult");
+        told.sort();
+        assert_eq!(told, ["PutJobSuccessResult a", "PutJobSuccessResult b"]);
+        assert!(!of("AcknowledgeJob").contains(&"AcknowledgeJob theirs".to_owned()), "{calls:?}");
+        assert_eq!(queue.waiting.lock().unwrap().len(), 1, "the third is left to others");
     }
 }
