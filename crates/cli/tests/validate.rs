@@ -282,7 +282,7 @@ Resources:
         .replace("Type: S3, ", "");
     insta::assert_snapshot!(one("template.yaml", &broken));
     let case = Case {
-        files: &[("template.json", &r#"{"Resources": {"B": {"Type": "AWS::S3::Bucket"}}}"#.to_owned())],
+        files: &[("template.json", r#"{"Resources": {"B": {"Type": "AWS::S3::Bucket"}}}"#)],
         path: "template.json",
         format: Format::Text,
     };

@@ -47,7 +47,7 @@ impl<'t> Resolver<'t> {
             return self.pseudo(pseudo, span);
         }
         if let Some(node) = self.parameter(name) {
-            return node.map(|node| Some(Node { span, ..node }));
+            return node.map(|node| Some(placed(node, span)));
         }
         let text = self.resource_reference(name, None, span)?;
         self.text_node(text, span).map(Some)
@@ -192,6 +192,15 @@ impl<'t> Resolver<'t> {
         }
         self.known(resource, attribute, span)
     }
+}
+
+/// A parameter's value at the place where it is used.
+fn placed(node: Node, span: Span) -> Node {
+    let value = match node.value {
+        Value::List(items) => Value::List(items.into_iter().map(|item| placed(item, span)).collect()),
+        other => other,
+    };
+    Node { span, value }
 }
 
 #[cfg(test)]

@@ -195,28 +195,31 @@ fn circles_are_refused() {
     assert!(reports[0].problems[0].message.starts_with("Circular dependencies for conditions: A -> B"));
 }
 
+/// Projects of which each is named after the one before it.
+fn chain(length: usize, name: impl Fn(&str) -> String) -> Vec<String> {
+    let one =
+        |i: usize, name: &str| format!("  R{i}: {{Type: 'AWS::CodeBuild::Project', Properties: {{Name: {name}}}}}");
+    let later = (1..length).map(|i| one(i, &name(&format!("R{}", i - 1))));
+    std::iter::once(one(0, "xx")).chain(later).collect()
+}
+
+fn told(resources: &[String]) -> String {
+    let reports = plan(&[stack("s", &format!("Resources:\n{}\n", resources.join("\n")))], &inputs()).unwrap_err();
+    reports[0].problems.iter().map(|p| p.message.as_str()).collect::<Vec<_>>().join("; ")
+}
+
 #[test]
 fn expansions_have_an_end() {
     // Each name is twice the one before: 2^40 bytes.
-    let mut text = "Resources:\n  R0: {Type: 'AWS::CodeBuild::Project', Properties: {Name: xx}}\n".to_owned();
-    for i in 1..40 {
-        let before = i - 1;
-        text.push_str(&format!(
-            "  R{i}: {{Type: 'AWS::CodeBuild::Project', Properties: {{Name: !Sub '${{R{before}}}${{R{before}}}'}}}}\n"
-        ));
-    }
-    let reports = plan(&[stack("s", &text)], &inputs()).unwrap_err();
-    let told: Vec<&str> = reports[0].problems.iter().map(|p| p.message.as_str()).collect();
-    assert!(told.iter().any(|m| m.contains("expand to more than 16777216 bytes")), "{told:?}");
-
-    let mut text = "Resources:\n  R0: {Type: 'AWS::CodeBuild::Project', Properties: {Name: xx}}\n".to_owned();
-    for i in 1..400 {
-        text.push_str(&format!("  R{i}: {{Type: 'AWS::CodeBuild::Project', Properties: {{Name: !Ref R{}}}}}\n", i - 1));
-    }
-    // In the order of the template every name is known before it is asked for; backwards it is not.
-    let backwards: Vec<&str> = text.lines().skip(1).collect();
-    let backwards = format!("Resources:\n{}\n", backwards.into_iter().rev().collect::<Vec<_>>().join("\n"));
-    let _ = plan(&[stack("s", &backwards)], &inputs());
+    let doubled = chain(40, |before| format!("!Sub '${{{before}}}${{{before}}}'"));
+    assert!(told(&doubled).contains("expand to more than 16777216 bytes"));
+    // A plan asks for names in the order of their needs. Asked for alone, the last one leads through all others.
+    let named = stack("s", &format!("Resources:\n{}\n", chain(400, |before| format!("!Ref {before}")).join("\n")));
+    let (inputs, exports) = (inputs(), BTreeMap::new());
+    let mut resolver = super::resolve::Resolver::new(&named.template, "s", &inputs, &exports);
+    let last = named.template.resource("R399").unwrap();
+    assert!(resolver.physical(last, last.span).is_err());
+    assert!(resolver.problems[0].message.contains("lead more than 200 levels deep"), "{:?}", resolver.problems);
 }
 
 #[test]
@@ -235,8 +238,8 @@ fn the_outer_form_is_checked() {
         let report = Template::parse(Text::new("t.yaml", text)).expect_err(text);
         assert!(report.problems.iter().any(|p| p.message.contains(message)), "{text}: {:?}", report.problems);
     }
-    let many: String = (0..501).map(|i| format!("  R{i}: {{Type: T}}\n")).collect();
-    let report = Template::parse(Text::new("t.yaml", &format!("Resources:\n{many}"))).unwrap_err();
+    let many: Vec<String> = (0..501).map(|i| format!("  R{i}: {{Type: T}}")).collect();
+    let report = Template::parse(Text::new("t.yaml", &format!("Resources:\n{}\n", many.join("\n")))).unwrap_err();
     assert!(report.problems[0].message.contains("the limit is 500"));
 }
 
@@ -371,4 +374,27 @@ fn secrets_are_known_as_such() {
     let text = project(sections, "!Ref Token");
     let plan = plan(&[stack("s", &text)], &inputs()).unwrap();
     assert_eq!(plan.secrets, ["s3cret"]);
+}
+
+#[test]
+fn no_template_is_too_broken_to_be_told_so() {
+    // Cut off anywhere, and with any line gone: it is a plan or a report, never a panic.
+    let lines: Vec<&str> = PIPELINE.lines().collect();
+    let without = |gone: usize| {
+        let kept: Vec<&str> = lines.iter().enumerate().filter(|(i, _)| *i != gone).map(|(_, line)| *line).collect();
+        kept.join(
+            "
+",
+        )
+    };
+    let cut = (0..PIPELINE.len()).step_by(5).map(|end| PIPELINE[..end].to_owned());
+    let mut plans = 0;
+    for text in cut.chain((0..lines.len()).map(without)) {
+        let Ok(template) = Template::parse(Text::new("t.yaml", &text)) else { continue };
+        match plan(&[Stack { name: "shop".into(), template }], &inputs()) {
+            Ok(_) => plans += 1,
+            Err(reports) => assert!(reports.iter().all(|r| r.errors() > 0), "{text}"),
+        }
+    }
+    assert!(plans > 5, "some of them are whole enough: {plans}");
 }

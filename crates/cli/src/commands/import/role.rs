@@ -35,16 +35,38 @@ pub async fn look(target: &dyn Target, plan: &Plan, item: &Planned) -> Result<Wo
         let policy_name = policy["PolicyName"].as_str().unwrap_or_default();
         calls.extend(put(target, found.is_some(), name, policy_name, &policy["PolicyDocument"]).await?);
     }
-    let arns: Vec<&str> = body["ManagedPolicyArns"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+    let mut arns = Vec::new();
+    let mut notes = Vec::new();
+    for arn in body["ManagedPolicyArns"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+        if is_known(target, arn).await? {
+            arns.push(arn);
+        } else {
+            notes.push(format!(
+                "{arn} is not attached: the server has no such policy of AWS; write out what is needed of it"
+            ));
+        }
+    }
     calls.extend(attach(target, found.is_some(), name, &arns).await?);
-    let Some(role) = found else { return Ok(Work::create(calls)) };
-    let mut work = Work::existing(calls);
+    let Some(role) = found else { return Ok(Work { notes, ..Work::create(calls) }) };
+    let mut work = Work { notes, ..Work::existing(calls) };
     let path = body["Path"].as_str().unwrap_or("/");
     if role["Path"].as_str().is_some_and(|p| p != path) {
         work.notes.push(format!("its path stays {}: IAM cannot change it", role["Path"].as_str().unwrap_or("/")));
     }
     work.notes.extend(others(target, plan, item).await?);
     Ok(work)
+}
+
+/// Whether a policy can be attached. Of AWS's own there are more than a server may know.
+async fn is_known(target: &dyn Target, arn: &str) -> Result<bool, ApiError> {
+    if !arn.contains(":iam::aws:policy/") {
+        return Ok(true);
+    }
+    match target.call("iam", "GetPolicy", json!({"PolicyArn": arn})).await {
+        Ok(_) => Ok(true),
+        Err(error) if is_missing(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// What the role itself says differently.
