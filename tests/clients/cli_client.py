@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import fcntl
@@ -292,6 +293,27 @@ def on_a_terminal():
     equal(pipelines.status("demo", first), "Succeeded")
 
 
+def interrupted():
+    """Ctrl-C ends the watching, not the execution."""
+    surroundings()
+    made("demo", stage("Source", s3_source()), stage("Build", rehearsal("Slow", outcome="hang")))
+    pipelines = Pipelines()
+    first = pipelines.first("demo")
+    watching = subprocess.Popen(
+        [TOWPATH, "status", "demo", "--watch"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    seen = watching.stdout.readline()
+    holds(f"execution {first} started" in seen, seen)
+    watching.send_signal(signal.SIGINT)
+    _, told = watching.communicate(timeout=PATIENCE_SECONDS)
+    equal((watching.returncode, told), (130, "Watching ended; the execution goes on.\n"))
+    equal(pipelines.status("demo", first), "InProgress")
+
+
 def shells():
     """Completion scripts are what the shells take."""
     for shell in ("bash", "zsh", "fish", "powershell", "elvish"):
@@ -307,4 +329,4 @@ def shells():
 
 
 if __name__ == "__main__":
-    main([life, transitions_and_stops, parallel, connections, on_a_terminal, shells])
+    main([life, transitions_and_stops, parallel, connections, on_a_terminal, interrupted, shells])

@@ -22,12 +22,15 @@ use crate::flow::{Opener, Surroundings};
 use crate::remote::{Remote, RemoteArgs, connect};
 use crate::terminal::Terminal;
 
-/// Connects and runs a command over the session, which borrows the client.
+/// Connects and runs a command over the session, which borrows the client. Only a command that goes on watching takes
+/// Ctrl-C for itself; any other ends by it.
 macro_rules! session {
-    ($args:expr, $clock:expr, $terminal:expr, |$remote:ident| $run:expr) => {{
+    ($args:expr, $watches:expr, $clock:expr, $terminal:expr, |$remote:ident| $run:expr) => {{
         let args: &RemoteArgs = &$args;
         let (client, place) = connect(&args.connection, args.data_dir.as_deref(), $clock).await?;
-        let $remote = Remote::new(&client, place, args.format, $terminal, interrupts()?);
+        let (_quiet, never) = mpsc::channel(1);
+        let interrupts = if $watches { interrupts()? } else { never };
+        let $remote = Remote::new(&client, place, args.format, $terminal, interrupts);
         $run.await
     }};
 }
@@ -51,19 +54,21 @@ pub async fn watched(
         }
         Command::Reject(RejectArgs { answer: args }) => answer(args, true, validate, opener, clock, terminal).await,
         Command::Completions(args) => Ok(completions::run(args, &mut terminal)),
-        Command::List(args) => session!(args.remote, clock, terminal, |remote| list::run(args, remote)),
-        Command::Status(args) => session!(args.remote, clock, terminal, |remote| status::run(args, remote)),
-        Command::History(args) => session!(args.remote, clock, terminal, |remote| history::run(args, remote)),
-        Command::Logs(args) => session!(args.remote, clock, terminal, |remote| logs::run(args, remote)),
-        Command::Start(args) => session!(args.remote, clock, terminal, |remote| start::run(args, remote)),
-        Command::Retry(args) => session!(args.remote, clock, terminal, |remote| retry::run(args, remote)),
-        Command::Stop(args) => session!(args.remote, clock, terminal, |remote| stop::run(args, remote)),
-        Command::Rollback(args) => session!(args.remote, clock, terminal, |remote| rollback::run(args, remote)),
+        Command::List(args) => session!(args.remote, false, clock, terminal, |remote| list::run(args, remote)),
+        Command::Status(args) => session!(args.remote, args.watch, clock, terminal, |remote| status::run(args, remote)),
+        Command::History(args) => session!(args.remote, false, clock, terminal, |remote| history::run(args, remote)),
+        Command::Logs(args) => session!(args.remote, args.follow, clock, terminal, |remote| logs::run(args, remote)),
+        Command::Start(args) => session!(args.remote, args.watch, clock, terminal, |remote| start::run(args, remote)),
+        Command::Retry(args) => session!(args.remote, args.watch, clock, terminal, |remote| retry::run(args, remote)),
+        Command::Stop(args) => session!(args.remote, false, clock, terminal, |remote| stop::run(args, remote)),
+        Command::Rollback(args) => {
+            session!(args.remote, args.watch, clock, terminal, |remote| rollback::run(args, remote))
+        }
         Command::Enable(args) => {
-            session!(args.which.remote, clock, terminal, |remote| transition::enable(args, remote))
+            session!(args.which.remote, false, clock, terminal, |remote| transition::enable(args, remote))
         }
         Command::Disable(args) => {
-            session!(args.which.remote, clock, terminal, |remote| transition::disable(args, remote))
+            session!(args.which.remote, false, clock, terminal, |remote| transition::disable(args, remote))
         }
         Command::Import(args) => {
             let (client, _) = connect(&args.connection, args.data_dir.as_deref(), clock).await?;
@@ -98,7 +103,7 @@ async fn answer(
             connection: args.connection.clone(),
             data_dir: args.common.data_dir.clone(),
         };
-        return session!(remote, clock, terminal, |remote| approval::run(&options, remote));
+        return session!(remote, options.watch, clock, terminal, |remote| approval::run(&options, remote));
     }
     if args.execution.is_some() {
         return Err(ExpectedError::Unclear {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -283,15 +283,18 @@ impl RunArgs {
     }
 }
 
+/// What stands for a pipeline is a path and no name.
+pub(crate) fn is_path(given: &Path) -> bool {
+    let text = given.to_string_lossy();
+    let file = [".json", ".yaml", ".yml", ".template"].iter().any(|end| text.ends_with(end));
+    let directory = given.is_dir() && !matches!(crate::file::find(given), Err(FindError::NoPipeline(_)));
+    file || directory || text == "." || text == ".." || text.contains('/')
+}
+
 impl AnswerArgs {
     /// The path that was given to `towpath run`, where it is not a pipeline's name.
-    pub fn path(&self) -> Option<&std::path::Path> {
-        let text = self.target.to_string_lossy();
-        let file = [".json", ".yaml", ".yml"].iter().any(|end| text.ends_with(end));
-        let directory =
-            self.target.is_dir() && !matches!(crate::file::find(&self.target), Err(FindError::NoPipeline(_)));
-        let path = file || directory || text == "." || text == ".." || text.contains('/');
-        (path && !self.connection.is_given()).then_some(&*self.target)
+    pub fn path(&self) -> Option<&Path> {
+        (is_path(&self.target) && !self.connection.is_given()).then_some(&*self.target)
     }
 
     fn approval(&self) -> Option<String> {

@@ -157,7 +157,9 @@ pub fn place<'a>(checked: &'a Checked, data: &'a Path) -> Place<'a> {
 pub fn approve_command(path: &Path, data_dir: Option<&Path>, template: &template::Options) -> String {
     let data = data_dir.map(|d| format!(" --data-dir {}", quoted(d))).unwrap_or_default();
     let given = template.words().into_iter().map(|(option, value)| format!(" {option} {}", quoted(Path::new(&value))));
-    format!("towpath approve {}{data}{}", quoted(path), given.collect::<String>())
+    // What might be taken for a pipeline's name is made a path in plain sight.
+    let path = if crate::args::is_path(path) { path.to_owned() } else { Path::new(".").join(path) };
+    format!("towpath approve {}{data}{}", quoted(&path), given.collect::<String>())
 }
 
 /// The declaration that the stored pipeline has now.
@@ -181,7 +183,7 @@ mod tests {
         assert_eq!(approve_command(Path::new("examples/a"), None, &none), "towpath approve examples/a");
         assert_eq!(
             approve_command(Path::new("my pipe's"), Some(Path::new("/tmp/d")), &none),
-            r"towpath approve 'my pipe'\''s' --data-dir /tmp/d"
+            r"towpath approve './my pipe'\''s' --data-dir /tmp/d"
         );
         let given = template::Options { parameters: vec![("Title".into(), "a b".into())], ..none };
         assert_eq!(

@@ -73,6 +73,9 @@ enum End {
 pub async fn watch(remote: &mut Remote<'_>, pipeline: &str, only: Option<&str>) -> Result<u8, ExpectedError> {
     let live = remote.terminal.live && !remote.json;
     let mut painter = Painter::default();
+    // Taken out, so that Ctrl-C is heard while an answer is waited for.
+    let (_quiet, never) = tokio::sync::mpsc::channel(1);
+    let mut interrupts = std::mem::replace(&mut remote.interrupts, never);
     let mut answers = look(remote, pipeline, only, None).await?;
     let mut before: Vec<Board> = Vec::new();
     let mut frame = 0;
@@ -91,13 +94,7 @@ pub async fn watch(remote: &mut Remote<'_>, pipeline: &str, only: Option<&str>) 
         while looked.elapsed() < remote.pace {
             tokio::select! {
                 biased;
-                interrupt = remote.interrupts.recv() => if interrupt.is_some() {
-                    if live {
-                        last(remote, &mut painter, &before);
-                    }
-                    remote.terminal.note("Watching ended; the execution goes on.\n");
-                    return Ok(exit::INTERRUPTED);
-                },
+                _ = interrupts.recv() => return Ok(interrupted(remote, &mut painter, &before, live)),
                 _ = tick.tick() => {}
             }
             if live {
@@ -108,8 +105,20 @@ pub async fn watch(remote: &mut Remote<'_>, pipeline: &str, only: Option<&str>) 
                 remote.terminal.result(&text);
             }
         }
-        answers = look(remote, pipeline, only, Some(answers)).await?;
+        answers = tokio::select! {
+            biased;
+            _ = interrupts.recv() => return Ok(interrupted(remote, &mut painter, &before, live)),
+            answers = look(remote, pipeline, only, Some(answers)) => answers?,
+        };
     }
+}
+
+fn interrupted(remote: &mut Remote<'_>, painter: &mut Painter, boards: &[Board], live: bool) -> u8 {
+    if live {
+        last(remote, painter, boards);
+    }
+    remote.terminal.note("Watching ended; the execution goes on.\n");
+    exit::INTERRUPTED
 }
 
 fn tell(remote: &mut Remote<'_>, before: &[Board], now: &[Board]) {

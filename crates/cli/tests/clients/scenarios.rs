@@ -61,7 +61,7 @@ scenarios!(main_job, "main_job.py", crate::python::against_a_server: boto3, fail
 scenarios!(aws_cli, "aws_cli.py", crate::python::against_a_server: main_job, refusals, job_worker);
 
 scenarios!(cli_client, "cli_client.py", crate::python::against_a_server:
-    life, transitions_and_stops, parallel, connections, on_a_terminal, shells);
+    life, transitions_and_stops, parallel, connections, on_a_terminal, interrupted, shells);
 
 scenarios!(security, "security.py", crate::python::against_a_server:
     signatures, sessions, presigned_urls, permissions, secrets);
