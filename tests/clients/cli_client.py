@@ -19,6 +19,7 @@ from harness import (
     PATIENCE_SECONDS,
     Pipelines,
     action,
+    allow,
     approval,
     bucket,
     client,
@@ -197,6 +198,11 @@ def parallel():
     equal(pipelines.ended("fan", second), "Failed")
 
 
+def trust_of(principal):
+    statement = {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": "sts:AssumeRole"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
 def connections():
     """Whose credentials, which endpoint: options, the environment, AWS's files, the server's own key."""
     key = pathlib.Path(os.environ["AWS_SHARED_CREDENTIALS_FILE"])
@@ -219,20 +225,28 @@ def connections():
     text = key.read_text()
     access, secret = (re.search(rf"{name} *= *(\S+)", text)[1] for name in ("aws_access_key_id", "aws_secret_access_key"))
     holds(none in run("list", AWS_ACCESS_KEY_ID=access, AWS_SECRET_ACCESS_KEY=secret, AWS_SHARED_CREDENTIALS_FILE=None), "env")
+    # A role is assumed by a user; AWS does not let the root user.
+    iam = client("iam")
+    iam.create_user(UserName="ann")
+    role("reader", ("codepipeline:ListPipelines",))
+    iam.update_assume_role_policy(RoleName="reader", PolicyDocument=trust_of("arn:aws:iam::123456789012:user/ann"))
+    iam.put_user_policy(UserName="ann", PolicyName="assume", PolicyDocument=allow("sts:AssumeRole"))
+    ann = iam.create_access_key(UserName="ann")["AccessKey"]
     printed = json.dumps({"Version": 1, "AccessKeyId": access, "SecretAccessKey": secret})
     config = empty / "config"
     config.write_text(
         f"[profile keys]\naws_access_key_id = {access}\naws_secret_access_key = {secret}\nendpoint_url = {url}\n"
         f"region = eu-west-1\n[profile process]\ncredential_process = echo '{printed}'\nendpoint_url = {url}\n"
-        f"[profile reader]\nrole_arn = arn:aws:iam::123456789012:role/reader\nsource_profile = keys\nendpoint_url = {url}\n"
+        f"[profile ann]\naws_access_key_id = {ann['AccessKeyId']}\naws_secret_access_key = {ann['SecretAccessKey']}\n"
+        f"[profile reader]\nrole_arn = arn:aws:iam::123456789012:role/reader\nsource_profile = ann\nendpoint_url = {url}\n"
         "[profile sso]\nsso_session = mine\n"
     )
     files = {**nothing, "AWS_CONFIG_FILE": str(config), "AWS_DEFAULT_REGION": None}
     holds("no pipelines in eu-west-1" in run("list", "--profile", "keys", **files), "a profile's keys, endpoint and Region")
     holds(none in run("list", AWS_PROFILE="process", **files), "a profile's process")
-    # The role is asked of STS, which has AWS's answer for the root user.
-    refused = run("list", "--profile", "reader", code=1, **files)
-    holds("AccessDenied: Roles may not be assumed by root accounts." in refused, refused)
+    holds(none in run("list", "--profile", "reader", **files), "a profile's role")
+    refused = run("start", "demo", "--profile", "reader", code=1, **files)
+    holds("AccessDeniedException: " in refused and "assumed-role/reader/towpath" in refused, refused)
     refused = run("list", "--profile", "sso", code=2, **files)
     holds("aws configure export-credentials --profile sso" in refused, refused)
 
