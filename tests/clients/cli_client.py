@@ -37,7 +37,8 @@ from harness import (
 )
 
 TOWPATH = os.environ["TOWPATH_TEST_BINARY"]
-DIRECTORY = pathlib.Path(os.environ["TOWPATH_TEST_DIRECTORY"])
+# Listing the scenarios needs no server, and so no directory.
+DIRECTORY = pathlib.Path(os.environ.get("TOWPATH_TEST_DIRECTORY", "."))
 ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
