@@ -43,6 +43,7 @@ where
 
 struct Source {
     body: Body,
+    empty: bool,
     touched: bool,
     ended: bool,
 }
@@ -57,7 +58,15 @@ impl Tap {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(Arc::new(Mutex::new(Source { body: boxed(body), touched: false, ended: false })))
+        let empty = body.is_end_stream();
+        Self(Arc::new(Mutex::new(Source { body: boxed(body), empty, touched: false, ended: false })))
+    }
+
+    /// Whether the sender, if it waits for a go-ahead, was given one: the first look at a body sends it, and there is none
+    /// for a body of no bytes.
+    pub(super) fn had_go_ahead(&self) -> bool {
+        let source = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        source.touched && !source.empty
     }
 
     /// Empties what is left, within limits. A client that waits for a go-ahead and was never given it sends nothing.

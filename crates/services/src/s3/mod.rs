@@ -150,7 +150,12 @@ impl S3Service {
                 response
             })
         });
-        let response = answer::finish(response, &about).await;
+        let mut response = answer::finish(response, &about).await;
+        // Who waited for a go-ahead and got an answer instead cannot go on over this connection: its next request would be
+        // taken for the body, and botocore takes the answer to that for this one.
+        if waits && !tap.had_go_ahead() {
+            response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+        }
         if response.status().is_client_error() || response.status().is_server_error() {
             tap.drain(waits).await;
         }

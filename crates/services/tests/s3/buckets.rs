@@ -158,8 +158,11 @@ async fn encryption_and_notifications_are_honest() {
     };
     configure(ServerSideEncryption::Aes256).await.unwrap();
     assert!(refusal(configure(ServerSideEncryption::AwsKms).await).contains("KMS is not embedded yet"));
-    let put = client.put_object().bucket(b).key("k").server_side_encryption(ServerSideEncryption::AwsKms);
-    assert!(refusal(put.body(b"x".to_vec().into()).send().await).starts_with("NotImplemented 501"));
+    let put = || client.put_object().bucket(b).key("k").server_side_encryption(ServerSideEncryption::AwsKms);
+    assert!(
+        refusal(put().ssekms_key_id("mine").body(b"x".to_vec().into()).send().await).starts_with("NotImplemented 501")
+    );
+    put().body(b"x".to_vec().into()).send().await.unwrap();
 
     let none = client.get_bucket_notification_configuration().bucket(b).send().await.unwrap();
     assert!(none.topic_configurations().is_empty() && none.event_bridge_configuration().is_none());
