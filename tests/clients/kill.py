@@ -118,6 +118,14 @@ class Driver:
                 self.open[name].add(id)
         self.answer_gate()
 
+    def repeat_unanswered(self):
+        """A start that was cut off may have been carried out: its token tells which execution it is."""
+        for name, token in list(self.asked.items()):
+            id = self.runs.api.start_pipeline_execution(name=name, clientRequestToken=token)["pipelineExecutionId"]
+            del self.asked[name]
+            self.started[name].append(id)
+            self.open[name].add(id)
+
     def look(self, name):
         for id in list(self.open[name]):
             status = self.runs.status(name, id)
@@ -179,7 +187,9 @@ def random_kills(server, directory, rng, kills, payload):
         server.process.wait()
         server.start()
 
-    # In peace, everything that was begun ends.
+    # In peace, everything that was begun ends; the last kill may have cut off an answer.
+    driver.repeat_unanswered()
+
     def settled():
         for name in driver.names:
             driver.look(name)
