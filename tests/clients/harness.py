@@ -90,6 +90,7 @@ def wait(what, look, seconds=PATIENCE_SECONDS):
 # Clients
 
 _seen = []
+_raw = set()
 
 
 def client(service, **options):
@@ -106,8 +107,10 @@ def _compare(operation_model, response_dict, **_):
     if operation_model.service_model.metadata["protocol"] != "json":
         return
     body = response_dict["body"]
+    code = None
     if response_dict["status_code"] >= 300:
         answer = json.loads(body)
+        code = answer.get("__type")
         found = [shapes.wrong_error(operation_model, answer.get("__type"))]
         found += [] if isinstance(answer.get("message", ""), str) else ["the message is no text"]
     else:
@@ -116,7 +119,7 @@ def _compare(operation_model, response_dict, **_):
     if found:
         raise AssertionError(f"not as the model says: {found}")
     holds(response_dict["headers"].get("x-amzn-requestid"), f"an answer of {operation_model.name} without a request id")
-    _seen.append(operation_model.name)
+    _seen.append((operation_model.service_model.service_name, operation_model.name, code))
 
 
 class Wire:
@@ -125,7 +128,7 @@ class Wire:
     def __init__(self, service="codepipeline", prefix="CodePipeline_20150709"):
         self.endpoint = os.environ["AWS_ENDPOINT_URL"]
         self.host = urllib.parse.urlsplit(self.endpoint).netloc
-        self.prefix = prefix
+        self.service, self.prefix = service, prefix
         self.signer = botocore.auth.SigV4Auth(boto3.session.Session().get_credentials(), service, REGION)
         self.connection = http.client.HTTPConnection(self.host, timeout=60)
 
@@ -138,7 +141,10 @@ class Wire:
         self.signer.add_auth(request)
         self.connection.request(method, "/", body=body, headers={**dict(request.headers), "Host": self.host})
         answer = self.connection.getresponse()
-        return answer.status, answer.headers, answer.read()
+        body = answer.read()
+        if operation:
+            _raw.add((self.service, operation, json.loads(body).get("__type") if answer.status >= 300 else None))
+        return answer.status, answer.headers, body
 
 
 # What pipelines need
@@ -384,4 +390,9 @@ def main(scenarios):
     if len(sys.argv) != 2 or sys.argv[1] not in chosen:
         sys.exit(f"usage: {sys.argv[0]} {'|'.join(chosen)}")
     chosen[sys.argv[1]]()
+    record = os.environ.get("TOWPATH_TEST_RECORD")
+    if record:
+        # For api_table.py, which makes docs/api.md of it.
+        name = f"{pathlib.Path(sys.argv[0]).stem}.{sys.argv[1]}.json"
+        pathlib.Path(record, name).write_text(json.dumps(sorted({*_seen, *_raw}, key=str)))
     print(f"ok: {sys.argv[1]}, {len(_seen)} answers held to the model")
