@@ -108,6 +108,22 @@ fn cloudformation() {
     assert!(text(&output).contains("s3://notes-production-123456789012/"), "{}", text(&output));
 }
 
+/// What `cdk synth` wrote, as it is: two stacks, of which one imports what the other exports.
+#[test]
+fn a_cdk_app() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(directory.path().join("source")).expect("a source");
+    std::fs::write(directory.path().join("source/readme"), "x").expect("a file");
+    let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import/cdk/cdk.out");
+    let mut command = towpath();
+    command.arg("run").arg(&app).args(["--source", "Fetch=source", "--approve", "all", "--data-dir", ".towpath"]);
+    let output =
+        command.args(["--parameter", "Greeting=ahoy"]).current_dir(directory.path()).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).contains("deployed by Publish: s3://shopstorage-site"), "{}", text(&output));
+    assert!(stored(directory.path(), |bytes| bytes == b"ahoy\n"), "the page");
+}
+
 #[test]
 fn python_package() {
     let directory = copy("python-package");
