@@ -40,15 +40,15 @@ fn main() -> Result {
     }
 
     let span = Duration::from_secs(seconds as u64);
-    let reads = caller.each(|n| Ok(vec![caller.json("GetPipeline", &json!({"name": format!("read-{n}")}))?]))?;
+    let reads = each(|n| Ok(vec![caller.json("GetPipeline", &json!({"name": format!("read-{n}")}))?]))?;
     let reads = caller.rate(&reads, span, Again::Yes)?;
-    let writes = caller.each(|n| {
+    let writes = each(|n| {
         let arn = format!("arn:aws:codepipeline:us-east-1:123456789012:read-{n}");
         let tag = |value: usize| json!({"resourceArn": arn, "tags": [{"key": "build", "value": value.to_string()}]});
         (0..WRITES).map(|value| caller.json("TagResource", &tag(value))).collect()
     })?;
     let writes = caller.rate(&writes, span, Again::Yes)?;
-    let creates = caller.each(|n| {
+    let creates = each(|n| {
         let count = seconds * CREATES_PER_SECOND_MAX / CONNECTIONS;
         (0..count).map(|i| caller.json("CreatePipeline", &pipeline(&format!("new-{n}-{i}")))).collect()
     })?;
@@ -143,11 +143,6 @@ impl Caller {
         Connection::default().call(&self.host, request)
     }
 
-    /// The requests of every connection.
-    fn each(&self, of: impl Fn(usize) -> Result<Vec<Vec<u8>>>) -> Result<Vec<Vec<Vec<u8>>>> {
-        (0..CONNECTIONS).map(of).collect()
-    }
-
     /// Answers per second, over all connections together.
     #[expect(clippy::cast_precision_loss, reason = "counts of a few seconds")]
     fn rate(&self, requests: &[Vec<Vec<u8>>], span: Duration, again: Again) -> Result<f64> {
@@ -169,6 +164,11 @@ impl Caller {
     }
 }
 
+/// The requests of every connection.
+fn each(of: impl Fn(usize) -> Result<Vec<Vec<u8>>>) -> Result<Vec<Vec<Vec<u8>>>> {
+    (0..CONNECTIONS).map(of).collect()
+}
+
 /// One connection, opened when it is needed; moto closes it after every answer.
 #[derive(Default)]
 struct Connection {
@@ -179,13 +179,12 @@ struct Connection {
 impl Connection {
     /// Sends one request and reads its answer, which must be a success.
     fn call(&mut self, host: &str, request: &[u8]) -> Result {
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect(host)?;
-                stream.set_nodelay(true)?;
-                stream
-            }
+        let mut stream = if let Some(stream) = self.stream.take() {
+            stream
+        } else {
+            let stream = TcpStream::connect(host)?;
+            stream.set_nodelay(true)?;
+            stream
         };
         stream.write_all(request)?;
         self.answer.clear();
