@@ -2,11 +2,15 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
 import zipfile
 
+import botocore.session
+
+import record
 from harness import PATIENCE_SECONDS, equal, holds, main, trust, wait, allow
 
 AWS = pathlib.Path(sys.executable).parent / "aws"
@@ -27,8 +31,19 @@ artifacts:
 """
 
 
+OPERATIONS = {
+    botocore.xform_name(name, "-"): name
+    for name in botocore.session.get_session().get_service_model("codepipeline").operation_names
+}
+
+
 def run(*arguments):
-    return subprocess.run([AWS, *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    done = subprocess.run([AWS, *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    if arguments[0] == "codepipeline":
+        error = re.search(r"An error occurred \((\w+)\)", done.stderr)
+        if done.returncode == 0 or error:
+            record.note("AWS CLI", OPERATIONS[arguments[1]], error and error[1])
+    return done
 
 
 def aws(*arguments):

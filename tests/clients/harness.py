@@ -24,6 +24,7 @@ import botocore.awsrequest
 import botocore.exceptions
 from botocore.config import Config
 
+import record
 import shapes
 
 ACCOUNT = "123456789012"
@@ -90,7 +91,6 @@ def wait(what, look, seconds=PATIENCE_SECONDS):
 # Clients
 
 _seen = []
-_raw = set()
 
 
 def client(service, **options):
@@ -99,6 +99,7 @@ def client(service, **options):
     config = Config(retries=retries, **options.pop("config", {}))
     made = boto3.session.Session().client(service, config=config, **options)
     made.meta.events.register("before-parse.*.*", _compare)
+    record.follow(made)
     return made
 
 
@@ -107,10 +108,8 @@ def _compare(operation_model, response_dict, **_):
     if operation_model.service_model.metadata["protocol"] != "json":
         return
     body = response_dict["body"]
-    code = None
     if response_dict["status_code"] >= 300:
         answer = json.loads(body)
-        code = answer.get("__type")
         found = [shapes.wrong_error(operation_model, answer.get("__type"))]
         found += [] if isinstance(answer.get("message", ""), str) else ["the message is no text"]
     else:
@@ -119,7 +118,7 @@ def _compare(operation_model, response_dict, **_):
     if found:
         raise AssertionError(f"not as the model says: {found}")
     holds(response_dict["headers"].get("x-amzn-requestid"), f"an answer of {operation_model.name} without a request id")
-    _seen.append((operation_model.service_model.service_name, operation_model.name, code))
+    _seen.append(operation_model.name)
 
 
 class Wire:
@@ -128,7 +127,7 @@ class Wire:
     def __init__(self, service="codepipeline", prefix="CodePipeline_20150709"):
         self.endpoint = os.environ["AWS_ENDPOINT_URL"]
         self.host = urllib.parse.urlsplit(self.endpoint).netloc
-        self.service, self.prefix = service, prefix
+        self.prefix = prefix
         self.signer = botocore.auth.SigV4Auth(boto3.session.Session().get_credentials(), service, REGION)
         self.connection = http.client.HTTPConnection(self.host, timeout=60)
 
@@ -141,10 +140,9 @@ class Wire:
         self.signer.add_auth(request)
         self.connection.request(method, "/", body=body, headers={**dict(request.headers), "Host": self.host})
         answer = self.connection.getresponse()
-        body = answer.read()
-        if operation:
-            _raw.add((self.service, operation, json.loads(body).get("__type") if answer.status >= 300 else None))
-        return answer.status, answer.headers, body
+        told = answer.read()
+        record.raw(usual.get("X-Amz-Target"), answer.status, told)
+        return answer.status, answer.headers, told
 
 
 # What pipelines need
@@ -390,9 +388,4 @@ def main(scenarios):
     if len(sys.argv) != 2 or sys.argv[1] not in chosen:
         sys.exit(f"usage: {sys.argv[0]} {'|'.join(chosen)}")
     chosen[sys.argv[1]]()
-    record = os.environ.get("TOWPATH_TEST_RECORD")
-    if record:
-        # For api_table.py, which makes docs/api.md of it.
-        name = f"{pathlib.Path(sys.argv[0]).stem}.{sys.argv[1]}.json"
-        pathlib.Path(record, name).write_text(json.dumps(sorted({*_seen, *_raw}, key=str)))
     print(f"ok: {sys.argv[1]}, {len(_seen)} answers held to the model")

@@ -2,6 +2,7 @@
 //! Nothing here is part of the product.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
+mod api_table;
 mod bench;
 mod docs;
 mod generate;
@@ -27,6 +28,11 @@ struct Command {
 
 /// Every command, alphabetically.
 const COMMANDS: &[Command] = &[
+    Command {
+        name: "api-table",
+        usage: "api-table DIR        write docs/api.md from what a test run noted in DIR; --check DIR only looks",
+        run: api_table::run,
+    },
     Command { name: "bench", usage: "bench [--clone]      measure, beside the goals", run: bench::run },
     Command { name: "docs", usage: "docs                 write docs/providers from the catalogue", run: docs::run },
     Command {

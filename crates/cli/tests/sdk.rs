@@ -10,10 +10,14 @@ mod deploys;
 mod executions;
 #[path = "sdk/large.rs"]
 mod large;
+#[path = "sdk/life.rs"]
+mod life;
 #[path = "sdk/main_job.rs"]
 mod main_job;
 #[path = "sdk/pipelines.rs"]
 mod pipelines;
+#[path = "sdk/record.rs"]
+mod record;
 #[path = "sdk/roles.rs"]
 mod roles;
 #[path = "sdk/sources.rs"]

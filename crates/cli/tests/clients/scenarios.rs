@@ -63,6 +63,8 @@ scenarios!(aws_cli, "aws_cli.py", crate::python::against_a_server: main_job, ref
 scenarios!(cli_client, "cli_client.py", crate::python::against_a_server:
     life, transitions_and_stops, parallel, connections, on_a_terminal, interrupted, shells);
 
+scenarios!(life, "life.py", crate::python::against_a_server: boto3, aws_cli);
+
 scenarios!(security, "security.py", crate::python::against_a_server:
     signatures, sessions, presigned_urls, permissions, secrets);
 

@@ -19,6 +19,8 @@ use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
+use crate::record::Record;
+
 pub const ACCOUNT: &str = "123456789012";
 pub const REGION: &str = "us-east-1";
 /// Where the artifacts of every test's pipelines lie.
@@ -127,7 +129,7 @@ impl World {
         let root = Credentials::new(key, secret, None, None, "test");
         let credentials = || root.clone();
         Self {
-            pipelines: client!(aws_sdk_codepipeline, &url, credentials()),
+            pipelines: client!(aws_sdk_codepipeline, &url, credentials(), interceptor(Record)),
             builds: client!(aws_sdk_codebuild, &url, credentials()),
             s3: client!(aws_sdk_s3, &url, credentials(), force_path_style(true)),
             sts: client!(aws_sdk_sts, &url, credentials()),
@@ -142,7 +144,7 @@ impl World {
 
     /// The root user's CodePipeline of another region.
     pub fn pipelines_in(&self, region: &'static str) -> aws_sdk_codepipeline::Client {
-        client!(aws_sdk_codepipeline, &self.url, self.root.clone(), in region)
+        client!(aws_sdk_codepipeline, &self.url, self.root.clone(), in region, interceptor(Record))
     }
 
     /// CodePipeline and STS as somebody else sees them.
@@ -153,7 +155,10 @@ impl World {
         token: &str,
     ) -> (aws_sdk_codepipeline::Client, aws_sdk_sts::Client) {
         let credentials = || Credentials::new(key, secret, Some(token.to_owned()), None, "test");
-        (client!(aws_sdk_codepipeline, &self.url, credentials()), client!(aws_sdk_sts, &self.url, credentials()))
+        (
+            client!(aws_sdk_codepipeline, &self.url, credentials(), interceptor(Record)),
+            client!(aws_sdk_sts, &self.url, credentials()),
+        )
     }
 
     /// A path that a build of this test may make, or wait for.
