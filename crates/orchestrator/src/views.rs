@@ -14,7 +14,16 @@ use towpath_store::{ActionFilter, Cursor, ExecutionFilter, HistoryFilter};
 use crate::Orchestrator;
 use crate::commands::not_found;
 use crate::error::CommandError;
+use crate::limits::CONFLICT_RETRIES_MAX;
 use crate::slots::Snapshot;
+
+/// Executions that the stages name: latest entrants and waiting ones.
+fn shown_executions(gate: &Gate) -> Vec<ExecutionId> {
+    let mut named: Vec<_> = gate.stages.iter().flat_map(|s| s.latest.iter().chain(&s.waiting)).cloned().collect();
+    named.sort();
+    named.dedup();
+    named
+}
 
 /// One version of a pipeline.
 pub struct PipelineView {
@@ -116,20 +125,24 @@ impl Orchestrator {
         Ok(PipelinePage { gates: page, next_token })
     }
 
+    /// Gate and executions as they were at one moment: read one after the other they would show what never was, such as
+    /// a superseded execution that waits.
     pub async fn pipeline_state(&self, scope: &Scope, name: &str) -> Result<PipelineState, CommandError> {
-        let view = self.pipeline(scope, name, None).await?;
-        let gate = self.gate(&view.pipeline, scope, name).await?;
-        let mut wanted: Vec<&ExecutionId> =
-            gate.stages.iter().flat_map(|s| s.latest.iter().chain(&s.waiting)).collect();
-        wanted.sort();
-        wanted.dedup();
-        let mut executions = Vec::with_capacity(wanted.len());
-        for id in wanted {
-            if let Some(row) = self.store.execution(id).await? {
-                executions.push(row.value);
+        let id = self.named(scope, name).await?;
+        let mut gate = self.gate(&id, scope, name).await?;
+        let mut executions = Vec::new();
+        for _ in 0..CONFLICT_RETRIES_MAX {
+            let wanted = shown_executions(&gate);
+            let found = self.store.load(&id, &wanted).await?;
+            gate = found.gate.ok_or_else(|| not_found(scope, name))?.value;
+            executions = found.executions.into_iter().flatten().map(|row| row.value).collect();
+            // A command in between may have brought others; whoever is still missing in the end is left out.
+            if shown_executions(&gate).iter().all(|shown| wanted.contains(shown)) {
+                break;
             }
         }
-        Ok(PipelineState { gate, declaration: view.declaration, executions })
+        let declaration = self.pipeline(scope, name, Some(gate.definition_version)).await?.declaration;
+        Ok(PipelineState { gate, declaration, executions })
     }
 
     pub async fn execution(&self, scope: &Scope, name: &str, id: &ExecutionId) -> Result<Execution, CommandError> {

@@ -202,3 +202,32 @@ async fn a_deleted_pipeline_is_gone_and_its_name_is_free() {
     let page = bench.list_executions(&scope(), "p", None, None, 10).await.expect("a page");
     assert_eq!(page.executions.len(), 1);
 }
+
+/// Executions pile up before a gate, each superseding the one before: none of them may ever be shown both ways at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_pipeline_state_is_of_one_moment() {
+    let bench = orchestrator(Arc::new(MemoryStore::new())).await;
+    let gate = ("Gate", vec![approval("SignOff", 1)]);
+    create(&bench, pipeline("p", &[("Source", vec![action("Fetch", "Source", 1, &json!({}))]), gate])).await;
+    let writer = tokio::spawn({
+        let bench = Arc::clone(&bench);
+        async move {
+            for _ in 0..200 {
+                let id = start(&bench, "p", None).await;
+                until(&bench, "p", &id, |e| e.stages.len() == 1 && e.stages[0].status == StageStatus::Succeeded).await;
+            }
+        }
+    });
+    let mut shown_waiting = 0;
+    while !writer.is_finished() {
+        let state = bench.pipeline_state(&scope(), "p").await.expect("the state");
+        for id in state.gate.stages.iter().flat_map(|stage| &stage.waiting) {
+            let execution = state.executions.iter().find(|e| e.id == *id).expect("whoever waits is there");
+            assert_eq!(execution.status, ExecutionStatus::InProgress, "{id} waits");
+            shown_waiting += 1;
+        }
+        tokio::task::yield_now().await;
+    }
+    writer.await.expect("every execution starts");
+    assert!(shown_waiting > 0, "somebody waited");
+}
