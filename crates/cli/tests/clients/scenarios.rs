@@ -65,6 +65,8 @@ scenarios!(cli_client, "cli_client.py", crate::python::against_a_server:
 
 scenarios!(life, "life.py", crate::python::against_a_server: boto3, aws_cli);
 
+scenarios!(load, "load.py", crate::python::alone: two_hundred_clients);
+
 scenarios!(security, "security.py", crate::python::against_a_server:
     signatures, sessions, presigned_urls, permissions, secrets);
 
