@@ -312,7 +312,9 @@ mod tests {
         let (waited, ()) = tokio::join!(turn.join(&change), cut_off);
         assert!(matches!(waited, Joined::Dropped), "so it asks again");
         let Joined::Writing { gathered, mut told, .. } = turn.join(&change).await else { panic!("nobody else writes") };
-        gathered.into_iter().for_each(|waiting| waiting.answer.send(Ok(())).expect("somebody waits"));
+        for waiting in gathered {
+            waiting.answer.send(Ok(())).expect("somebody waits");
+        }
         assert_eq!(told.try_recv(), Ok(Ok(())));
     }
 
