@@ -119,13 +119,13 @@ async fn changed_and_stopped(world: &World) -> (String, String) {
 }
 
 async fn check_history(world: &World, newest_first: [&str; 3]) {
+    use PipelineExecutionStatus::{Stopped, Succeeded};
     let api = &world.pipelines;
     let rows = api.list_pipeline_executions().pipeline_name("life").into_paginator().page_size(1).items().send();
     let rows = rows.try_collect().await.unwrap();
     let ids: Vec<_> = rows.iter().filter_map(|row| row.pipeline_execution_id()).collect();
     assert_eq!(ids, newest_first);
     let ends: Vec<_> = rows.iter().filter_map(|row| row.status()).collect();
-    use PipelineExecutionStatus::{Stopped, Succeeded};
     assert_eq!(ends, [&Stopped, &Succeeded, &Succeeded]);
     let rows = api.list_action_executions().pipeline_name("life").into_paginator().page_size(2).items().send();
     let rows = rows.try_collect().await.unwrap();
