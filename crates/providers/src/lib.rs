@@ -7,6 +7,7 @@
 
 pub mod builds;
 pub mod catalogue;
+pub mod clients;
 pub mod codebuild;
 pub mod commands;
 pub mod docs;

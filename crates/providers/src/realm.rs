@@ -5,17 +5,17 @@
 //! environment and never opens a connection of its own: the HTTP client is handed in, so the embedded realm can be a
 //! function call into the same process.
 
+use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_credential_types::Credentials;
-use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
 use towpath_model::action::ActionInvocation;
 use towpath_model::time::{Clock, Timestamp};
 
+use crate::clients::config;
 use crate::limits;
 use crate::problem::{Kind, Problem};
 use crate::session::session_name;
@@ -43,7 +43,7 @@ impl Endpoints {
         Self { default: Some(url.into()), services: BTreeMap::new() }
     }
 
-    fn of(&self, service: &str) -> Option<&str> {
+    pub(crate) fn of(&self, service: &str) -> Option<&str> {
         self.services.get(service).or(self.default.as_ref()).map(String::as_str)
     }
 }
@@ -75,14 +75,14 @@ pub struct Abroad {
 
 /// Whose permissions a call uses.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Acting {
+pub(crate) enum Acting {
     /// The realm's own credentials: CodePipeline itself.
     Itself,
     Role(Roles),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Roles {
+pub(crate) struct Roles {
     pipeline: String,
     action: Option<String>,
     session: String,
@@ -96,7 +96,7 @@ impl Roles {
 }
 
 #[derive(Clone)]
-struct Session {
+pub(crate) struct Session {
     credentials: Credentials,
     expires: Timestamp,
 }
@@ -104,19 +104,18 @@ struct Session {
 /// Clients of one acting role in one Region; they live as long as its credentials.
 struct Clients {
     session: Session,
-    cloudwatch: Option<aws_sdk_cloudwatch::Client>,
-    s3: Option<aws_sdk_s3::Client>,
-    codebuild: Option<aws_sdk_codebuild::Client>,
+    /// By the client's type: one of each service at most.
+    made: HashMap<TypeId, Box<dyn Any + Send>>,
 }
 
 impl Clients {
     fn new(session: Session) -> Self {
-        Self { session, cloudwatch: None, s3: None, codebuild: None }
+        Self { session, made: HashMap::new() }
     }
 }
 
 pub struct Realm {
-    settings: RealmSettings,
+    pub(crate) settings: RealmSettings,
     abroad: Abroad,
     clients: Mutex<HashMap<(Acting, String), Clients>>,
 }
@@ -128,27 +127,6 @@ impl std::fmt::Debug for Realm {
             .field("kind", &self.settings.kind)
             .finish_non_exhaustive()
     }
-}
-
-/// The settings every service's config builder takes alike.
-macro_rules! config {
-    ($sdk:ident, $realm:expr, $region:expr, $credentials:expr, $service:literal, $read_timeout:expr) => {{
-        let settings = &$realm.settings;
-        let mut builder = $sdk::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .http_client(settings.http.clone())
-            .region($sdk::config::Region::new($realm.region($region).to_owned()))
-            .credentials_provider($credentials.clone())
-            .identity_cache($sdk::config::IdentityCache::no_cache())
-            .retry_config($realm.retries())
-            .timeout_config(
-                TimeoutConfig::builder().connect_timeout(limits::CONNECT_TIMEOUT).read_timeout($read_timeout).build(),
-            );
-        if let Some(url) = settings.endpoints.of($service) {
-            builder = builder.endpoint_url(url);
-        }
-        builder
-    }};
 }
 
 impl Realm {
@@ -183,7 +161,7 @@ impl Realm {
         Arc::clone(&self.settings.clock)
     }
 
-    fn acting(&self, action: &ActionInvocation) -> Acting {
+    pub(crate) fn acting(&self, action: &ActionInvocation) -> Acting {
         if self.abroad.without_roles {
             return Acting::Itself;
         }
@@ -191,72 +169,6 @@ impl Realm {
         let pipeline = mapped(&action.pipeline_role_arn);
         let own = action.role_arn.as_ref().map(mapped).filter(|role| *role != pipeline);
         Acting::Role(Roles { pipeline, action: own, session: session_name(&action.pipeline_name) })
-    }
-
-    /// An S3 client for what `action` may do, in `region`. Ask again for every call: it is cheap, and the credentials
-    /// of the last one may have ended.
-    pub async fn s3(&self, action: &ActionInvocation, region: &str) -> Result<aws_sdk_s3::Client, Problem> {
-        let key = (self.acting(action), region.to_owned());
-        let session = self.session(&key).await?;
-        Ok(self.client(
-            key,
-            session,
-            |clients| &mut clients.s3,
-            |credentials| {
-                let mut builder = config!(aws_sdk_s3, self, region, credentials, "s3", limits::S3_READ_TIMEOUT);
-                if self.settings.kind != RealmKind::Aws {
-                    // What is no AWS seldom has wildcard names, and need not know the newest checksum trailers.
-                    builder = builder
-                        .force_path_style(true)
-                        .request_checksum_calculation(aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired)
-                        .response_checksum_validation(aws_sdk_s3::config::ResponseChecksumValidation::WhenRequired);
-                }
-                aws_sdk_s3::Client::from_conf(builder.build())
-            },
-        ))
-    }
-
-    /// A CloudWatch client for what `action` may do, in the action's Region.
-    pub async fn cloudwatch(&self, action: &ActionInvocation) -> Result<aws_sdk_cloudwatch::Client, Problem> {
-        let key = (self.acting(action), action.region.clone());
-        let session = self.session(&key).await?;
-        let region = action.region.as_str();
-        Ok(self.client(
-            key,
-            session,
-            |clients| &mut clients.cloudwatch,
-            |credentials| {
-                let builder =
-                    config!(aws_sdk_cloudwatch, self, region, credentials, "cloudwatch", limits::READ_TIMEOUT);
-                aws_sdk_cloudwatch::Client::from_conf(builder.build())
-            },
-        ))
-    }
-
-    /// A CodeBuild client for what `action` may do, in the action's Region.
-    pub async fn codebuild(&self, action: &ActionInvocation) -> Result<aws_sdk_codebuild::Client, Problem> {
-        self.codebuild_as(self.acting(action), &action.region).await
-    }
-
-    /// A CodeBuild client that is CodePipeline itself: for what the service runs for a pipeline whose role need not be
-    /// allowed to use CodeBuild. Fails as `action` would if its roles cannot be assumed.
-    pub async fn codebuild_of_service(&self, action: &ActionInvocation) -> Result<aws_sdk_codebuild::Client, Problem> {
-        self.session(&(self.acting(action), action.region.clone())).await?;
-        self.codebuild_as(Acting::Itself, &action.region).await
-    }
-
-    async fn codebuild_as(&self, acting: Acting, region: &str) -> Result<aws_sdk_codebuild::Client, Problem> {
-        let key = (acting, region.to_owned());
-        let session = self.session(&key).await?;
-        Ok(self.client(
-            key,
-            session,
-            |clients| &mut clients.codebuild,
-            |credentials| {
-                let builder = config!(aws_sdk_codebuild, self, region, credentials, "codebuild", limits::READ_TIMEOUT);
-                aws_sdk_codebuild::Client::from_conf(builder.build())
-            },
-        ))
     }
 
     /// Credentials of the acting role that are good for `policy` alone, to be given away.
@@ -308,7 +220,7 @@ impl Realm {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn retries(&self) -> RetryConfig {
+    pub(crate) fn retries(&self) -> RetryConfig {
         let first = match self.settings.kind {
             RealmKind::Embedded => limits::BACKOFF_FIRST / 10,
             RealmKind::Aws | RealmKind::Other => limits::BACKOFF_FIRST,
@@ -332,18 +244,31 @@ impl Realm {
         map.insert(key, Clients::new(session));
     }
 
-    fn client<C: Clone>(
+    /// The client of `acting` in `region`, made by `build` when it is asked for the first time.
+    pub(crate) async fn client<C: Clone + Send + 'static>(
         &self,
-        key: (Acting, String),
-        session: Session,
-        slot: impl Fn(&mut Clients) -> &mut Option<C>,
-        build: impl FnOnce(&Credentials) -> C,
-    ) -> C {
+        acting: Acting,
+        region: &str,
+        build: impl FnOnce(&Self, &Credentials) -> C,
+    ) -> Result<C, Problem> {
+        let key = (acting, region.to_owned());
+        let session = self.session(&key).await?;
         let mut map = self.lock();
         // Another call may have renewed or forgotten the session meanwhile; either one will do.
         let clients = map.entry(key).or_insert_with(|| Clients::new(session));
-        let credentials = clients.session.credentials.clone();
-        slot(clients).get_or_insert_with(|| build(&credentials)).clone()
+        let made = clients.made.get(&TypeId::of::<C>()).and_then(|client| client.downcast_ref::<C>());
+        if let Some(client) = made {
+            return Ok(client.clone());
+        }
+        let client = build(self, &clients.session.credentials);
+        clients.made.insert(TypeId::of::<C>(), Box::new(client.clone()));
+        Ok(client)
+    }
+
+    /// Credentials of the acting role for what no SDK sends: git, signatures of our own.
+    pub async fn credentials(&self, action: &ActionInvocation) -> Result<Credentials, Problem> {
+        let session = self.session(&(self.acting(action), action.region.clone())).await;
+        session.map(|session| session.credentials).map_err(|problem| self.note(action, problem))
     }
 
     fn remembered(&self, key: &(Acting, String)) -> Option<Session> {
@@ -353,7 +278,7 @@ impl Realm {
 
     /// The remembered session, or a new one: the pipeline's role assumed by the realm's own credentials, then the
     /// action's role assumed by the pipeline's.
-    async fn session(&self, key: &(Acting, String)) -> Result<Session, Problem> {
+    pub(crate) async fn session(&self, key: &(Acting, String)) -> Result<Session, Problem> {
         if let Some(session) = self.remembered(key) {
             return Ok(session);
         }

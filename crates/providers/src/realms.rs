@@ -11,35 +11,52 @@ use towpath_model::action::{ActionInvocation, ErrorDetails, error_code};
 
 use crate::realm::{Abroad, Endpoints, Realm, RealmKind, RealmSettings};
 
-/// An AWS service that providers call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Service {
-    CloudWatch,
-    CodeBuild,
-    S3,
+macro_rules! services {
+    ($($variant:ident, $id:literal, $name:literal, $embedded:literal;)*) => {
+        /// An AWS service that providers call.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Service {
+            $($variant,)*
+        }
+
+        impl Service {
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// As in `AWS_ENDPOINT_URL_<NAME>`, in small letters.
+            pub const fn id(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $id,)*
+                }
+            }
+
+            const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            const fn is_embedded(self) -> bool {
+                match self {
+                    $(Self::$variant => $embedded,)*
+                }
+            }
+        }
+    };
 }
 
-impl Service {
-    /// As in `AWS_ENDPOINT_URL_<NAME>`, in small letters.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::CloudWatch => "cloudwatch",
-            Self::CodeBuild => "codebuild",
-            Self::S3 => "s3",
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::CloudWatch => "Amazon CloudWatch",
-            Self::CodeBuild => "AWS CodeBuild",
-            Self::S3 => "Amazon S3",
-        }
-    }
-
-    const fn is_embedded(self) -> bool {
-        matches!(self, Self::CodeBuild | Self::S3)
-    }
+// Variant, id, AWS's name, whether Towpath has the service itself.
+services! {
+    CloudWatch, "cloudwatch", "Amazon CloudWatch", false;
+    CodeBuild, "codebuild", "AWS CodeBuild", true;
+    CodeCommit, "codecommit", "AWS CodeCommit", false;
+    CodeConnections, "codeconnections", "AWS CodeConnections", false;
+    CodePipeline, "codepipeline", "AWS CodePipeline", true;
+    Ecr, "ecr", "Amazon ECR", false;
+    InspectorScan, "inspector_scan", "Amazon Inspector Scan", false;
+    Lambda, "lambda", "AWS Lambda", false;
+    S3, "s3", "Amazon S3", true;
+    Sns, "sns", "Amazon SNS", false;
+    StepFunctions, "sfn", "AWS Step Functions", false;
 }
 
 /// One `[realm.NAME]` table, read.
@@ -130,10 +147,8 @@ pub enum RealmError {
     EmbeddedElsewhere,
     #[error("[realm.{name}] selects nothing; add providers, accounts or regions, so that it is known what runs there")]
     SelectsNothing { name: String },
-    #[error(
-        "[realm.{name}] has an endpoint for \"{service}\", which no provider calls; there are cloudwatch, codebuild, s3 and sts"
-    )]
-    UnknownService { name: String, service: String },
+    #[error("[realm.{name}] has an endpoint for \"{service}\", which no provider calls; there are {known}")]
+    UnknownService { name: String, service: String, known: String },
 }
 
 /// Makes the HTTP client of realms outside: with TLS, hence only when it is needed.
@@ -236,6 +251,8 @@ impl Realms {
     }
 }
 
+/// What is called beside the services of providers: roles are assumed, logs read.
+const BESIDE_PROVIDERS: [&str; 2] = ["cloudwatch_logs", "sts"];
 /// The realm of everything that Towpath does not embed.
 const AWS: &str = "aws";
 const EMBEDDED: &str = "embedded";
@@ -248,9 +265,14 @@ fn check(table: &RealmTable) -> Result<(), RealmError> {
     if table.name != AWS && !table.selects() {
         return Err(RealmError::SelectsNothing { name: table.name.clone() });
     }
-    let known = |service: &str| ["cloudwatch", "codebuild", "s3", "sts"].contains(&service);
-    match table.endpoints.keys().find(|service| !known(service)) {
-        Some(service) => Err(RealmError::UnknownService { name: table.name.clone(), service: service.clone() }),
+    let mut known: Vec<&str> = Service::ALL.iter().map(|service| service.id()).chain(BESIDE_PROVIDERS).collect();
+    known.sort_unstable();
+    match table.endpoints.keys().find(|service| !known.contains(&service.as_str())) {
+        Some(service) => Err(RealmError::UnknownService {
+            name: table.name.clone(),
+            service: service.clone(),
+            known: known.join(", "),
+        }),
         None => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::world::{Request, Response};
+use crate::world::{Request, Response, json_error, json_operation};
 
 #[derive(Debug, Default)]
 pub struct CodeBuild {
@@ -21,14 +21,6 @@ pub struct CodeBuild {
     pub stopped: Vec<String>,
 }
 
-pub fn operation(request: &Request) -> String {
-    request.headers["x-amz-target"].rsplit('.').next().unwrap().to_owned()
-}
-
-pub fn error(code: &str, text: &str) -> Response {
-    Response::status(400, json!({"__type": code, "message": text}).to_string()).header("x-amzn-requestid", "R-1")
-}
-
 impl CodeBuild {
     pub fn finish(&mut self, status: &str, more: &Value) {
         for build in self.builds.values_mut() {
@@ -42,11 +34,15 @@ impl CodeBuild {
 
     pub fn answer(&mut self, request: &Request, session: &str) -> Response {
         let body: Value = serde_json::from_slice(&request.body).unwrap();
-        match operation(request).as_str() {
+        match json_operation(request).as_str() {
             "CreateProject" => {
                 let name = body["name"].as_str().unwrap();
                 if self.projects.iter().any(|p| p == name) {
-                    return error("ResourceAlreadyExistsException", &format!("Project already exists: {name}"));
+                    return json_error(
+                        400,
+                        "ResourceAlreadyExistsException",
+                        &format!("Project already exists: {name}"),
+                    );
                 }
                 self.projects.push(name.to_owned());
                 self.created.push(body);
@@ -63,7 +59,7 @@ impl CodeBuild {
             "StopBuild" => {
                 let id = body["id"].as_str().unwrap().to_owned();
                 match self.builds.get_mut(&id) {
-                    None => error("ResourceNotFoundException", &format!("Build {id} does not exist")),
+                    None => json_error(400, "ResourceNotFoundException", &format!("Build {id} does not exist")),
                     Some(build) => {
                         if build["buildComplete"] == json!(false) {
                             build["buildStatus"] = json!("STOPPED");
@@ -82,7 +78,7 @@ impl CodeBuild {
         let project = body["projectName"].as_str().unwrap();
         if !self.projects.iter().any(|p| p == project) {
             let arn = format!("arn:aws:codebuild:eu-west-1:111122223333:project/{project}");
-            return error("ResourceNotFoundException", &format!("Project cannot be found: {arn}"));
+            return json_error(400, "ResourceNotFoundException", &format!("Project cannot be found: {arn}"));
         }
         let token = body["idempotencyToken"].as_str().unwrap().to_owned();
         let id =

@@ -66,8 +66,48 @@ pub struct Session {
     pub by: String,
 }
 
+/// Another service of the world, by the name that signatures give it: `lambda`, `states`.
+pub trait Peer: Send {
+    /// The operation a request names, without its service: `Invoke`.
+    fn operation(&self, request: &Request) -> String;
+
+    fn answer(&mut self, request: &Request) -> Response;
+
+    /// A refusal in the service's protocol.
+    fn error(&self, _request: &Request, status: u16, code: &str, text: &str) -> Response {
+        json_error(status, code, text)
+    }
+
+    /// How many changes were really made: what a repeated start must not raise.
+    fn effects(&self) -> usize;
+}
+
+/// The operation of a JSON 1.0 or 1.1 request.
+pub fn json_operation(request: &Request) -> String {
+    request.headers["x-amz-target"].rsplit('.').next().unwrap().to_owned()
+}
+
+/// A refusal as JSON and REST-JSON services word it.
+pub fn json_error(status: u16, code: &str, text: &str) -> Response {
+    Response::status(status, serde_json::json!({"__type": code, "message": text}).to_string())
+        .header("x-amzn-errortype", code)
+}
+
+/// A refusal as Query services word it.
+pub fn query_error(status: u16, code: &str, text: &str) -> Response {
+    Response::status(
+        status,
+        format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{text}</Message></Error>\
+             <RequestId>R-1</RequestId></ErrorResponse>"
+        ),
+    )
+}
+
 #[derive(Default)]
 pub struct World {
+    /// Services that a case brings along.
+    pub peers: BTreeMap<String, Box<dyn Peer>>,
     pub s3: s3_peer::S3,
     pub codebuild: codebuild_peer::CodeBuild,
     pub cloudwatch: cloudwatch_peer::CloudWatch,
@@ -174,23 +214,24 @@ impl World {
         self.requests.push(request.clone());
         let operation = match request.service.as_str() {
             "s3" => format!("s3:{}", s3_peer::operation(request)),
-            "codebuild" => format!("codebuild:{}", codebuild_peer::operation(request)),
+            "codebuild" => format!("codebuild:{}", json_operation(request)),
             "monitoring" => format!("cloudwatch:{}", cloudwatch_peer::operation(request)),
+            other if self.peers.contains_key(other) => format!("{other}:{}", self.peers[other].operation(request)),
             _ => "sts:AssumeRole".to_owned(),
         };
         if spend(&mut self.unreachable, &operation) {
             return None;
         }
         if spend(&mut self.throttled, &operation) {
-            return Some(Self::error(request, 503, "SlowDown", "ThrottlingException", "Rate exceeded"));
+            return Some(self.error(request, 503, "SlowDown", "ThrottlingException", "Rate exceeded"));
         }
         if self.revoked.contains(&request.access_key) {
             let text = "The security token included in the request is expired";
-            return Some(Self::error(request, 400, "ExpiredToken", "ExpiredTokenException", text));
+            return Some(self.error(request, 400, "ExpiredToken", "ExpiredTokenException", text));
         }
         if self.denied.contains(&operation) {
             let text = format!("User: {} is not authorized to perform: {operation}", self.principal(request));
-            return Some(Self::error(request, 403, "AccessDenied", "AccessDeniedException", &text));
+            return Some(self.error(request, 403, "AccessDenied", "AccessDeniedException", &text));
         }
         self.log.push(operation.clone());
         Some(match request.service.as_str() {
@@ -199,6 +240,9 @@ impl World {
             "codebuild" => {
                 let initiator = self.sessions.get(&request.access_key).map(|s| s.name.clone()).unwrap_or_default();
                 self.codebuild.answer(request, &initiator)
+            }
+            other if self.peers.contains_key(other) => {
+                self.peers.get_mut(other).expect("just seen").answer(request).header("x-amzn-requestid", "R-1")
             }
             _ => self.assume(request),
         })
@@ -211,19 +255,19 @@ impl World {
         }
     }
 
-    fn error(request: &Request, status: u16, s3_code: &str, json_code: &str, text: &str) -> Response {
+    fn error(&self, request: &Request, status: u16, s3_code: &str, json_code: &str, text: &str) -> Response {
         let response = match request.service.as_str() {
             "s3" => s3_peer::error(request, status, s3_code, text),
-            "codebuild" => codebuild_peer::error(json_code, text),
-            _ => Response::status(
-                status,
-                format!(
-                    "<ErrorResponse><Error><Type>Sender</Type><Code>{s3_code}</Code><Message>{text}</Message></Error>\
-                     <RequestId>R-1</RequestId></ErrorResponse>"
-                ),
-            ),
+            "codebuild" => json_error(status, json_code, text),
+            other if self.peers.contains_key(other) => self.peers[other].error(request, status, json_code, text),
+            _ => query_error(status, s3_code, text),
         };
         response.header("x-amzn-requestid", "R-1")
+    }
+
+    /// Changes made in the services that cases brought along.
+    pub fn effects(&self) -> usize {
+        self.peers.values().map(|peer| peer.effects()).sum()
     }
 
     fn assume(&mut self, request: &Request) -> Response {
