@@ -258,7 +258,7 @@ impl World {
     fn error(&self, request: &Request, status: u16, s3_code: &str, json_code: &str, text: &str) -> Response {
         let response = match request.service.as_str() {
             "s3" => s3_peer::error(request, status, s3_code, text),
-            "codebuild" => json_error(status, json_code, text),
+            "codebuild" => json_error(400, json_code, text),
             other if self.peers.contains_key(other) => self.peers[other].error(request, status, json_code, text),
             _ => query_error(status, s3_code, text),
         };
