@@ -91,6 +91,7 @@ pub fn json_operation(request: &Request) -> String {
 pub fn json_error(status: u16, code: &str, text: &str) -> Response {
     Response::status(status, serde_json::json!({"__type": code, "message": text}).to_string())
         .header("x-amzn-errortype", code)
+        .header("x-amzn-requestid", "R-1")
 }
 
 /// A refusal as Query services word it.
@@ -241,9 +242,7 @@ impl World {
                 let initiator = self.sessions.get(&request.access_key).map(|s| s.name.clone()).unwrap_or_default();
                 self.codebuild.answer(request, &initiator)
             }
-            other if self.peers.contains_key(other) => {
-                self.peers.get_mut(other).expect("just seen").answer(request).header("x-amzn-requestid", "R-1")
-            }
+            other if self.peers.contains_key(other) => self.peers.get_mut(other).expect("just seen").answer(request),
             _ => self.assume(request),
         })
     }
