@@ -50,6 +50,11 @@ impl Catalogue {
     pub fn get(&self, id: &ActionTypeId) -> Option<&dyn Provider> {
         self.providers.get(id).map(AsRef::as_ref)
     }
+
+    /// All of them, by the ids of their types.
+    pub fn providers(&self) -> impl Iterator<Item = &dyn Provider> {
+        self.providers.values().map(AsRef::as_ref)
+    }
 }
 
 impl ActionTypes for Catalogue {

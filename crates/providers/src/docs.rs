@@ -1,19 +1,102 @@
-//! The reference page of an action or rule type, written from its entry alone.
+//! The reference page of an action or rule type: what its entry says, then what no entry can say, from a file of
+//! `crates/providers/pages` ([`Supplement`]): permissions, errors and an example. Says nothing of its own.
 
 use std::fmt::Write;
 
 use towpath_model::catalogue::{ActionTypeEntry, Bounds, Category, Property, Repeat, ValidValues};
 
+use crate::provider::Provider;
+use crate::realms::Service;
 use crate::rules::may_skip;
 
-/// The file name of the page: `source-aws-s3.md`.
+/// The sections of a supplement, in their order; the first may be left out.
+const SECTIONS: [&str; 4] = ["Notes", "Permissions", "Errors", "Example"];
+
+/// What a page has beside its entry. The file has the name of the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Supplement<'a> {
+    text: &'a str,
+    /// A whole pipeline that uses the type, in YAML.
+    pub pipeline: &'a str,
+    /// The towpath.toml it needs, if any.
+    pub config: Option<&'a str>,
+}
+
+/// What is wrong with a supplement.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SupplementError {
+    #[error(
+        "the sections are {found:?}; they must be \"## Notes\" (may be absent), \"## Permissions\", \"## Errors\" and \"## Example\", in this order"
+    )]
+    Sections { found: Vec<String> },
+    #[error("the section {0} is empty")]
+    Empty(&'static str),
+    #[error(
+        "\"{line}\" is no permission: write \"- `service:Action`: what for\", or one sentence that begins with \"None\""
+    )]
+    Permission { line: String },
+    #[error("the example needs a block that begins with ```yaml and holds a whole pipeline")]
+    Example,
+}
+
+impl<'a> Supplement<'a> {
+    pub fn read(text: &'a str) -> Result<Self, SupplementError> {
+        let mut sections: Vec<(&str, &str)> = Vec::new();
+        for part in text.split("\n## ").skip(usize::from(!text.starts_with("## "))) {
+            let (name, body) = part.split_once('\n').unwrap_or((part, ""));
+            sections.push((name.trim_start_matches("## "), body));
+        }
+        let found: Vec<&str> = sections.iter().map(|(name, _)| *name).collect();
+        if !text.starts_with("## ") || (found != SECTIONS && found != SECTIONS[1..]) {
+            return Err(SupplementError::Sections { found: found.into_iter().map(str::to_owned).collect() });
+        }
+        let of = |wanted: &'static str| {
+            let body = sections.iter().find(|(name, _)| *name == wanted).map_or("", |(_, body)| *body);
+            if body.trim().is_empty() { Err(SupplementError::Empty(wanted)) } else { Ok(body) }
+        };
+        if found.len() == SECTIONS.len() {
+            of("Notes")?;
+        }
+        permissions(of("Permissions")?)?;
+        of("Errors")?;
+        let example = of("Example")?;
+        let pipeline = block(example, "yaml").ok_or(SupplementError::Example)?;
+        Ok(Self { text, pipeline, config: block(example, "toml") })
+    }
+}
+
+fn permissions(body: &str) -> Result<(), SupplementError> {
+    if body.trim_start().starts_with("None") {
+        return Ok(());
+    }
+    let mut any = false;
+    for line in body.lines().filter(|line| line.starts_with("- ")) {
+        any = true;
+        let name =
+            line.strip_prefix("- `").and_then(|rest| rest.split_once('`')).and_then(|(name, _)| name.split_once(':'));
+        let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        if !name.is_some_and(|(service, action)| is_word(service) && is_word(action)) {
+            return Err(SupplementError::Permission { line: line.to_owned() });
+        }
+    }
+    if any { Ok(()) } else { Err(SupplementError::Permission { line: body.trim().to_owned() }) }
+}
+
+/// The first fenced block of this language.
+fn block<'a>(text: &'a str, language: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("```{language}\n"))?;
+    rest.split_once("\n```").map(|(block, _)| block)
+}
+
+/// The file name of the page, and of its supplement: `source-aws-s3.md`.
 pub fn docs_file_name(entry: &ActionTypeEntry) -> String {
     let id = &entry.id;
     format!("{}-{}-{}.md", id.category.as_str(), id.owner.as_str(), id.provider).to_lowercase()
 }
 
 /// The page in Markdown.
-pub fn docs_page(entry: &ActionTypeEntry) -> String {
+pub fn docs_page(provider: &dyn Provider, supplement: &Supplement<'_>) -> String {
+    let entry = provider.entry();
     let id = &entry.id;
     let mut page = format!(
         "# {} / {} / {} (version {})\n\n{}\n\n",
@@ -43,6 +126,7 @@ pub fn docs_page(entry: &ActionTypeEntry) -> String {
     }
     push(&mut page, format_args!("- Timeout: {} minutes{timeout}", entry.default_timeout_minutes));
     push(&mut page, format_args!("- Start repeated after a crash: {}", repeat(entry.repeat)));
+    push(&mut page, format_args!("- Realm: {}", realm(provider.service())));
     if entry.v2_only {
         push(&mut page, format_args!("- Pipelines of type V2 only"));
     }
@@ -73,7 +157,18 @@ pub fn docs_page(entry: &ActionTypeEntry) -> String {
             push(&mut page, format_args!("- `{name}`"));
         }
     }
+    push(&mut page, format_args!("\n{}", supplement.text.trim_end()));
     page
+}
+
+fn realm(service: Option<Service>) -> String {
+    let Some(service) = service else { return "none; no AWS service is called".to_owned() };
+    let name = service.name();
+    if service.is_embedded() {
+        format!("Towpath's own {name}, unless a `[realm.NAME]` table of towpath.toml takes the action")
+    } else {
+        format!("Towpath has no {name} of its own: `[realm.aws]` in towpath.toml, or another realm's table")
+    }
 }
 
 fn push(page: &mut String, line: std::fmt::Arguments<'_>) {

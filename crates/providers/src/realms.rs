@@ -29,13 +29,15 @@ macro_rules! services {
                 }
             }
 
-            const fn name(self) -> &'static str {
+            /// As AWS writes it.
+            pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
                 }
             }
 
-            const fn is_embedded(self) -> bool {
+            /// Whether Towpath has the service itself.
+            pub const fn is_embedded(self) -> bool {
                 match self {
                     $(Self::$variant => $embedded,)*
                 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
-use towpath_model::declaration::{ActionDeclaration, PipelineDeclaration};
+use towpath_model::declaration::{ActionDeclaration, ConditionType, PipelineDeclaration};
 
 use crate::buildspec;
 use crate::commands::import::ImportError;
@@ -206,13 +206,16 @@ pub fn is_codebuild(action: &ActionDeclaration) -> bool {
     action.action_type_id.provider == "CodeBuild" && action.action_type_id.owner.as_str() == "AWS"
 }
 
-/// The CodeBuild projects a pipeline names, without those whose name is a variable.
+/// The CodeBuild projects that a pipeline's actions and rules name, without those whose name is a variable.
 pub fn projects(declaration: &PipelineDeclaration) -> BTreeSet<&str> {
-    actions(declaration)
-        .filter(|a| is_codebuild(a))
-        .filter_map(|a| a.config("ProjectName"))
-        .filter(|name| !name.contains("#{"))
-        .collect()
+    let of_actions = actions(declaration).filter(|a| is_codebuild(a)).filter_map(|a| a.config("ProjectName"));
+    let gates = declaration.stages.iter().flat_map(|s| ConditionType::ALL.into_iter().filter_map(|g| s.condition(g)));
+    let rules = gates.flat_map(|condition| condition.rules.iter().flatten());
+    let of_rules = rules.filter(|r| r.rule_type_id.provider == "CodeBuild").filter_map(|r| {
+        let configuration = r.configuration.as_ref()?;
+        configuration.get("ProjectName").map(String::as_str)
+    });
+    of_actions.chain(of_rules).filter(|name| !name.contains("#{")).collect()
 }
 
 /// Tables of towpath.toml that name nothing in the pipeline: a mistyped source would silently be the wrong directory.

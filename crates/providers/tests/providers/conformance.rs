@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
-use towpath_model::catalogue::{ActionTypes, Category, Owner, Repeat};
+use towpath_model::catalogue::{ActionTypes as _, Category, Owner, Repeat};
 use towpath_providers::{Catalogue, RealmKind, Settings};
 
 use crate::stage::{Stage, build, commands, invocation, rule, s3_deploy, s3_source, zip_of};
@@ -324,23 +324,4 @@ async fn a_session_that_is_not_accepted_any_more_is_opened_again() {
         let outcome = run(&stage, &case).await;
         assert!(is_good_end(&outcome), "{}: {outcome:?}", case.name);
     }
-}
-
-#[test]
-fn every_entry_writes_its_page() {
-    let catalogue = Catalogue::new(Settings { rehearsal: true });
-    for entry in catalogue.all() {
-        let page = towpath_providers::docs::docs_page(entry);
-        for property in &entry.properties {
-            assert!(page.contains(&format!("| `{}` |", property.name)), "{page}");
-        }
-    }
-    let id = s3_source().action_type;
-    let page = towpath_providers::docs::docs_page(catalogue.find(&id).unwrap());
-    assert!(page.starts_with("# Source / AWS / S3 (version 1)\n\nTakes one object of a versioned"), "{page}");
-    assert!(
-        page.ends_with("## Output variables\n\n- `BucketName`\n- `ETag`\n- `ObjectKey`\n- `VersionId`\n"),
-        "{page}"
-    );
-    assert_eq!(towpath_providers::docs::docs_file_name(catalogue.find(&id).unwrap()), "source-aws-s3.md");
 }
