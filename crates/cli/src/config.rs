@@ -90,6 +90,9 @@ static REALM: Object = Object {
         optional("region", Shape::Text),
         optional("roles", Shape::Map(&Shape::Text)),
         optional("assume-roles", Shape::Flag),
+        optional("staging-bucket", Shape::Text),
+        optional("staging-buckets", Shape::Map(&Shape::Text)),
+        optional("staging-kms-key", Shape::Text),
         optional("providers", Shape::List(&Shape::Text)),
         optional("accounts", Shape::List(&Shape::Text)),
         optional("regions", Shape::List(&Shape::Text)),
@@ -208,6 +211,12 @@ pub struct Realm {
     pub roles: BTreeMap<String, String>,
     /// `false`: calls are made with the realm's own keys.
     pub assume_roles: bool,
+    /// Where artifacts are put for services that do not see the artifact store.
+    pub staging_bucket: Option<String>,
+    /// The same for single Regions of the realm.
+    pub staging_buckets: BTreeMap<String, String>,
+    /// The KMS key there that staged artifacts are encrypted with.
+    pub staging_kms_key: Option<String>,
     pub providers: Vec<String>,
     pub accounts: Vec<String>,
     pub regions: Vec<String>,
@@ -224,6 +233,9 @@ impl Default for Realm {
             region: None,
             roles: BTreeMap::new(),
             assume_roles: true,
+            staging_bucket: None,
+            staging_buckets: BTreeMap::new(),
+            staging_kms_key: None,
             providers: Vec::new(),
             accounts: Vec::new(),
             regions: Vec::new(),

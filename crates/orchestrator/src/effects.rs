@@ -11,7 +11,7 @@ use towpath_model::action::{ErrorDetails, Outcome, Progress, error_code};
 use towpath_model::effect::{Task, TaskKind};
 use towpath_model::event::Event;
 use towpath_model::time::Timestamp;
-use towpath_providers::{Call, Provider, copy_inputs};
+use towpath_providers::{Call, Provider, staging};
 use towpath_store::Commit;
 
 use crate::Orchestrator;
@@ -190,12 +190,9 @@ impl Orchestrator {
             Err(error) => return Outcome::failed(&error.code, error.message),
         };
         if task.kind == TaskKind::Start {
-            if let Err(outcome) = copy_inputs(&context, &task.invocation).await {
-                return *outcome;
-            }
-            provider.start(&context, &task.invocation).await
+            staging::start(&context, provider, &task.invocation).await
         } else {
-            provider.poll(&context, &task.invocation, &task.progress).await
+            staging::poll(&context, provider, &task.invocation, &task.progress).await
         }
     }
 
@@ -356,7 +353,7 @@ impl Orchestrator {
 
     async fn tell_to_stop(&self, task: &Task, provider: &dyn Provider) -> Result<(), String> {
         match self.call_context(task, provider) {
-            Ok(context) => provider.stop(&context, &task.invocation, &task.progress).await,
+            Ok(context) => staging::stop(&context, provider, &task.invocation, &task.progress).await,
             // What no realm could run was never begun.
             Err(_) => Ok(()),
         }

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use aws_sdk_codebuild::operation::start_build_batch::builders::StartBuildBatchFluentBuilder;
 use aws_sdk_codebuild::types::{
     Build, EnvironmentVariable, EnvironmentVariableType, ProjectArtifacts, ProjectSource, SourceType,
 };
@@ -18,9 +19,9 @@ use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, 
 use towpath_model::limits::{TIMEOUT_BUILD_MINUTES, TIMEOUT_TEST_MINUTES};
 
 use crate::problem::Problem;
-use crate::provider::{Call, Provider};
+use crate::provider::{Artifacts, Call, Provider};
 use crate::realms::Service;
-use crate::{builds, rules};
+use crate::{batches, builds, rules};
 
 pub struct CodeBuild {
     entry: ActionTypeEntry,
@@ -35,21 +36,23 @@ impl CodeBuild {
 }
 
 fn entry(category: Category) -> ActionTypeEntry {
-    let batches = "batch builds are not supported yet. Remove it, or run one CodeBuild action for each build.";
     let mut properties = vec![
         Property::required("ProjectName", "CodeBuild project to run."),
         Property::optional(
             "PrimarySource",
             "With several inputs: the one that holds the buildspec and becomes CODEBUILD_SRC_DIR.",
         ),
-        Property::optional("BatchEnabled", "Run a batch build.").boolean().refused(&format!("BatchEnabled: {batches}")),
+        Property::optional(
+            batches::ENABLED,
+            "Run a batch build: in a realm elsewhere (AWS); the embedded CodeBuild has none. The project needs a batch \
+             configuration with a service role.",
+        )
+        .boolean(),
         Property::optional(
             "BuildspecOverride",
             "Buildspec, path in the source or S3 ARN to use instead of the project's.",
         ),
-        Property::optional("CombineArtifacts", "Batch builds: merge the artifacts into one output.")
-            .boolean()
-            .refused(&format!("CombineArtifacts: {batches}")),
+        Property::optional(batches::COMBINED, "Batch builds: merge the artifacts into one output.").boolean(),
         Property::optional(
             "EnvironmentVariables",
             "Further variables of the build: a JSON array of `{\"name\", \"value\", \"type\"}`; `type` is `PLAINTEXT` \
@@ -200,6 +203,28 @@ impl Overrides {
                 .unwrap_or_default(),
         })
     }
+
+    /// The same for a batch of builds.
+    fn of_batch(
+        self,
+        action: &ActionInvocation,
+        request: StartBuildBatchFluentBuilder,
+    ) -> StartBuildBatchFluentBuilder {
+        request
+            .project_name(action.config("ProjectName").unwrap_or_default())
+            .source_type_override(SourceType::S3)
+            .source_location_override(self.source)
+            .set_secondary_sources_override(Some(self.secondary_sources))
+            .artifacts_override(self.artifacts)
+            .set_secondary_artifacts_override(Some(self.secondary_artifacts))
+            .set_environment_variables_override(Some(self.variables).filter(|v| !v.is_empty()))
+            .set_buildspec_override(buildspec(action))
+            .set_encryption_key_override(action.encryption_key.clone())
+    }
+}
+
+fn buildspec(action: &ActionInvocation) -> Option<String> {
+    action.config("BuildspecOverride").filter(|b| !b.is_empty()).map(ToOwned::to_owned)
 }
 
 impl CodeBuild {
@@ -227,7 +252,7 @@ impl CodeBuild {
             .artifacts_override(overrides.artifacts)
             .set_secondary_artifacts_override(Some(overrides.secondary_artifacts))
             .set_environment_variables_override(Some(overrides.variables).filter(|v| !v.is_empty()))
-            .set_buildspec_override(action.config("BuildspecOverride").filter(|b| !b.is_empty()).map(ToOwned::to_owned))
+            .set_buildspec_override(buildspec(action))
             .set_encryption_key_override(action.encryption_key.clone());
         let answer =
             request.send().await.map_err(|error| cx.realm.note(action, Problem::of(builds::SERVICE, &error)))?;
@@ -245,14 +270,24 @@ impl Provider for CodeBuild {
         Some(Service::CodeBuild)
     }
 
+    /// CodeBuild reads its sources and writes its artifacts itself.
+    fn artifacts(&self) -> Artifacts {
+        Artifacts::ByService
+    }
+
     async fn start(&self, cx: &Call<'_>, action: &ActionInvocation) -> Outcome {
-        for property in &self.entry.properties {
-            if let Some(why) = property.refused.as_deref().filter(|_| action.config_true(&property.name)) {
-                return Outcome::failed(error_code::CONFIGURATION_ERROR, why);
+        let read = batches::wanted(cx, action).and_then(|batch| Ok((batch, Overrides::of(action)?)));
+        let overrides = match read {
+            Ok((false, overrides)) => overrides,
+            Ok((true, overrides)) => {
+                return match cx.realm.codebuild(action).await {
+                    Ok(client) => {
+                        let request = overrides.of_batch(action, client.start_build_batch());
+                        batches::start(cx, action, request).await
+                    }
+                    Err(problem) => batches::not_started(&problem),
+                };
             }
-        }
-        let overrides = match Overrides::of(action) {
-            Ok(overrides) => overrides,
             Err(message) => return Outcome::failed(error_code::CONFIGURATION_ERROR, message),
         };
         let outcome = match Self::start_build(cx, action, overrides).await {
@@ -268,12 +303,19 @@ impl Provider for CodeBuild {
             return self.start(cx, action).await;
         };
         let client = cx.realm.codebuild(action).await;
+        if action.config_true(batches::ENABLED) {
+            return batches::poll(cx, action, client, id, progress).await;
+        }
         self.told(builds::poll(cx, action, client, id, progress).await)
     }
 
     async fn stop(&self, cx: &Call<'_>, action: &ActionInvocation, progress: &Progress) -> Result<(), String> {
         let Some(id) = progress.external_id.as_deref() else { return Ok(()) };
-        builds::stop(cx, action, cx.realm.codebuild(action).await, id).await
+        let client = cx.realm.codebuild(action).await;
+        if action.config_true(batches::ENABLED) {
+            return batches::stop(cx, action, client, id).await;
+        }
+        builds::stop(cx, action, client, id).await
     }
 }
 

@@ -27,7 +27,7 @@ use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, 
 
 use crate::limits::{COMMANDS_MINUTES, COMMANDS_MINUTES_MIN, COMMANDS_PROJECT_PIPELINE_CHARS};
 use crate::problem::{Kind, Problem};
-use crate::provider::{Call, Provider};
+use crate::provider::{Artifacts, Call, Provider};
 use crate::realm::RealmKind;
 use crate::realms::Service;
 use crate::session::PIPELINE_TAG;
@@ -416,6 +416,10 @@ impl Provider for Commands {
     async fn stop(&self, cx: &Call<'_>, action: &ActionInvocation, progress: &Progress) -> Result<(), String> {
         let Some(id) = progress.external_id.as_deref() else { return Ok(()) };
         builds::stop(cx, action, cx.realm.codebuild_of_service(action).await, id).await
+    }
+
+    fn artifacts(&self) -> Artifacts {
+        Artifacts::ByService
     }
 
     fn service(&self) -> Option<Service> {

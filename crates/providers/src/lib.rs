@@ -5,6 +5,7 @@
 //! [`ActionInvocation`](towpath_model::action::ActionInvocation) and answers with an
 //! [`Outcome`](towpath_model::action::Outcome).
 
+pub mod batches;
 pub mod builds;
 pub mod catalogue;
 pub mod clients;
@@ -25,11 +26,12 @@ pub mod rules;
 pub mod s3_deploy;
 pub mod s3_source;
 pub mod session;
+pub mod staging;
 
 pub use catalogue::{Catalogue, Settings};
 pub use inputs::copy_inputs;
-pub use provider::{Call, Provider};
-pub use realm::{Abroad, Endpoints, Realm, RealmKind, RealmSettings};
+pub use provider::{Artifacts, Call, Provider};
+pub use realm::{Abroad, Endpoints, Realm, RealmKind, RealmSettings, Staging};
 pub use realms::{AwsEnvironment, Network, RealmError, RealmTable, Realms, Service};
 
 // What whoever assembles a realm has to name.

@@ -74,6 +74,16 @@ impl Target {
         let wanted = key.is_some() || realm.kind() == RealmKind::Aws;
         Self { encryption: wanted.then_some(ServerSideEncryption::AwsKms), kms_key: key.map(ToOwned::to_owned), ..self }
     }
+
+    /// With this key; without one the way the bucket does by itself.
+    #[must_use]
+    pub fn encrypted_with(self, key: Option<&str>) -> Self {
+        Self {
+            encryption: key.is_some().then_some(ServerSideEncryption::AwsKms),
+            kms_key: key.map(ToOwned::to_owned),
+            ..self
+        }
+    }
 }
 
 /// Bytes on their way to S3, in pieces of `UPLOAD_PART_BYTES` and a last shorter one.

@@ -23,6 +23,16 @@ pub struct Call<'a> {
     pub scratch: &'a Path,
 }
 
+/// Who reads an action's input artifacts and writes its output artifacts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Artifacts {
+    /// The provider, through `Call::artifacts`.
+    ByProvider,
+    /// The service it calls, which sees the S3 of its own realm alone: elsewhere than in the artifact store's realm they
+    /// are staged (`staging.rs`).
+    ByService,
+}
+
 /// One action or rule provider.
 ///
 /// Every method may be called again after a crash at any point: `start` with the same invocation has the effect that
@@ -50,6 +60,11 @@ pub trait Provider: Send + Sync {
     /// none.
     fn service(&self) -> Option<Service> {
         None
+    }
+
+    /// Who touches the artifacts.
+    fn artifacts(&self) -> Artifacts {
+        Artifacts::ByProvider
     }
 
     /// How long to wait before the next poll; `polls` have been made already.

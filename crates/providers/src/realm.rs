@@ -71,6 +71,24 @@ pub struct Abroad {
     pub roles: BTreeMap<String, String>,
     /// No role is assumed: calls are made with the realm's own credentials.
     pub without_roles: bool,
+    pub staging: Staging,
+}
+
+/// Where artifacts are put for the services of a realm that does not see the artifact store.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Staging {
+    /// In every Region that has none of its own.
+    pub bucket: Option<String>,
+    /// By Region of the realm.
+    pub buckets: BTreeMap<String, String>,
+    /// The KMS key there that staged artifacts are encrypted with; else the bucket's own way.
+    pub key: Option<String>,
+}
+
+impl Staging {
+    pub(crate) fn bucket(&self, region: &str) -> Option<&str> {
+        self.buckets.get(region).or(self.bucket.as_ref()).map(String::as_str)
+    }
 }
 
 /// Whose permissions a call uses.
@@ -155,6 +173,10 @@ impl Realm {
     /// The Region that is asked for things of `region`.
     pub fn region<'a>(&'a self, region: &'a str) -> &'a str {
         self.abroad.region.as_deref().unwrap_or(region)
+    }
+
+    pub(crate) fn staging(&self) -> &Staging {
+        &self.abroad.staging
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {

@@ -3,7 +3,7 @@
 
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use towpath_providers::{Abroad, AwsEnvironment, Credentials, RealmSettings, RealmTable, Realms};
+use towpath_providers::{Abroad, AwsEnvironment, Credentials, RealmSettings, RealmTable, Realms, Staging};
 
 use crate::config::{Config, Realm};
 use crate::errors::ExpectedError;
@@ -33,7 +33,16 @@ fn table(name: &str, realm: &Realm) -> Result<RealmTable, ExpectedError> {
         url: realm.url.clone(),
         endpoints: realm.endpoints.clone(),
         credentials,
-        abroad: Abroad { region: realm.region.clone(), roles: realm.roles.clone(), without_roles: !realm.assume_roles },
+        abroad: Abroad {
+            region: realm.region.clone(),
+            roles: realm.roles.clone(),
+            without_roles: !realm.assume_roles,
+            staging: Staging {
+                bucket: realm.staging_bucket.clone(),
+                buckets: realm.staging_buckets.clone(),
+                key: realm.staging_kms_key.clone(),
+            },
+        },
         providers: realm.providers.clone(),
         accounts: realm.accounts.clone(),
         regions: realm.regions.clone(),

@@ -161,20 +161,6 @@ async fn start_errors_read_as_on_aws() {
 }
 
 #[tokio::test]
-async fn batches_are_refused_by_name() {
-    let stage = Stage::new();
-    for key in ["BatchEnabled", "CombineArtifacts"] {
-        let mut action = build();
-        action.configuration.insert(key.to_owned(), "true".to_owned());
-        let (code, message) = failure(stage.start(&action).await);
-        assert_eq!(code, "ConfigurationError");
-        assert!(message.starts_with(&format!("{key}: batch builds are not supported yet.")), "{message}");
-        action.configuration.insert(key.to_owned(), "false".to_owned());
-        pending(stage.start(&action).await);
-    }
-}
-
-#[tokio::test]
 async fn stop_stops_the_build_and_forgives_one_that_is_gone() {
     let stage = Stage::new();
     let progress = pending(stage.start(&build()).await);

@@ -18,6 +18,10 @@ pub struct CodeBuild {
     /// The request of every build that was really started.
     pub started: Vec<Value>,
     tokens: BTreeMap<String, String>,
+    /// By id, as BatchGetBuildBatches shows them.
+    pub batches: BTreeMap<String, Value>,
+    /// The request of every batch that was really started.
+    pub batched: Vec<Value>,
     pub stopped: Vec<String>,
 }
 
@@ -70,6 +74,30 @@ impl CodeBuild {
                     }
                 }
             }
+            "StartBuildBatch" => self.start_batch(&body),
+            "BatchGetBuildBatches" => {
+                let found: Vec<&Value> = body["ids"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .filter_map(|id| self.batches.get(id.as_str().unwrap()))
+                    .collect();
+                Response::ok(json!({"buildBatches": found}).to_string())
+            }
+            "StopBuildBatch" => {
+                let id = body["id"].as_str().unwrap().to_owned();
+                match self.batches.get_mut(&id) {
+                    None => json_error(400, "ResourceNotFoundException", &format!("Build batch {id} does not exist")),
+                    Some(batch) => {
+                        if batch["complete"] == json!(false) {
+                            batch["buildBatchStatus"] = json!("STOPPED");
+                            batch["complete"] = json!(true);
+                            self.stopped.push(id.clone());
+                        }
+                        Response::ok(json!({"buildBatch": self.batches[&id]}).to_string())
+                    }
+                }
+            }
             other => panic!("the fake CodeBuild has no {other}"),
         }
     }
@@ -92,5 +120,20 @@ impl CodeBuild {
             self.builds.insert(id.clone(), build);
         }
         Response::ok(json!({"build": self.builds[&id]}).to_string())
+    }
+
+    fn start_batch(&mut self, body: &Value) -> Response {
+        let project = body["projectName"].as_str().unwrap();
+        let token = body["idempotencyToken"].as_str().unwrap().to_owned();
+        let next = format!("{project}:batch-{}", self.batched.len() + 1);
+        let id = self.tokens.entry(token).or_insert(next).clone();
+        if !self.batches.contains_key(&id) {
+            self.batched.push(body.clone());
+            let arn = format!("arn:aws:codebuild:eu-west-1:111122223333:build-batch/{id}");
+            let batch = json!({"id": id, "arn": arn, "buildBatchStatus": "IN_PROGRESS", "complete": false,
+                "currentPhase": "SUBMITTED", "buildGroups": []});
+            self.batches.insert(id.clone(), batch);
+        }
+        Response::ok(json!({"buildBatch": self.batches[&id]}).to_string())
     }
 }

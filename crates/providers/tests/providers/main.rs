@@ -2,6 +2,7 @@
 
 mod alarm;
 mod approval_and_rehearsal;
+mod batches;
 mod cloudwatch_peer;
 mod codebuild;
 mod codebuild_peer;
@@ -15,4 +16,5 @@ mod s3_deploy;
 mod s3_peer;
 mod s3_source;
 mod stage;
+mod staging;
 mod world;

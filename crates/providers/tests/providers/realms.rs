@@ -163,7 +163,7 @@ async fn a_table_says_where_who_and_which_region() {
     stack.abroad = Abroad {
         region: Some("us-east-1".to_owned()),
         roles: [(crate::stage::PIPELINE_ROLE.to_owned(), "arn:aws:iam::000000000000:role/there".to_owned())].into(),
-        without_roles: false,
+        ..Abroad::default()
     };
     // The environment is AWS's, not this realm's.
     let variables = [("AWS_ENDPOINT_URL", "http://one.test")];
