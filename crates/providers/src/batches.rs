@@ -22,9 +22,10 @@ pub const COMBINED: &str = "CombineArtifacts";
 /// Whether the action runs a batch; why it cannot, otherwise.
 pub fn wanted(cx: &Call<'_>, action: &ActionInvocation) -> Result<bool, String> {
     if !action.config_true(ENABLED) {
-        return match action.config_true(COMBINED) {
-            true => Err(format!("{COMBINED} needs {ENABLED}. Set {ENABLED} to true, or remove {COMBINED}.")),
-            false => Ok(false),
+        return if action.config_true(COMBINED) {
+            Err(format!("{COMBINED} needs {ENABLED}. Set {ENABLED} to true, or remove {COMBINED}."))
+        } else {
+            Ok(false)
         };
     }
     if cx.realm.kind() == RealmKind::Embedded {
@@ -94,17 +95,14 @@ fn failure_text(batch: &BuildBatch, state_name: &str) -> String {
         .filter(|group| state(group).is_some_and(|s| !matches!(s, StatusType::Succeeded | StatusType::InProgress)))
         .filter_map(BuildGroup::identifier)
         .collect();
-    let mut text = format!("Build batch terminated with state: {state_name}");
-    if let Some((phase, context)) = phase.and_then(|p| Some((p.phase_type()?.as_str(), p.contexts().first()?))) {
-        text += &format!(
-            ". Phase: {phase}, Code: {}, Message: {}",
-            context.status_code().unwrap_or_default(),
-            context.message().unwrap_or_default()
-        );
-    }
-    if !failed.is_empty() {
-        text += &format!(". Builds that did not succeed: {}", failed.join(", "));
-    }
+    let said = phase.and_then(|p| Some((p.phase_type()?.as_str(), p.contexts().first()?)));
+    let said = said.map(|(phase, context)| {
+        let (code, message) = (context.status_code().unwrap_or_default(), context.message().unwrap_or_default());
+        format!("Phase: {phase}, Code: {code}, Message: {message}")
+    });
+    let builds = (!failed.is_empty()).then(|| format!("Builds that did not succeed: {}", failed.join(", ")));
+    let state = format!("Build batch terminated with state: {state_name}");
+    let text = [Some(state), said, builds].into_iter().flatten().collect::<Vec<_>>().join(". ");
     text.chars().take(ERROR_MESSAGE_CHARS_MAX).collect()
 }
 

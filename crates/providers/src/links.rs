@@ -19,15 +19,13 @@ pub fn codebuild_build(realm: &Realm, region: &str, build_id: &str) -> String {
 
 /// A batch of builds, in the console's newer form: the older one has no place for batches.
 pub fn codebuild_batch(realm: &Realm, region: &str, arn: &str, batch_id: &str) -> String {
-    match realm.console_url() {
-        Some(base) => format!("{}/codebuild/batches/{batch_id}", base.trim_end_matches('/')),
-        None => {
-            let account = arn.split(':').nth(4).unwrap_or_default();
-            let project = batch_id.split(':').next().unwrap_or_default();
-            format!(
-                "https://{region}.console.aws.amazon.com/codesuite/codebuild/{account}/projects/{project}/batch/{}",
-                batch_id.replace(':', "%3A")
-            )
-        }
+    if let Some(base) = realm.console_url() {
+        return format!("{}/codebuild/batches/{batch_id}", base.trim_end_matches('/'));
     }
+    let account = arn.split(':').nth(4).unwrap_or_default();
+    let project = batch_id.split(':').next().unwrap_or_default();
+    format!(
+        "https://{region}.console.aws.amazon.com/codesuite/codebuild/{account}/projects/{project}/batch/{}",
+        batch_id.replace(':', "%3A")
+    )
 }

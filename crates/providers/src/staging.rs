@@ -36,7 +36,7 @@ pub async fn start(cx: &Call<'_>, provider: &dyn Provider, action: &ActionInvoca
     if let Err(outcome) = staged.send(cx).await {
         return *outcome;
     }
-    let outcome = provider.start(&staged.call(cx), &staged.shown).await;
+    let outcome = provider.start(&Staged::call(cx), &staged.shown).await;
     staged.bring_back(cx, outcome).await
 }
 
@@ -44,7 +44,7 @@ pub async fn start(cx: &Call<'_>, provider: &dyn Provider, action: &ActionInvoca
 pub async fn poll(cx: &Call<'_>, provider: &dyn Provider, action: &ActionInvocation, progress: &Progress) -> Outcome {
     match Staged::of(cx, provider, action) {
         Ok(Some(staged)) => {
-            let outcome = provider.poll(&staged.call(cx), &staged.shown, progress).await;
+            let outcome = provider.poll(&Staged::call(cx), &staged.shown, progress).await;
             staged.bring_back(cx, outcome).await
         }
         Ok(None) => provider.poll(cx, action, progress).await,
@@ -59,7 +59,7 @@ pub async fn stop(
     progress: &Progress,
 ) -> Result<(), String> {
     match Staged::of(cx, provider, action) {
-        Ok(Some(staged)) => provider.stop(&staged.call(cx), &staged.shown, progress).await,
+        Ok(Some(staged)) => provider.stop(&Staged::call(cx), &staged.shown, progress).await,
         // Without a staging bucket nothing was started that would have to be found there.
         Ok(None) | Err(_) => provider.stop(cx, action, progress).await,
     }
@@ -91,7 +91,7 @@ impl<'a> Staged<'a> {
             let ids =
                 [action.pipeline_name.as_str(), action.execution_id.as_str(), action.action_execution_id.as_str()];
             // Some services look at the end of the name.
-            let suffix = if artifact.key.ends_with(".zip") { ".zip" } else { "" };
+            let suffix = artifact.key.strip_suffix(".zip").map_or("", |_| ".zip");
             ArtifactLocation {
                 bucket: bucket.to_owned(),
                 key: format!("{PREFIX}/{}/{}{suffix}", ids.join("/"), artifact.name),
@@ -111,7 +111,7 @@ impl<'a> Staged<'a> {
     }
 
     /// The realm's own S3 is where this action's artifacts are.
-    fn call<'b>(&self, cx: &Call<'b>) -> Call<'b> {
+    fn call<'b>(cx: &Call<'b>) -> Call<'b> {
         Call { artifacts: cx.realm, ..*cx }
     }
 
