@@ -17,8 +17,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("artifacts", &["model"]),
     ("builds", &[]),
-    ("providers", &["model", "artifacts"]),
-    ("services", &["wire", "store", "builds", "artifacts", "model"]),
+    ("git", &["model"]),
+    ("providers", &["model", "artifacts", "git"]),
+    ("services", &["wire", "store", "builds", "artifacts", "git", "model"]),
     ("orchestrator", &["model", "engine", "store", "providers", "artifacts"]),
     ("server", &["model", "wire", "orchestrator", "services"]),
     (

@@ -12,6 +12,7 @@ pub mod clients;
 pub mod codebuild;
 pub mod commands;
 pub mod docs;
+pub mod git;
 pub mod inputs;
 pub mod limits;
 pub mod links;

@@ -60,3 +60,5 @@ pub const COMMANDS_MINUTES: u32 = 55;
 pub const COMMANDS_MINUTES_MIN: u32 = 5;
 /// Characters of the pipeline's name in the name of the project that runs its commands.
 pub const COMMANDS_PROJECT_PIPELINE_CHARS: usize = 100;
+/// CodePipeline's bound on the output variable `CommitMessage`.
+pub const COMMIT_MESSAGE_BYTES_MAX: usize = 100 * 1024;

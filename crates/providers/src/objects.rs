@@ -2,6 +2,7 @@
 //! inside S3 where both ends are in one realm. Says nothing to users: callers turn a [`Problem`] into their own words.
 
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::path::Path;
 
 use aws_sdk_s3::Client;
@@ -315,6 +316,24 @@ impl<'a> S3<'a> {
                 Err(error)
             }
         }
+    }
+
+    /// Writes a file as an object.
+    pub async fn store_file(&self, target: &Target, path: &Path) -> Result<(), StoreError> {
+        let mut file = tokio::fs::File::open(path).await.map_err(StoreError::Read)?.into_std().await;
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::task::spawn_blocking(move || {
+            loop {
+                let mut piece = Vec::new();
+                let read = file.by_ref().take(limits::UPLOAD_PART_BYTES as u64).read_to_end(&mut piece);
+                let last = piece.len() < limits::UPLOAD_PART_BYTES;
+                // A closed channel means that the upload failed first; its error is the one that counts.
+                if sender.blocking_send(read.map(|_| Bytes::from(piece))).is_err() || last {
+                    return;
+                }
+            }
+        });
+        self.store_pieces(target, receiver).await
     }
 
     async fn store_parts(

@@ -25,6 +25,10 @@ pub const PIPELINE_TAG: &str = "codepipeline:pipeline-name";
 /// takes `resolvedSourceVersion` from the primary input's and writes it to its outputs. AWS ignores it.
 pub const REVISION_METADATA: &str = "codepipeline-revision-id";
 
+/// User metadata key of an artifact object that is a clone reference (`OutputArtifactFormat` `CODEBUILD_CLONE_REF`), not
+/// a zip: only builds can use it.
+pub const CLONE_REF_METADATA: &str = "codepipeline-clone-ref";
+
 /// The name of the role session in which a pipeline's actions run.
 pub fn session_name(pipeline: &str) -> String {
     format!("{SESSION_PREFIX}{pipeline}").chars().take(SESSION_NAME_CHARS_MAX).collect()
