@@ -6,6 +6,8 @@ use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
 
 use crate::codebuild::CodeBuild;
 use crate::commands::Commands;
+use crate::ecr_source::EcrSource;
+use crate::inspector_scan::InspectorScan;
 use crate::manual_approval::ManualApproval;
 use crate::provider::Provider;
 use crate::rehearsal::Rehearsal;
@@ -32,6 +34,8 @@ impl Catalogue {
         list.extend(CodeBuild::CATEGORIES.map(|c| Box::new(CodeBuild::new(c)) as Box<dyn Provider>));
         list.extend(Commands::CATEGORIES.map(|c| Box::new(Commands::new(c)) as Box<dyn Provider>));
         list.push(Box::new(DeploymentWindow::new()));
+        list.push(Box::new(EcrSource::new()));
+        list.push(Box::new(InspectorScan::new()));
         list.push(Box::new(ManualApproval::new()));
         if settings.rehearsal {
             list.extend(Rehearsal::CATEGORIES.map(|c| Box::new(Rehearsal::new(c)) as Box<dyn Provider>));

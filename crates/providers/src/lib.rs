@@ -5,6 +5,7 @@
 //! [`ActionInvocation`](towpath_model::action::ActionInvocation) and answers with an
 //! [`Outcome`](towpath_model::action::Outcome).
 
+pub mod artifact_files;
 pub mod batches;
 pub mod builds;
 pub mod catalogue;
@@ -12,8 +13,10 @@ pub mod clients;
 pub mod codebuild;
 pub mod commands;
 pub mod docs;
+pub mod ecr_source;
 pub mod git;
 pub mod inputs;
+pub mod inspector_scan;
 pub mod limits;
 pub mod links;
 pub mod manual_approval;

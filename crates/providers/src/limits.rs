@@ -62,3 +62,9 @@ pub const COMMANDS_MINUTES_MIN: u32 = 5;
 pub const COMMANDS_PROJECT_PIPELINE_CHARS: usize = 100;
 /// CodePipeline's bound on the output variable `CommitMessage`.
 pub const COMMIT_MESSAGE_BYTES_MAX: usize = 100 * 1024;
+/// What the subject of an approval's notice shows of a name; with both names it has SNS's 100 characters.
+pub const NOTICE_NAME_CHARS_MAX: usize = 24;
+/// Components of one ScanSbom request.
+pub const SCAN_COMPONENTS_MAX: usize = 2000;
+/// The longest list of components that is read; a larger tree is no source of one pipeline.
+pub const SBOM_BYTES_MAX: u64 = 64 * 1024 * 1024;

@@ -29,3 +29,18 @@ pub fn codebuild_batch(realm: &Realm, region: &str, arn: &str, batch_id: &str) -
         batch_id.replace(':', "%3A")
     )
 }
+
+/// A private repository. Towpath has no registry, so it is always on AWS.
+pub fn ecr_repository(region: &str, registry: &str, repository: &str) -> String {
+    format!("https://{region}.console.aws.amazon.com/ecr/repositories/private/{registry}/{repository}?region={region}")
+}
+
+/// The page of a pipeline; `realm` is where the pipeline is.
+pub fn pipeline(realm: &Realm, region: &str, pipeline: &str) -> String {
+    match realm.console_url() {
+        Some(base) => format!("{}/pipelines/{pipeline}/view?region={region}", base.trim_end_matches('/')),
+        None => {
+            format!("https://console.aws.amazon.com/codesuite/codepipeline/pipelines/{pipeline}/view?region={region}")
+        }
+    }
+}

@@ -18,6 +18,9 @@ use crate::turn::{Result, Turn, declaration_of, internal};
 use crate::validation::{config, region_enum};
 use crate::variables::{Scope, Unresolved};
 
+/// Where an approval's request is published.
+pub(crate) const NOTIFICATION: &str = "NotificationArn";
+
 pub(crate) fn start(turn: &mut Turn, id: &ExecutionId, stage: &StageName, work: Work) -> Result {
     let definition = turn.definition_of(id)?;
     let declaration = &*declaration_of(&definition, stage, work)?;
@@ -61,6 +64,10 @@ pub(crate) fn start(turn: &mut Turn, id: &ExecutionId, stage: &StageName, work: 
             let invocation = Box::new(invocation);
             turn.effects.push(match executor {
                 Executor::Provider => Effect::StartAction { invocation },
+                // Somebody is told of it before it waits.
+                Executor::Approval if invocation.config(NOTIFICATION).is_some_and(|topic| !topic.is_empty()) => {
+                    Effect::StartAction { invocation }
+                }
                 Executor::Approval => Effect::AwaitAction { invocation },
                 // Lambda's were refused above, before anything was prepared.
                 Executor::JobWorker | Executor::Lambda => Effect::OfferJob { invocation },

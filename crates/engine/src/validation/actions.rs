@@ -7,6 +7,7 @@ use towpath_model::declaration::{ActionDeclaration, PipelineType};
 use super::stores::region_enum;
 use super::suggest::{did_you_mean, nearest};
 use super::{Path, Rules, ViolationCode, config};
+use crate::action::start::NOTIFICATION;
 use crate::variables::references;
 
 pub(super) fn check(rules: &mut Rules) {
@@ -180,6 +181,15 @@ fn configuration(rules: &mut Rules, path: &Path, what: &str, action: &ActionDecl
                 "{} configuration for {what} '{}' has an invalid value for configuration '{key}': {expected}",
                 capital(what),
                 action.name
+            );
+            refuse(rules, path.clone(), what, message, None);
+        }
+        let region = value.split(':').nth(3).unwrap_or_default();
+        if entry.is_approval() && key == NOTIFICATION && references(value).is_empty() && region != rules.region {
+            let message = format!(
+                "Action configuration for action '{}' has an invalid value for configuration '{key}': the Amazon SNS topic \
+                 must be in the region of the pipeline ({})",
+                action.name, rules.region
             );
             refuse(rules, path.clone(), what, message, None);
         }

@@ -29,6 +29,17 @@ fn the_token_is_the_action_execution_id_and_the_world_only_waits() {
 }
 
 #[test]
+fn an_approval_with_a_topic_is_started_and_can_be_answered_before_anybody_was_told() {
+    let (mut b, e1, token) =
+        waiting_at(approval("Ok").config("NotificationArn", "arn:aws:sns:us-east-1:123456789012:t"));
+    let action = b.running(&e1, "Ok");
+    assert!(matches!(b.open[&action], Open::Start(_)));
+    assert_eq!(b.answer("Gate", "Ok", &token, true, ""), Ok(Reply::ApprovedAt(b.now)));
+    assert!(!b.open.contains_key(&action), "there is nothing to start any more");
+    assert_eq!(b.status(&e1), ExecutionStatus::InProgress);
+}
+
+#[test]
 fn approved() {
     let (mut b, e1, token) = waiting_at(approval("Ok"));
     assert_eq!(b.answer("Gate", "Ok", &token, true, "looks good"), Ok(Reply::ApprovedAt(b.now)));

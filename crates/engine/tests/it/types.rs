@@ -89,7 +89,11 @@ pub fn types() -> Types {
         ..entry(Category::Test, Owner::Custom, "Rehearsal", (0, 5), (0, 5))
     };
     let approval = ActionTypeEntry {
-        properties: vec![Property::optional("CustomData", ""), Property::optional("IsSummaryRequired", "").boolean()],
+        properties: vec![
+            Property::optional("CustomData", ""),
+            Property::optional("IsSummaryRequired", "").boolean(),
+            Property::optional("NotificationArn", ""),
+        ],
         default_timeout_minutes: 7 * 24 * 60,
         timeout_configurable: true,
         executor: Executor::Approval,

@@ -115,6 +115,14 @@ fn configuration_values() {
             &format!("Action configuration for action 'A' has an invalid value for configuration '{key}': {expected}"),
         );
     }
+    let topic = |region: &str| approval("A").config("NotificationArn", &format!("arn:aws:sns:{region}:123456789012:t"));
+    refused(
+        topic("eu-north-1"),
+        "configuration.NotificationArn",
+        "Action configuration for action 'A' has an invalid value for configuration 'NotificationArn': the Amazon SNS topic \
+         must be in the region of the pipeline (eu-west-1)",
+    );
+    assert_eq!(violations(&with_action(topic("eu-west-1"))), []);
     let json = violations(&with_action(codebuild("B").input("SOut").config("EnvironmentVariables", "[{")));
     assert!(json[0].message.contains("'EnvironmentVariables': it must be JSON ("), "{}", json[0].message);
     // What a reference stands for is only known later.

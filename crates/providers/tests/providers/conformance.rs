@@ -9,6 +9,9 @@ use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{ActionTypes as _, Category, Owner, Repeat};
 use towpath_providers::{Catalogue, RealmKind, Settings};
 
+use crate::approval_and_rehearsal::{noticed, with_a_topic};
+use crate::ecr_source::{ecr_source, with_an_image};
+use crate::inspector_scan;
 use crate::stage::{Stage, build, commands, invocation, rule, s3_deploy, s3_source, zip_of};
 use crate::world::SECRET;
 
@@ -53,6 +56,25 @@ fn cases() -> Vec<Case> {
             action: invocation(Category::Approval, Owner::Aws, "Manual", &[("CustomData", CONFIGURED_SECRET)]),
             prepare: nothing,
             finish: nothing,
+        },
+        Case {
+            name: "manual approval with a notice",
+            action: noticed(&[("CustomData", CONFIGURED_SECRET)]),
+            prepare: with_a_topic,
+            finish: nothing,
+        },
+        Case { name: "ECR source", action: ecr_source(), prepare: with_an_image, finish: nothing },
+        Case {
+            name: "InspectorScan of a source",
+            action: inspector_scan::source_scan(&[]),
+            prepare: inspector_scan::prepare,
+            finish: inspector_scan::finish,
+        },
+        Case {
+            name: "InspectorScan of an image",
+            action: inspector_scan::image_scan(),
+            prepare: inspector_scan::prepare,
+            finish: inspector_scan::finish,
         },
         Case {
             name: "CloudWatchAlarm",

@@ -205,6 +205,17 @@ pub fn zip_of(files: &[(&str, &[u8])]) -> Vec<u8> {
     std::fs::read(zip).unwrap()
 }
 
+/// The files of a zip.
+pub fn unzipped(zip: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.zip");
+    std::fs::write(&path, zip).unwrap();
+    let root = dir.path().join("root");
+    towpath_artifacts::unpack(&path, &root, &towpath_artifacts::Limits::DEFAULT).unwrap();
+    let items = towpath_artifacts::walk(&root, |_, _| true).unwrap();
+    items.into_iter().map(|item| (item.name, std::fs::read(item.path).unwrap())).collect()
+}
+
 /// Code and message of a failure; panics on anything else.
 pub fn failure(outcome: Outcome) -> (String, String) {
     match outcome {
