@@ -100,22 +100,6 @@ async fn lists_come_in_pages() {
     assert_eq!(many.code(), Some("ValidationException"), "{many:?}");
 
     let types = client.list_action_types().action_owner_filter(ActionOwner::Aws).send().await.unwrap();
-    let mut shown: Vec<String> = types
-        .action_types()
-        .iter()
-        .map(|t| t.id().unwrap())
-        .map(|id| format!("{} {} {}", id.category().as_str(), id.provider(), id.version()))
-        .collect();
-    shown.sort();
-    let known = [
-        "Approval Manual 1",
-        "Build CodeBuild 1",
-        "Compute Commands 1",
-        "Deploy S3 1",
-        "Source S3 1",
-        "Test CodeBuild 1",
-    ];
-    assert_eq!(shown, known);
     let deploy = types.action_types().iter().find(|t| t.id().unwrap().category() == &ActionCategory::Deploy).unwrap();
     let required: Vec<_> = deploy
         .action_configuration_properties()
