@@ -78,6 +78,12 @@ scenarios!(kill, "kill.py", crate::python::alone: random_moments, terminate, eve
 
 scenarios!(rules, "rules.py", crate::python::alone: alarm, commands, another_region);
 
+scenarios!(ecr_source, "ecr_source.py", crate::python::alone: images, missing);
+
+scenarios!(approvals, "approvals.py", crate::python::alone: notice, refusals);
+
+scenarios!(s3_elsewhere, "s3_elsewhere.py", crate::python::alone: overrides);
+
 scenarios!(two_nodes, "two_nodes.py", crate::python::with_a_database: 
     one_state, takeover, a_node_that_was_only_slow, random_kills);
 
