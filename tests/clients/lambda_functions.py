@@ -599,5 +599,34 @@ def aws_cli():
         aws("lambda", "delete-function", "--function-name", "cli")
 
 
+def declared():
+    """A function of towpath.toml is there, and follows its directory at the next start."""
+    with tempfile.TemporaryDirectory() as directory:
+        code = pathlib.Path(directory) / "notify"
+        code.mkdir()
+        (code / "app.py").write_text("import os\ndef handler(e, c): return os.environ['STAGE']\n")
+        config = f"""
+            [functions.notify]
+            path = "notify"
+            runtime = "python3.12"
+            handler = "app.handler"
+            timeout = {TIMEOUT}
+            environment = {{ STAGE = "one" }}
+        """
+        with Server(directory, config) as running:
+            api = client("lambda")
+            equal(invoked(api, "notify")[1], "one")
+            before = api.get_function_configuration(FunctionName="notify")
+            equal(before["Role"], f"arn:aws:iam::{ACCOUNT}:role/towpath-functions")
+            running.terminate()
+            running.start()
+            api = client("lambda")
+            equal(api.get_function_configuration(FunctionName="notify")["RevisionId"], before["RevisionId"], "untouched")
+            running.terminate()
+            (code / "app.py").write_text("def handler(e, c): return 'two'\n")
+            running.start()
+            equal(invoked(client("lambda"), "notify")[1], "two")
+
+
 if __name__ == "__main__":
-    main([life, failures, wrong_input, versions, runtimes, calling_aws, events, aws_cli])
+    main([life, failures, wrong_input, versions, runtimes, calling_aws, events, aws_cli, declared])

@@ -3,6 +3,7 @@
 
 mod ambient;
 mod archives;
+mod functions;
 mod host;
 mod partners;
 mod realms;
@@ -230,7 +231,7 @@ impl System {
 
         let stop = watch::Sender::new(false);
         let accepting = tokio::spawn(listen::serve(listener, Arc::clone(&front), stop.subscribe()));
-        Ok(Self {
+        let system = Self {
             scope: Scope::new(account, region),
             front,
             clock,
@@ -239,7 +240,9 @@ impl System {
             stop,
             accepting: Mutex::new(Some(accepting)),
             _scratch: scratch,
-        })
+        };
+        system.declare_functions(config).await?;
+        Ok(system)
     }
 
     /// Stops claiming work and lets open requests end. What runs outside goes on.

@@ -74,7 +74,13 @@ fn refuse(dialect: Dialect, error: &WireError, request_id: &str) -> Response<Byt
 }
 
 /// Reads the body within its limit, verifies the signature over it, and says who asks for what.
-async fn verified(front: &Front, parts: Parts, body: Body, peer: Peer, request_id: &str) -> Result<(Call, Parts), WireError> {
+async fn verified(
+    front: &Front,
+    parts: Parts,
+    body: Body,
+    peer: Peer,
+    request_id: &str,
+) -> Result<(Call, Parts), WireError> {
     let parsed = signature::parse(&parts)?.ok_or_else(|| WireError::missing_authentication(Dialect::Json))?;
     let dialect = parsed.dialect();
     let most = if dialect == Dialect::Rest { REST_BYTES_MAX } else { BODY_BYTES_MAX };

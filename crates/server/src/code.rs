@@ -2,18 +2,18 @@
 
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode, Uri};
 use towpath_services::lambda::CODE_PATH;
 
 use crate::Front;
 
 /// The zip, a refusal, or `None` when the path is none of ours.
-pub async fn handle(front: &Front, request: &Request<Body>) -> Option<Response<Body>> {
-    let path = request.uri().path();
-    if request.method() != Method::GET || !path.starts_with(CODE_PATH) {
+pub async fn handle(front: &Front, method: &Method, uri: &Uri) -> Option<Response<Body>> {
+    let path = uri.path();
+    if method != Method::GET || !path.starts_with(CODE_PATH) {
         return None;
     }
-    let query = request.uri().query().unwrap_or_default();
+    let query = uri.query().unwrap_or_default();
     // At most 50 MB, by Lambda's own limit.
     let zip = match front.services.lambda.download(path, query) {
         Some(file) => tokio::fs::read(file).await.ok(),

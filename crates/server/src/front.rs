@@ -17,7 +17,7 @@ use towpath_services::s3::S3Service;
 use towpath_wire::signature::Verifier;
 
 use crate::metrics::Metrics;
-use crate::{api, aws, pages};
+use crate::{api, aws, code, pages};
 
 /// The embedded AWS services.
 pub struct Services {
@@ -82,8 +82,8 @@ impl Front {
         if aws::is_aws(&request) {
             return aws::handle(self, request, peer).await;
         }
-        if let Some(code) = crate::code::handle(self, &request).await {
-            return code;
+        if let Some(zip) = code::handle(self, request.method(), request.uri()).await {
+            return zip;
         }
         if let Some(page) = pages::handle(self, &request) {
             return page;

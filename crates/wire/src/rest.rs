@@ -121,7 +121,11 @@ fn query_values(query: &str, name: &str) -> Vec<String> {
 }
 
 /// A successful answer with the status of its operation.
-pub fn respond<T: Serialize>(route: &Route, output: &T, request_id: &str) -> Result<Response<Bytes>, serde_json::Error> {
+pub fn respond<T: Serialize>(
+    route: &Route,
+    output: &T,
+    request_id: &str,
+) -> Result<Response<Bytes>, serde_json::Error> {
     Ok(reply(route.status, Bytes::from(serde_json::to_vec(output)?), request_id))
 }
 
@@ -170,9 +174,7 @@ mod tests {
 
     use super::{decode, find, respond_error};
     use crate::error::WireError;
-    use crate::lambda::{
-        CreateAliasRequest, InvocationRequest, ListFunctionsRequest, SERVICE, UntagResourceRequest,
-    };
+    use crate::lambda::{CreateAliasRequest, InvocationRequest, ListFunctionsRequest, SERVICE, UntagResourceRequest};
 
     fn parts(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
         let mut request = Request::builder().method(method).uri(uri);

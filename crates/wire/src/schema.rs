@@ -250,7 +250,8 @@ impl Pattern {
     /// schemas makes sure that there is none.
     pub fn matches(&self, value: &str) -> bool {
         self.compiled().is_none_or(|compiled| {
-            compiled.wanted.is_match(value) && compiled.unwanted.as_ref().is_none_or(|unwanted| !unwanted.is_match(value))
+            compiled.wanted.is_match(value)
+                && compiled.unwanted.as_ref().is_none_or(|unwanted| !unwanted.is_match(value))
         })
     }
 

@@ -57,7 +57,7 @@ scenarios!(conditions, "conditions.py", crate::python::against_a_server:
     failure_conditions, rule_types);
 
 scenarios!(lambda_functions, "lambda_functions.py", crate::python::alone:
-    life, failures, wrong_input, versions, runtimes, calling_aws, events, aws_cli);
+    life, failures, wrong_input, versions, runtimes, calling_aws, events, aws_cli, declared);
 
 scenarios!(main_job, "main_job.py", crate::python::against_a_server: boto3, failures, stopping);
 

@@ -195,8 +195,7 @@ fn shown(scope: &Scope, reference: &Reference, name: &str, alias: &Alias) -> Ali
         function_version: Some(alias.version.clone()),
         name: Some(name.to_owned()),
         revision_id: Some(alias.revision.clone()),
-        routing_config: routed.then(|| AliasRoutingConfiguration {
-            additional_version_weights: Some(alias.weights.clone()),
-        }),
+        routing_config: routed
+            .then(|| AliasRoutingConfiguration { additional_version_weights: Some(alias.weights.clone()) }),
     }
 }

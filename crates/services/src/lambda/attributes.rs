@@ -233,9 +233,7 @@ fn whole(call: &Call, text: &str) -> Result<Reference, WireError> {
 fn taggable(call: &Call, arn: &str) -> Result<Reference, WireError> {
     let reference = parse(call, arn, None)?;
     if reference.qualifier.is_some() {
-        return Err(invalid(
-            "Tags on function aliases and versions are not supported. Please specify a function ARN.",
-        ));
+        return Err(invalid("Tags on function aliases and versions are not supported. Please specify a function ARN."));
     }
     Ok(reference)
 }

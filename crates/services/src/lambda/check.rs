@@ -105,7 +105,10 @@ pub(super) fn configuration(asked: &Asked<'_>) -> Result<(), WireError> {
         return Err(unsupported("DeadLetterConfig", "There is no SQS or SNS here yet; leave it out."));
     }
     if asked.file_systems.is_some_and(|systems| !systems.is_empty()) {
-        return Err(unsupported("FileSystemConfigs", "A function runs on this machine and sees its files; leave it out."));
+        return Err(unsupported(
+            "FileSystemConfigs",
+            "A function runs on this machine and sees its files; leave it out.",
+        ));
     }
     if set(asked.kms_key) {
         return Err(unsupported("KMSKeyArn", "There is no KMS here yet; leave it out."));
@@ -197,7 +200,8 @@ mod tests {
         assert_eq!(runtime("python3.12"), Ok(RuntimeKind::Python));
         assert_eq!(runtime("nodejs22.x"), Ok(RuntimeKind::Node));
         assert_eq!(runtime("provided.al2023"), Ok(RuntimeKind::Provided));
-        for (old, part) in [("python3.7", "no longer supported"), ("nodejs12.x", "no longer"), ("java21", "bootstrap")] {
+        for (old, part) in [("python3.7", "no longer supported"), ("nodejs12.x", "no longer"), ("java21", "bootstrap")]
+        {
             let error = runtime(old).expect_err(old);
             assert!(error.message.contains(part), "{old}: {}", error.message);
         }
@@ -208,14 +212,17 @@ mod tests {
         let with = |name: &str, value: &str| Environment {
             variables: Some([(name.to_owned(), Sensitive::new(value))].into()),
         };
-        let check = |environment: &Environment| {
-            configuration(&Asked { environment: Some(environment), ..Asked::default() })
-        };
+        let check =
+            |environment: &Environment| configuration(&Asked { environment: Some(environment), ..Asked::default() });
         assert!(check(&with("STAGE", "test")).is_ok());
         let error = check(&with("AWS_REGION", "x")).expect_err("reserved");
         assert!(error.message.ends_with("Reserved keys used in this request: AWS_REGION"), "{}", error.message);
         let error = check(&with("LONG", &"x".repeat(4_100))).expect_err("too long");
-        assert!(error.message.contains("exceeded the 4KB limit") && !error.message.contains("xxx"), "{}", error.message);
+        assert!(
+            error.message.contains("exceeded the 4KB limit") && !error.message.contains("xxx"),
+            "{}",
+            error.message
+        );
     }
 
     #[test]

@@ -101,7 +101,11 @@ impl Lambda {
         let Some((label, weight)) = alias.and_then(|alias| alias.weights.iter().next()) else {
             return self.resolve(scope, reference, function).await.map_err(|error| {
                 // Invoke has one sentence for whatever is missing.
-                if error.code == "ResourceNotFoundException" { no_function(&reference.qualified_arn(scope)) } else { error }
+                if error.code == "ResourceNotFoundException" {
+                    no_function(&reference.qualified_arn(scope))
+                } else {
+                    error
+                }
             });
         };
         let drawn = u32::from_be_bytes(self.ambient.bytes());
@@ -117,8 +121,10 @@ fn event(body: &Bytes, asynchronous: bool) -> Result<Bytes, WireError> {
     let most = if asynchronous { EVENT_BYTES_MAX } else { PAYLOAD_BYTES_MAX };
     if body.len() > most {
         let length = body.len();
-        let message =
-            format!("{length} byte payload is too large for the {} invocation type (limit {most} bytes)", if asynchronous { "Event" } else { "RequestResponse" });
+        let message = format!(
+            "{length} byte payload is too large for the {} invocation type (limit {most} bytes)",
+            if asynchronous { "Event" } else { "RequestResponse" }
+        );
         return Err(WireError::modeled(&SERVICE, "RequestTooLargeException", message));
     }
     if body.is_empty() {
@@ -127,15 +133,20 @@ fn event(body: &Bytes, asynchronous: bool) -> Result<Bytes, WireError> {
     match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
         Ok(_) => Ok(body.clone()),
         Err(error) => {
-            let message =
-                format!("Could not parse request body into json: Could not parse payload into json: {error}");
+            let message = format!("Could not parse request body into json: Could not parse payload into json: {error}");
             Err(WireError::modeled(&SERVICE, "InvalidRequestContentException", message))
         }
     }
 }
 
 fn client_context(text: &str) -> Result<String, WireError> {
-    let wrong = || WireError::modeled(&SERVICE, "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object.");
+    let wrong = || {
+        WireError::modeled(
+            &SERVICE,
+            "InvalidRequestContentException",
+            "Client context must be a valid Base64-encoded JSON object.",
+        )
+    };
     if text.len() > CLIENT_CONTEXT_BYTES_MAX {
         return Err(WireError::modeled(&SERVICE, "RequestTooLargeException", "Client context is too large."));
     }

@@ -8,6 +8,7 @@ mod attributes;
 mod check;
 mod code;
 mod create;
+mod declared;
 mod delete;
 mod downloads;
 mod errors;
@@ -48,6 +49,7 @@ use queue::Queue;
 use records::Function;
 use runtime::Runtimes;
 
+pub use declared::Declared;
 pub use downloads::PATH as CODE_PATH;
 pub use runtime::monitor::main as monitor_main;
 

@@ -208,7 +208,9 @@ fn list(functions: Vec<FunctionConfiguration>, after: Option<String>) -> ListFun
 }
 
 pub(super) fn page_size(asked: Option<i32>) -> usize {
-    asked.and_then(|size| usize::try_from(size).ok()).map_or(FUNCTIONS_PER_PAGE, |size| size.clamp(1, FUNCTIONS_PER_PAGE))
+    asked
+        .and_then(|size| usize::try_from(size).ok())
+        .map_or(FUNCTIONS_PER_PAGE, |size| size.clamp(1, FUNCTIONS_PER_PAGE))
 }
 
 pub(super) fn encode(last: &str) -> String {

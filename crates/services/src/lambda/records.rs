@@ -10,9 +10,9 @@ use towpath_store::{DocumentsExt as _, Expect, Key, Scan, Versioned, Write};
 use towpath_wire::WireError;
 use towpath_wire::lambda::FunctionConfiguration;
 
+use super::Lambda;
 use super::errors::{conflict, no_function, not_found, store};
 use super::names::{LATEST, Reference, function_arn, is_number};
-use super::Lambda;
 
 pub(super) const FUNCTIONS: &str = "lambda.function";
 const VERSIONS: &str = "lambda.version";

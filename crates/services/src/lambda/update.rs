@@ -92,7 +92,8 @@ impl Lambda {
             image_config: input.image_config.is_some(),
         })?;
         // A role is passed when it is set, not when it stays.
-        if let Some(role) = input.role.as_deref().filter(|role| found.value.latest.config.role.as_deref() != Some(role)) {
+        if let Some(role) = input.role.as_deref().filter(|role| found.value.latest.config.role.as_deref() != Some(role))
+        {
             self.check_role(call, role).await?;
         }
         let (revision, launch, now) = (self.ambient.uuid(), self.ambient.uuid(), self.ambient.now());

@@ -53,7 +53,10 @@ enum Phase {
     /// Nobody asked for an event yet.
     Init,
     Waiting,
-    Busy { id: String, reply: Option<oneshot::Sender<Reply>> },
+    Busy {
+        id: String,
+        reply: Option<oneshot::Sender<Reply>>,
+    },
 }
 
 /// What the process has said of its start.

@@ -82,13 +82,19 @@ impl Drop for Environment {
 /// Why a process did not come up.
 pub(super) enum Unstarted {
     /// The function's own error, as it is answered.
-    Function(Bytes, String),
+    Function(Bytes),
     System(io::Error),
 }
 
 impl Environment {
     /// The Runtime API has an address before anything is started, because the process is told of it.
-    pub async fn start(api: RuntimeApi, plan: Plan, ambient: &Ambient, first_id: &str, begun: Instant) -> Result<Self, (Option<Vec<u8>>, Unstarted)> {
+    pub async fn start(
+        api: RuntimeApi,
+        plan: Plan,
+        ambient: &Ambient,
+        first_id: &str,
+        begun: Instant,
+    ) -> Result<Self, (Option<Vec<u8>>, Unstarted)> {
         let system = |error| (None, Unstarted::System(error));
         let (output, written) = pipe_pair().map_err(system)?;
         let output = Arc::new(output);
@@ -132,10 +138,9 @@ impl Environment {
         if let Some(body) = failed {
             environment.drain(ambient);
             let tail = environment.with_log(|log| log.tail());
-            let reason = error_type(&body);
             environment.end();
             environment.wait_end().await;
-            return Err((Some(tail), Unstarted::Function(body, reason)));
+            return Err((Some(tail), Unstarted::Function(body)));
         }
         Ok(environment)
     }
@@ -308,7 +313,8 @@ async fn watch_monitor(mut child: Child, tell: watch::Sender<Life>) {
                     tell.send_replace(Life::Ended(format!("exit status {code}")));
                 }
                 Some(("signal", number)) => {
-                    let name = number.parse::<i32>().ok().and_then(|number| nix::sys::signal::Signal::try_from(number).ok());
+                    let name =
+                        number.parse::<i32>().ok().and_then(|number| nix::sys::signal::Signal::try_from(number).ok());
                     let name = match name {
                         Some(nix::sys::signal::Signal::SIGKILL) => "killed".to_owned(),
                         Some(nix::sys::signal::Signal::SIGSEGV) => "segmentation fault".to_owned(),

@@ -12,7 +12,9 @@ const NODE: &str = include_str!("bootstrap.mjs");
 /// Why a function's process cannot be started.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LaunchError {
-    #[error("the runtime {runtime} needs {wanted} on the PATH of the server; install it, or start the server with a PATH that has it")]
+    #[error(
+        "the runtime {runtime} needs {wanted} on the PATH of the server; install it, or start the server with a PATH that has it"
+    )]
     NoInterpreter { runtime: String, wanted: &'static str },
     #[error("RequestId: {{id}} Error: Couldn't find valid bootstrap(s): [{path}]")]
     NoBootstrap { path: String },

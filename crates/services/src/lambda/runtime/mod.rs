@@ -128,7 +128,9 @@ impl Runtimes {
 
     /// Ends the idle environments of a function, or all of them.
     pub fn retire(&self, function: Option<&str>) {
-        self.pools().idle.retain(|kind, _| function.is_some_and(|function| !kind.starts_with(&format!("{function}\n"))));
+        self.pools()
+            .idle
+            .retain(|kind, _| function.is_some_and(|function| !kind.starts_with(&format!("{function}\n"))));
     }
 
     /// Ends environments that had nothing to do for long.
@@ -254,7 +256,7 @@ impl Lambda {
         };
         match Environment::start(api, plan, &self.ambient, &job.request_id, begun).await {
             Ok(environment) => Ok(Ok(environment)),
-            Err((tail, Unstarted::Function(body, _))) => Ok(Err((body, tail.unwrap_or_default()))),
+            Err((tail, Unstarted::Function(body))) => Ok(Err((body, tail.unwrap_or_default()))),
             Err((_, Unstarted::System(error))) => Err(internal("start a function's process", &error)),
         }
     }
