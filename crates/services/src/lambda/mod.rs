@@ -47,7 +47,7 @@ use downloads::Downloads;
 use names::Reference;
 use queue::Queue;
 use records::Function;
-use runtime::Runtimes;
+use runtime::{Interpreters, Runtimes};
 
 pub use declared::Declared;
 pub use downloads::PATH as CODE_PATH;
@@ -107,6 +107,7 @@ pub struct Lambda {
     settings: Settings,
     downloads: Downloads,
     runtimes: Runtimes,
+    interpreters: Interpreters,
     queue: Queue,
     work: TaskTracker,
     closing: CancellationToken,
@@ -125,6 +126,7 @@ impl Lambda {
             objects,
             settings,
             runtimes: Runtimes::default(),
+            interpreters: Interpreters::default(),
             work: TaskTracker::new(),
             closing: CancellationToken::new(),
         })

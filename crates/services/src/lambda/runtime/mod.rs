@@ -24,7 +24,7 @@ use super::records::{Version, partition};
 use crate::identity::policy::Context;
 use crate::identity::{AssumeRequest, LAMBDA_PRINCIPAL, SessionCredentials};
 
-pub(super) use launch::write_clients;
+pub(super) use launch::{Interpreters, write_clients};
 
 /// An event for a function.
 pub(super) struct Job {
@@ -214,7 +214,7 @@ impl Lambda {
         })?;
         let task_root = self.task_root(&job.version.code);
         let client = self.clients_dir();
-        let program = match launch::command(&runtime, &handler, &task_root, &client) {
+        let program = match self.interpreters.command(&runtime, &handler, &task_root, &client).await {
             Ok(program) => program,
             Err(error @ launch::LaunchError::NoInterpreter { .. }) => return Err(invalid_runtime(error.to_string())),
             Err(error @ launch::LaunchError::NoBootstrap { .. }) => {
