@@ -27,10 +27,15 @@ pub struct Metadata {
 pub enum Protocol {
     Json { target_prefix: String },
     Query { namespace: String },
+    RestJson,
 }
 
 pub struct Operation {
     pub name: String,
+    /// Method, path template and status of success: what the REST protocol goes by.
+    pub method: String,
+    pub path: String,
+    pub status: u16,
     pub input: Option<String>,
     pub output: Option<String>,
     pub errors: Vec<String>,
@@ -62,6 +67,17 @@ pub struct Member {
     pub wire_name: String,
     pub shape: String,
     pub required: bool,
+    /// Where a member of a REST request is, if not in its body.
+    pub place: Option<Place>,
+}
+
+#[derive(Clone, Copy)]
+pub enum Place {
+    Path,
+    Query,
+    Header,
+    /// It is the whole body.
+    Payload,
 }
 
 impl Model {
@@ -96,7 +112,16 @@ impl Model {
                 errors.insert(code.clone(), status);
                 codes.push(code);
             }
-            operations.push(Operation { name: name.to_owned(), input, output, errors: codes });
+            let http = &raw["http"];
+            operations.push(Operation {
+                name: name.to_owned(),
+                method: http["method"].as_str().unwrap_or("POST").to_owned(),
+                path: http["requestUri"].as_str().unwrap_or("/").to_owned(),
+                status: http["responseCode"].as_u64().and_then(|s| u16::try_from(s).ok()).unwrap_or(200),
+                input,
+                output,
+                errors: codes,
+            });
         }
         operations.sort_by(|a, b| a.name.cmp(&b.name));
 
@@ -129,6 +154,7 @@ fn read_metadata(raw: &Value) -> Result<Metadata, String> {
     let protocol = match text("protocol")?.as_str() {
         "json" => Protocol::Json { target_prefix: text("targetPrefix")? },
         "query" => Protocol::Query { namespace: text("xmlNamespace")? },
+        "rest-json" => Protocol::RestJson,
         other => return Err(format!("protocol {other} is not generated yet")),
     };
     Ok(Metadata { api_version: text("apiVersion")?, protocol })
@@ -163,13 +189,21 @@ fn read_shape(raw: &Value) -> Result<Shape, String> {
 
 fn read_members(raw: &Value) -> Result<Vec<Member>, String> {
     let required: BTreeSet<&str> = raw["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let payload = raw["payload"].as_str();
     let mut members = Vec::new();
     for (name, member) in object(&raw["members"])? {
+        let place = match member["location"].as_str() {
+            Some("uri") => Some(Place::Path),
+            Some("querystring") => Some(Place::Query),
+            Some("header") => Some(Place::Header),
+            _ => (payload == Some(name.as_str())).then_some(Place::Payload),
+        };
         members.push(Member {
             name: name.clone(),
             wire_name: member["locationName"].as_str().unwrap_or(name).to_owned(),
             shape: member["shape"].as_str().ok_or_else(|| format!("member {name} has no shape"))?.to_owned(),
             required: required.contains(name.as_str()),
+            place,
         });
     }
     Ok(members)

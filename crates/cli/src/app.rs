@@ -77,13 +77,15 @@ pub async fn watched(
             let place = import::Place { target: &client, url: &url, region: &region };
             import::run(&args.request(), &place, &mut terminal).await
         }
-        Command::Simulate(_) | Command::Serve(_) | Command::Worker(_) | Command::BuildRunner { .. } => {
-            Err(ExpectedError::System {
-                message: "this command is not one to watch".to_owned(),
-                hint: None,
-                usage: true,
-            })
-        }
+        Command::Simulate(_)
+        | Command::Serve(_)
+        | Command::Worker(_)
+        | Command::BuildRunner { .. }
+        | Command::FunctionRunner { .. } => Err(ExpectedError::System {
+            message: "this command is not one to watch".to_owned(),
+            hint: None,
+            usage: true,
+        }),
     }
 }
 

@@ -71,6 +71,13 @@ pub enum Command {
         /// The build's directory.
         directory: PathBuf,
     },
+    /// Runs the process of a Lambda function until the server that started it closes the pipe. Started by the system itself.
+    #[command(hide = true)]
+    FunctionRunner {
+        /// The function's program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
 }
 
 /// Run a pipeline now, on this machine, and show it

@@ -3,6 +3,7 @@
 
 mod ambient;
 mod archives;
+mod functions;
 mod host;
 mod partners;
 mod realms;
@@ -36,6 +37,7 @@ use towpath_services::codebuild::{
     Settings as BuildSettings,
 };
 use towpath_services::identity::{CODEPIPELINE_PRINCIPAL, Identity};
+use towpath_services::lambda::{self, Lambda};
 use towpath_services::logs::Logs;
 use towpath_services::s3::{S3Options, S3Service};
 use towpath_store::{PostgresStore, SqliteStore, Store, StoreError};
@@ -129,19 +131,31 @@ impl System {
             .map_err(|e| broken("open the object store", &e))?,
         );
         let logs = Arc::new(Logs::new(Arc::clone(&documents), surroundings.clone(), Arc::clone(&identity), data_dir));
-        let mut settings = BuildSettings::new(data_dir.to_owned(), runner_command()?, {
+        let mut settings = BuildSettings::new(data_dir.to_owned(), own_command("build-runner")?, {
             let config = config.clone();
             Sandboxes::found_by(move || sandboxes(&config, purpose))
         });
         settings.endpoint = Some(url.clone());
         settings.node.clone_from(&node);
         settings.console_url = Some(format!("{url}/console"));
+        let objects = Arc::new(EmbeddedObjects::new(S3Service::clone(&s3), Arc::clone(&identity)));
         let codebuild = CodeBuild::new(BuildParts {
             documents: Arc::clone(&documents),
             ambient: surroundings.clone(),
             identity: Arc::clone(&identity),
             logs: Arc::clone(&logs),
-            objects: Arc::new(EmbeddedObjects::new(S3Service::clone(&s3), Arc::clone(&identity))),
+            objects: objects.clone(),
+            settings,
+        });
+        let mut settings = lambda::Settings::new(data_dir.to_owned(), own_command("function-runner")?);
+        settings.endpoint = Some(url.clone());
+        settings.shared = node.is_some();
+        let lambda = Lambda::new(lambda::Parts {
+            documents: Arc::clone(&documents),
+            ambient: surroundings.clone(),
+            identity: Arc::clone(&identity),
+            logs: Arc::clone(&logs),
+            objects,
             settings,
         });
 
@@ -188,7 +202,7 @@ impl System {
         });
         let commits = tokio::sync::Mutex::new(orchestrator.subscribe());
         let request_ids = surroundings.clone();
-        let services = Services { identity, s3, codebuild: Arc::clone(&codebuild), logs };
+        let services = Services { identity, s3, codebuild: Arc::clone(&codebuild), lambda: Arc::clone(&lambda), logs };
         let front = Arc::new(Front::new(
             Arc::clone(&orchestrator),
             services,
@@ -212,11 +226,12 @@ impl System {
             }
         });
         codebuild.resume().await.map_err(|e| broken("take up the unfinished builds", &e))?;
+        lambda.resume().await.map_err(|e| broken("take up the functions", &e))?;
         orchestrator.resume().await.map_err(|e| broken("take up the unfinished executions", &e))?;
 
         let stop = watch::Sender::new(false);
         let accepting = tokio::spawn(listen::serve(listener, Arc::clone(&front), stop.subscribe()));
-        Ok(Self {
+        let system = Self {
             scope: Scope::new(account, region),
             front,
             clock,
@@ -225,7 +240,9 @@ impl System {
             stop,
             accepting: Mutex::new(Some(accepting)),
             _scratch: scratch,
-        })
+        };
+        system.declare_functions(config).await?;
+        Ok(system)
     }
 
     /// Stops claiming work and lets open requests end. What runs outside goes on.
@@ -237,6 +254,7 @@ impl System {
         self.front.orchestrator.leave().await;
         self.stop.send_replace(true);
         self.front.services.codebuild.shutdown().await;
+        self.front.services.lambda.shutdown();
         let accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(accepting) = accepting {
             let _ = accepting.await;
@@ -299,10 +317,10 @@ fn catalogue(config: &Config) -> Catalogue {
     Catalogue::new(Settings { rehearsal: config.rehearsal.enabled })
 }
 
-/// Builds run under this same program.
-fn runner_command() -> Result<Vec<String>, ExpectedError> {
+/// Builds and functions run under this same program.
+fn own_command(command: &str) -> Result<Vec<String>, ExpectedError> {
     let program = std::env::current_exe().map_err(|e| broken("find the towpath program itself", &e))?;
-    Ok(vec![program.to_string_lossy().into_owned(), "build-runner".to_owned()])
+    Ok(vec![program.to_string_lossy().into_owned(), command.to_owned()])
 }
 
 fn broken(doing: &str, error: &dyn std::error::Error) -> ExpectedError {
@@ -382,6 +400,11 @@ impl Opener for Local {
         .await?;
         Ok(Arc::new(system))
     }
+}
+
+/// The process between this program and that of a function.
+pub fn function_runner(command: &[String]) -> ExitCode {
+    lambda::monitor_main(command)
 }
 
 /// One build, in a process of its own.

@@ -25,7 +25,7 @@ static FILE: Object = Object {
         optional("rehearsal", Shape::Object(&REHEARSAL)),
         optional("retention", Shape::Object(&RETENTION)),
         optional("connections", Shape::Later("use an S3 source action; remove the table")),
-        optional("functions", Shape::Later("the Lambda invoke action is not here yet; remove the table")),
+        optional("functions", Shape::Map(&Shape::Object(&FUNCTION))),
         optional("realm", Shape::Map(&Shape::Object(&REALM))),
         optional("third-party", Shape::Map(&Shape::Object(&THIRD_PARTY))),
     ],
@@ -58,6 +58,20 @@ static PROJECT: Object = Object {
         optional("environment", Shape::Map(&Shape::Text)),
         // CodeBuild's own bounds.
         optional("timeout-minutes", Shape::Whole(5, 2160)),
+    ],
+};
+
+static FUNCTION: Object = Object {
+    what: "a function",
+    fields: &[
+        required("path", Shape::Text),
+        required("runtime", Shape::Text),
+        required("handler", Shape::Text),
+        optional("role", Shape::Text),
+        optional("environment", Shape::Map(&Shape::Text)),
+        // Lambda's own bounds: seconds and megabytes.
+        optional("timeout", Shape::Whole(1, 900)),
+        optional("memory", Shape::Whole(128, 10_240)),
     ],
 };
 
@@ -116,6 +130,7 @@ pub struct Config {
     pub projects: BTreeMap<String, Project>,
     /// Image names as pipelines and projects write them, to the names a container engine knows.
     pub images: BTreeMap<String, String>,
+    pub functions: BTreeMap<String, Function>,
     pub sandbox: Sandbox,
     pub quotas: Quotas,
     pub rehearsal: Rehearsal,
@@ -154,6 +169,27 @@ pub struct Project {
     pub compute_type: Option<String>,
     pub environment: BTreeMap<String, String>,
     pub timeout_minutes: Option<u32>,
+}
+
+/// A Lambda function that is there when the system is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Function {
+    /// The directory of its code; a relative one starts at the directory of towpath.toml.
+    pub path: PathBuf,
+    pub runtime: String,
+    pub handler: String,
+    /// Its execution role; made where none is named.
+    #[serde(default)]
+    pub role: Option<String>,
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Seconds.
+    #[serde(default)]
+    pub timeout: Option<u32>,
+    /// Megabytes.
+    #[serde(default)]
+    pub memory: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -273,7 +309,11 @@ impl Loaded {
     pub fn read(file: &Path) -> Result<Self, LoadError> {
         let directory = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
         let loaded = Self::parse(Text::read(file)?).map_err(|report| LoadError::Invalid(Box::new(report)))?;
-        Ok(Self { directory, ..loaded })
+        let mut loaded = Self { directory, ..loaded };
+        for function in loaded.config.functions.values_mut() {
+            function.path = loaded.directory.join(&function.path);
+        }
+        Ok(loaded)
     }
 
     pub fn parse(text: Text) -> Result<Self, Report> {

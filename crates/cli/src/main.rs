@@ -20,6 +20,9 @@ fn main() -> ExitCode {
     if let Command::BuildRunner { directory } = &cli.command {
         return assemble::build_runner(directory);
     }
+    if let Command::FunctionRunner { command } = &cli.command {
+        return assemble::function_runner(command);
+    }
     let default = if matches!(cli.command, Command::Serve(_)) { tracing::Level::INFO } else { tracing::Level::WARN };
     app::start_logging(default);
     if let Command::Simulate(args) = &cli.command {

@@ -55,7 +55,7 @@ services! {
     CodePipeline, "codepipeline", "AWS CodePipeline", true;
     Ecr, "ecr", "Amazon ECR", false;
     InspectorScan, "inspector_scan", "Amazon Inspector Scan", false;
-    Lambda, "lambda", "AWS Lambda", false;
+    Lambda, "lambda", "AWS Lambda", true;
     S3, "s3", "Amazon S3", true;
     Sns, "sns", "Amazon SNS", false;
     StepFunctions, "sfn", "AWS Step Functions", false;

@@ -13,11 +13,11 @@ use towpath_model::ids::Scope;
 use towpath_services::call::{Call, Origin};
 use towpath_services::identity::LookupError;
 use towpath_wire::signature::{self, Payload};
-use towpath_wire::{Dialect, WireError, json, query};
+use towpath_wire::{Dialect, WireError, json, lambda, query, rest};
 
 use crate::Front;
 use crate::front::Peer;
-use crate::limits::BODY_BYTES_MAX;
+use crate::limits::{BODY_BYTES_MAX, REST_BYTES_MAX};
 
 /// Whether a request speaks AWS: signed in its header or its query, or naming an operation.
 pub fn is_aws(request: &Request<Body>) -> bool {
@@ -59,7 +59,7 @@ async fn answer(front: &Front, request: Request<Body>, peer: Peer, request_id: &
         return (service, response.map(Body::new));
     }
     let response = match verified(front, parts, body, peer, request_id).await {
-        Ok(call) => route(front, &service, call).await,
+        Ok((call, parts)) => route(front, &service, call, &parts).await,
         Err(error) => refuse(Dialect::of(&service), &error, request_id),
     };
     (service, response.map(Body::from))
@@ -68,15 +68,23 @@ async fn answer(front: &Front, request: Request<Body>, peer: Peer, request_id: &
 fn refuse(dialect: Dialect, error: &WireError, request_id: &str) -> Response<Bytes> {
     match dialect {
         Dialect::Query => query::respond_error(None, error, request_id),
+        Dialect::Rest => rest::respond_error(error, request_id),
         Dialect::Json | Dialect::S3 => json::respond_error(error, request_id),
     }
 }
 
 /// Reads the body within its limit, verifies the signature over it, and says who asks for what.
-async fn verified(front: &Front, parts: Parts, body: Body, peer: Peer, request_id: &str) -> Result<Call, WireError> {
+async fn verified(
+    front: &Front,
+    parts: Parts,
+    body: Body,
+    peer: Peer,
+    request_id: &str,
+) -> Result<(Call, Parts), WireError> {
     let parsed = signature::parse(&parts)?.ok_or_else(|| WireError::missing_authentication(Dialect::Json))?;
     let dialect = parsed.dialect();
-    let body = match Limited::new(body, BODY_BYTES_MAX).collect().await {
+    let most = if dialect == Dialect::Rest { REST_BYTES_MAX } else { BODY_BYTES_MAX };
+    let body = match Limited::new(body, most).collect().await {
         Ok(collected) => collected.to_bytes(),
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
             return Err(WireError::request_too_large(dialect));
@@ -100,14 +108,15 @@ async fn verified(front: &Front, parts: Parts, body: Body, peer: Peer, request_i
     front.services.identity.used(&signer.principal, &parsed.scope.service, &parsed.scope.region).await;
     let operation = operation(&parts, dialect, &parsed.scope.service, &body)?;
     let origin = origin(&parts, peer);
-    Ok(Call {
+    let call = Call {
         scope: Scope::new(signer.principal.account.clone(), parsed.scope.region.clone()),
         principal: signer.principal,
         operation,
         body,
         request_id: request_id.to_owned(),
         origin,
-    })
+    };
+    Ok((call, parts))
 }
 
 /// Where a request came from. What never leaves this machine is as safe from listeners as TLS is: a request over
@@ -129,6 +138,13 @@ fn operation(parts: &Parts, dialect: Dialect, service: &str, body: &[u8]) -> Res
     if dialect == Dialect::Query {
         return Ok(query::Form::parse(parts.uri.query(), body)?.action()?.to_owned());
     }
+    if dialect == Dialect::Rest {
+        let found = rest::find(&lambda::SERVICE, &parts.method, parts.uri.path());
+        return found.map(|found| found.route.operation.to_owned()).ok_or_else(|| {
+            let message = format!("Towpath does not serve {} {} of Lambda.", parts.method, parts.uri.path());
+            WireError::new("UnknownOperationException", 404, message)
+        });
+    }
     let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     if parts.method != Method::POST {
         return Err(WireError::unknown_operation());
@@ -147,11 +163,12 @@ fn operation(parts: &Parts, dialect: Dialect, service: &str, body: &[u8]) -> Res
     Ok(operation.to_owned())
 }
 
-async fn route(front: &Front, service: &str, call: Call) -> Response<Bytes> {
+async fn route(front: &Front, service: &str, call: Call, parts: &Parts) -> Response<Bytes> {
     match service {
         "codepipeline" => front.pipelines(call).serve().await,
         "codebuild" => front.services.codebuild.handle(&call).await,
         "iam" => front.services.identity.handle_iam(&call).await,
+        "lambda" => front.services.lambda.handle(&call, parts).await,
         "logs" => front.services.logs.handle(&call).await,
         "sts" => front.services.identity.handle_sts(&call).await,
         other => {
@@ -159,7 +176,7 @@ async fn route(front: &Front, service: &str, call: Call) -> Response<Bytes> {
                 "UnknownOperationException",
                 400,
                 format!(
-                    "Towpath does not serve the AWS service '{other}'. It serves codebuild, codepipeline, iam, logs, s3 and sts; point AWS_ENDPOINT_URL_{} elsewhere.",
+                    "Towpath does not serve the AWS service '{other}'. It serves codebuild, codepipeline, iam, lambda, logs, s3 and sts; point AWS_ENDPOINT_URL_{} elsewhere.",
                     other.to_uppercase().replace('-', "_")
                 ),
             );

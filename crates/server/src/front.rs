@@ -10,19 +10,21 @@ use towpath_orchestrator::Orchestrator;
 use towpath_services::call::Call;
 use towpath_services::codebuild::CodeBuild;
 use towpath_services::identity::Identity;
+use towpath_services::lambda::Lambda;
 use towpath_services::logs::Logs;
 use towpath_services::s3::S3Service;
 
 use towpath_wire::signature::Verifier;
 
 use crate::metrics::Metrics;
-use crate::{api, aws, pages};
+use crate::{api, aws, code, pages};
 
 /// The embedded AWS services.
 pub struct Services {
     pub identity: Arc<Identity>,
     pub s3: Arc<S3Service>,
     pub codebuild: Arc<CodeBuild>,
+    pub lambda: Arc<Lambda>,
     pub logs: Arc<Logs>,
 }
 
@@ -79,6 +81,9 @@ impl Front {
     pub async fn handle(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
         if aws::is_aws(&request) {
             return aws::handle(self, request, peer).await;
+        }
+        if let Some(zip) = code::handle(self, request.method(), request.uri()).await {
+            return zip;
         }
         if let Some(page) = pages::handle(self, &request) {
             return page;

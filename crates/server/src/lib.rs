@@ -4,6 +4,7 @@
 
 pub mod api;
 mod aws;
+mod code;
 mod front;
 pub mod limits;
 pub mod listen;

@@ -6,5 +6,6 @@ pub mod call;
 pub mod codebuild;
 pub mod git;
 pub mod identity;
+pub mod lambda;
 pub mod logs;
 pub mod s3;

@@ -10,6 +10,8 @@ use crate::schema::{Protocol, Service};
 pub enum Dialect {
     /// JSON 1.1: CodePipeline, CodeBuild, Logs, KMS.
     Json,
+    /// REST with JSON bodies: Lambda.
+    Rest,
     /// Query: IAM, STS, SNS.
     Query,
     S3,
@@ -21,13 +23,14 @@ impl Dialect {
         match service {
             "s3" => Self::S3,
             "iam" | "sts" | "sns" => Self::Query,
+            "lambda" => Self::Rest,
             _ => Self::Json,
         }
     }
 
     const fn pick<T: Copy>(self, json: T, query: T, s3: T) -> T {
         match self {
-            Self::Json => json,
+            Self::Json | Self::Rest => json,
             Self::Query => query,
             Self::S3 => s3,
         }
@@ -103,6 +106,7 @@ impl WireError {
     pub fn missing_authentication(dialect: Dialect) -> Self {
         match dialect {
             Dialect::Json => Self::new("MissingAuthenticationTokenException", 400, "Missing Authentication Token"),
+            Dialect::Rest => Self::new("MissingAuthenticationTokenException", 403, "Missing Authentication Token"),
             Dialect::Query => Self::new("MissingAuthenticationToken", 403, "Request is missing Authentication Token"),
             Dialect::S3 => Self::new("AccessDenied", 403, "Access Denied"),
         }
@@ -112,6 +116,7 @@ impl WireError {
     pub fn unknown_access_key(dialect: Dialect, access_key: &str) -> Self {
         match dialect {
             Dialect::Json => Self::new("UnrecognizedClientException", 400, INVALID_TOKEN),
+            Dialect::Rest => Self::new("UnrecognizedClientException", 403, INVALID_TOKEN),
             Dialect::Query => Self::new("InvalidClientTokenId", 403, INVALID_TOKEN),
             Dialect::S3 => {
                 let message = "The AWS Access Key Id you provided does not exist in our records.";
@@ -124,6 +129,7 @@ impl WireError {
     pub fn invalid_token(dialect: Dialect) -> Self {
         match dialect {
             Dialect::Json => Self::new("UnrecognizedClientException", 400, INVALID_TOKEN),
+            Dialect::Rest => Self::new("UnrecognizedClientException", 403, INVALID_TOKEN),
             Dialect::Query => Self::new("InvalidClientTokenId", 403, INVALID_TOKEN),
             Dialect::S3 => Self::new("InvalidToken", 400, "The provided token is malformed or otherwise invalid."),
         }
@@ -132,6 +138,7 @@ impl WireError {
     pub fn expired_token(dialect: Dialect) -> Self {
         match dialect {
             Dialect::Json => Self::new("ExpiredTokenException", 400, EXPIRED_TOKEN),
+            Dialect::Rest => Self::new("ExpiredTokenException", 403, EXPIRED_TOKEN),
             Dialect::Query => Self::new("ExpiredToken", 403, EXPIRED_TOKEN),
             Dialect::S3 => Self::new("ExpiredToken", 400, "The provided token has expired."),
         }
@@ -140,12 +147,14 @@ impl WireError {
     /// A policy says no. `message` is the sentence of the policy evaluation; S3 has its own.
     pub fn access_denied(dialect: Dialect, message: impl Into<String>) -> Self {
         let (code, status) = dialect.pick(("AccessDeniedException", 400), ("AccessDenied", 403), ("AccessDenied", 403));
+        let status = if dialect == Dialect::Rest { 403 } else { status };
         Self::new(code, status, message)
     }
 
     pub fn throttling(dialect: Dialect) -> Self {
         match dialect {
             Dialect::Json => Self::new("ThrottlingException", 400, "Rate exceeded"),
+            Dialect::Rest => Self::new("TooManyRequestsException", 429, "Rate exceeded"),
             Dialect::Query => Self::new("Throttling", 400, "Rate exceeded"),
             Dialect::S3 => Self::new("SlowDown", 503, "Please reduce your request rate."),
         }
@@ -170,6 +179,9 @@ impl WireError {
     /// A fault of ours. The cause goes to the log, never into the answer.
     pub fn internal(dialect: Dialect) -> Self {
         match dialect {
+            Dialect::Rest => {
+                Self::new("ServiceException", 500, "An error occurred and the request cannot be processed.")
+            }
             Dialect::Json | Dialect::Query => Self::new(
                 "InternalFailure",
                 500,
@@ -189,7 +201,7 @@ impl WireError {
 
     pub fn unavailable(dialect: Dialect) -> Self {
         match dialect {
-            Dialect::Json | Dialect::Query => {
+            Dialect::Json | Dialect::Query | Dialect::Rest => {
                 Self::new("ServiceUnavailable", 503, "The request has failed due to a temporary failure of the server.")
             }
             Dialect::S3 => Self::new("ServiceUnavailable", 503, "Service is unable to handle request."),
@@ -210,6 +222,7 @@ impl Service {
         match self.protocol {
             Protocol::Json11 { .. } => Dialect::Json,
             Protocol::Query { .. } => Dialect::Query,
+            Protocol::RestJson { .. } => Dialect::Rest,
         }
     }
 }

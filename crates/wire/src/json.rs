@@ -25,7 +25,7 @@ pub fn split_target(value: &str) -> Option<(&str, &str)> {
 pub fn service_of_target(prefix: &str) -> Option<&'static Service> {
     SERVICES.iter().copied().find(|service| match service.protocol {
         Protocol::Json11 { target_prefix } => target_prefix == prefix,
-        Protocol::Query { .. } => false,
+        Protocol::Query { .. } | Protocol::RestJson { .. } => false,
     })
 }
 

@@ -31,12 +31,45 @@ impl Service {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Protocol {
     /// `X-Amz-Target: PREFIX.Operation` with a JSON body.
     Json11 { target_prefix: &'static str },
     /// `Action=Operation` in a form, answered in XML of that namespace.
     Query { namespace: &'static str },
+    /// Method and path name the operation; its input is in path, query, headers and a JSON body.
+    RestJson { routes: &'static [Route] },
+}
+
+/// One operation of a REST service.
+#[derive(Debug)]
+pub struct Route {
+    pub operation: &'static str,
+    pub method: &'static str,
+    /// `/2015-03-31/functions/{FunctionName}`.
+    pub path: &'static str,
+    /// Of an answer that is no error.
+    pub status: u16,
+    /// The members that are not in the body's JSON.
+    pub bindings: &'static [Binding],
+}
+
+#[derive(Debug)]
+pub struct Binding {
+    pub member: &'static str,
+    pub place: Place,
+    /// The name of the label, the query parameter or the header.
+    pub name: &'static str,
+    pub schema: &'static Schema,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Path,
+    Query,
+    Header,
+    /// The body as it is.
+    Payload,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +225,15 @@ impl Schema {
 #[derive(Debug)]
 pub struct Pattern {
     source: &'static str,
-    compiled: OnceLock<Option<Regex>>,
+    compiled: OnceLock<Option<Compiled>>,
+}
+
+/// What a value must match, and what it must not: a negative look-ahead at the start or look-behind at the end, which
+/// `regex` does not have.
+#[derive(Debug)]
+struct Compiled {
+    wanted: Regex,
+    unwanted: Option<Regex>,
 }
 
 impl Pattern {
@@ -208,14 +249,24 @@ impl Pattern {
     /// Whether the whole value matches. A pattern that does not compile would let everything pass; a test over all generated
     /// schemas makes sure that there is none.
     pub fn matches(&self, value: &str) -> bool {
-        self.regex().is_none_or(|regex| regex.is_match(value))
+        self.compiled().is_none_or(|compiled| {
+            compiled.wanted.is_match(value)
+                && compiled.unwanted.as_ref().is_none_or(|unwanted| !unwanted.is_match(value))
+        })
     }
 
-    pub(crate) fn regex(&self) -> Option<&Regex> {
+    fn compiled(&self) -> Option<&Compiled> {
+        // Java's `.` stops at every line terminator, not only at a line feed.
+        let build = |pattern: String| regex::RegexBuilder::new(&pattern).crlf(true).build().ok();
         let compile = || {
-            let pattern = format!(r"\A(?:{})\z", translate(self.source));
-            // Java's `.` stops at every line terminator, not only at a line feed.
-            regex::RegexBuilder::new(&pattern).crlf(true).build().ok()
+            let ahead = self.source.strip_prefix("(?!").and_then(|rest| rest.split_once(')'));
+            let behind = self.source.strip_suffix(')').and_then(|rest| rest.rsplit_once("(?<!"));
+            let (unwanted, wanted) = match (ahead, behind) {
+                (Some((unwanted, wanted)), _) => (Some(build(format!(r"\A(?:{})", translate(unwanted)))?), wanted),
+                (None, Some((wanted, unwanted))) => (Some(build(format!(r"(?:{})\z", translate(unwanted)))?), wanted),
+                (None, None) => (None, self.source),
+            };
+            Some(Compiled { wanted: build(format!(r"\A(?:{})\z", translate(wanted)))?, unwanted })
         };
         self.compiled.get_or_init(compile).as_ref()
     }
@@ -283,7 +334,7 @@ mod tests {
         }
         assert!(found.len() > 60, "the walk must reach the patterns, found {}", found.len());
         for pattern in found {
-            assert!(pattern.regex().is_some(), "{} does not compile", pattern.source());
+            assert!(pattern.compiled().is_some(), "{} does not compile", pattern.source());
         }
     }
 
@@ -295,6 +346,10 @@ mod tests {
         assert!(Pattern::new("AWS|ThirdParty").matches("ThirdParty"));
         assert!(!Pattern::new("AWS|ThirdParty").matches("AWSX"), "an alternative is anchored on both sides");
         assert!(!Pattern::new(".*").matches("a\nb") && !Pattern::new(".*").matches("a\rb"));
+        let alias = Pattern::new(r"(?!^[0-9]+$)([a-zA-Z0-9-_]+)");
+        assert!(alias.matches("live") && alias.matches("1a") && !alias.matches("12") && !alias.matches("a.b"));
+        let dotless = Pattern::new(r"[0-9A-Za-z\.\-_]*(?<!\.)");
+        assert!(dotless.matches("a.b") && dotless.matches("") && !dotless.matches("a."));
         let arn = r"[\u0009\u000A\u000D\u0020-\u007E\u0085\u00A0-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]+";
         assert!(Pattern::new(arn).matches("arn:aws:iam::123456789012:role/\u{1F980}"));
         assert!(!Pattern::new(arn).matches("\u{1}"));

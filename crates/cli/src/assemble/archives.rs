@@ -28,7 +28,7 @@ fn pack_zip(directory: &Path, out: &Path) -> Result<u64, String> {
 }
 
 /// The error and everything it came from.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -56,6 +56,9 @@ scenarios!(conditions, "conditions.py", crate::python::against_a_server:
     manual_rollback, automatic_rollback, entry_conditions, skipped_stage, success_conditions, running_condition,
     failure_conditions, rule_types);
 
+scenarios!(lambda_functions, "lambda_functions.py", crate::python::alone:
+    life, failures, wrong_input, versions, runtimes, calling_aws, events, aws_cli, declared);
+
 scenarios!(main_job, "main_job.py", crate::python::against_a_server: boto3, failures, stopping);
 
 scenarios!(aws_cli, "aws_cli.py", crate::python::against_a_server: main_job, refusals, job_worker);

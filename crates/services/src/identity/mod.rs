@@ -43,6 +43,8 @@ use shelf::Shelf;
 /// The service principals that Towpath's own parts act as, each with an access key that never leaves the process.
 pub const INTERNAL_SERVICES: [&str; 2] = [CODEBUILD_PRINCIPAL, CODEPIPELINE_PRINCIPAL];
 pub const CODEBUILD_PRINCIPAL: &str = "codebuild.amazonaws.com";
+/// Nobody here signs as Lambda; it is asked for by name when a function's role is assumed.
+pub const LAMBDA_PRINCIPAL: &str = "lambda.amazonaws.com";
 pub const CODEPIPELINE_PRINCIPAL: &str = "codepipeline.amazonaws.com";
 
 /// A long-term access key.

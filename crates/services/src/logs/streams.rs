@@ -56,6 +56,31 @@ impl Logs {
         stream: &str,
         file: &str,
     ) -> Result<(), WireError> {
+        self.stream_over(principal, scope, group, stream, file, false).await
+    }
+
+    /// The same with a file that becomes the stream's: it goes when the stream goes. Answers where to write it.
+    pub async fn provide(
+        &self,
+        principal: &Principal,
+        scope: &Scope,
+        group: &str,
+        stream: &str,
+    ) -> Result<std::path::PathBuf, WireError> {
+        let file = format!("logs/{}/{}/{}.jsonl", scope.account, scope.region, self.ambient.uuid());
+        self.stream_over(principal, scope, group, stream, &file, true).await?;
+        Ok(self.path(&file))
+    }
+
+    async fn stream_over(
+        &self,
+        principal: &Principal,
+        scope: &Scope,
+        group: &str,
+        stream: &str,
+        file: &str,
+        own: bool,
+    ) -> Result<(), WireError> {
         let arn = stream_arn(scope, group, stream);
         if self.group(scope, group).await?.is_none() {
             self.permitted(principal, "logs:CreateLogGroup", &group_arn(scope, group), Context::new()).await?;
@@ -63,7 +88,7 @@ impl Logs {
         }
         self.permitted(principal, "logs:CreateLogStream", &arn, Context::new()).await?;
         self.permitted(principal, "logs:PutLogEvents", &arn, Context::new()).await?;
-        let record = StreamRecord { created: self.ambient.now(), file: file.to_owned(), own: false };
+        let record = StreamRecord { created: self.ambient.now(), file: file.to_owned(), own };
         match self.documents.put_json(key(scope, group, stream), &record, Expect::Absent).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_conflict() => Ok(()),

@@ -6,9 +6,10 @@ use crate::schema::Service;
 pub mod codebuild;
 pub mod codepipeline;
 pub mod iam;
+pub mod lambda;
 pub mod logs;
 pub mod sts;
 
 /// Every generated service, alphabetically.
 pub static SERVICES: &[&Service] =
-    &[&codebuild::SERVICE, &codepipeline::SERVICE, &iam::SERVICE, &logs::SERVICE, &sts::SERVICE];
+    &[&codebuild::SERVICE, &codepipeline::SERVICE, &iam::SERVICE, &lambda::SERVICE, &logs::SERVICE, &sts::SERVICE];

@@ -8,6 +8,7 @@ use super::time::{basic, extended};
 pub fn incomplete(dialect: Dialect, message: impl Into<String>) -> WireError {
     match dialect {
         Dialect::Json => WireError::new("IncompleteSignatureException", 400, message),
+        Dialect::Rest => WireError::new("IncompleteSignatureException", 403, message),
         Dialect::Query => WireError::new("IncompleteSignature", 400, message),
         Dialect::S3 => WireError::new(
             "AuthorizationHeaderMalformed",
@@ -38,6 +39,7 @@ pub fn malformed_credential(dialect: Dialect, credential: &str) -> WireError {
 fn invalid(dialect: Dialect, message: impl Into<String>) -> WireError {
     match dialect {
         Dialect::Json => WireError::new("InvalidSignatureException", 400, message),
+        Dialect::Rest => WireError::new("InvalidSignatureException", 403, message),
         Dialect::Query | Dialect::S3 => WireError::new("SignatureDoesNotMatch", 403, message),
     }
 }
@@ -45,7 +47,7 @@ fn invalid(dialect: Dialect, message: impl Into<String>) -> WireError {
 pub fn wrong_terminator(dialect: Dialect, credential: &str) -> WireError {
     match dialect {
         Dialect::S3 => malformed_credential(dialect, credential),
-        Dialect::Json | Dialect::Query => {
+        Dialect::Json | Dialect::Rest | Dialect::Query => {
             invalid(dialect, "Credential should be scoped with a valid terminator: 'aws4_request'")
         }
     }
@@ -61,7 +63,7 @@ pub fn wrong_day(dialect: Dialect, scope_day: &str, request_day: &str) -> WireEr
                  same as X-Amz-Date: \"{request_day}\"."
             ),
         ),
-        Dialect::Json | Dialect::Query => {
+        Dialect::Json | Dialect::Rest | Dialect::Query => {
             invalid(dialect, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP")
         }
     }
@@ -76,7 +78,7 @@ pub fn wrong_region(dialect: Dialect, region: &str, expected: &str) -> WireError
             format!("The authorization header is malformed; the region '{region}' is wrong; expecting '{expected}'"),
         )
         .with("Region", expected),
-        Dialect::Json | Dialect::Query => {
+        Dialect::Json | Dialect::Rest | Dialect::Query => {
             invalid(dialect, format!("Credential should be scoped to a valid region, not '{region}'. "))
         }
     }
@@ -93,7 +95,7 @@ pub fn wrong_service(dialect: Dialect, service: &str, expected: &str) -> WireErr
                  \"{expected}\"."
             ),
         ),
-        Dialect::Json | Dialect::Query => {
+        Dialect::Json | Dialect::Rest | Dialect::Query => {
             invalid(dialect, format!("Credential should be scoped to correct service: '{expected}'. "))
         }
     }
@@ -105,7 +107,7 @@ pub fn no_date(dialect: Dialect) -> WireError {
         Dialect::S3 => {
             WireError::new("AccessDenied", 403, "AWS authentication requires a valid Date or x-amz-date header")
         }
-        Dialect::Json | Dialect::Query => incomplete(
+        Dialect::Json | Dialect::Rest | Dialect::Query => incomplete(
             dialect,
             "Date must be in ISO-8601 'basic format'. Authorization header requires existence of either a 'X-Amz-Date' \
              or a 'Date' header.",
@@ -118,7 +120,7 @@ pub fn two_mechanisms(dialect: Dialect) -> WireError {
                    parameter or the Authorization header should be specified";
     match dialect {
         Dialect::S3 => WireError::new("InvalidArgument", 400, message),
-        Dialect::Json | Dialect::Query => incomplete(dialect, message),
+        Dialect::Json | Dialect::Rest | Dialect::Query => incomplete(dialect, message),
     }
 }
 
@@ -130,7 +132,7 @@ pub fn unsupported_algorithm(dialect: Dialect, algorithm: &str) -> WireError {
             400,
             "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
         ),
-        Dialect::Json | Dialect::Query => incomplete(
+        Dialect::Json | Dialect::Rest | Dialect::Query => incomplete(
             dialect,
             format!("Unsupported AWS 'algorithm': '{algorithm}', only AWS4-HMAC-SHA256 is accepted."),
         ),
@@ -146,7 +148,7 @@ pub fn query_parameters(dialect: Dialect) -> WireError {
 pub fn query_error(dialect: Dialect, message: &str) -> WireError {
     match dialect {
         Dialect::S3 => WireError::new("AuthorizationQueryParametersError", 400, message),
-        Dialect::Json | Dialect::Query => incomplete(dialect, message),
+        Dialect::Json | Dialect::Rest | Dialect::Query => incomplete(dialect, message),
     }
 }
 
@@ -157,7 +159,7 @@ pub fn header_not_signed(dialect: Dialect, name: &str) -> WireError {
             WireError::new("AccessDenied", 403, "There were headers present in the request which were not signed")
                 .with("HeadersNotSigned", name)
         }
-        Dialect::Json | Dialect::Query => {
+        Dialect::Json | Dialect::Rest | Dialect::Query => {
             let name = if name == "host" { "Host' or ':authority" } else { name };
             invalid(dialect, format!("'{name}' must be a 'SignedHeader' in the AWS Authorization."))
         }

@@ -106,7 +106,7 @@ impl Parsed<'_> {
         if self.scope.date != self.time.day() {
             return Err(failure::wrong_day(dialect, &self.scope.date, self.time.day()));
         }
-        let skew = if dialect == Dialect::Json { SKEW_JSON_SECONDS } else { SKEW_SECONDS };
+        let skew = if matches!(dialect, Dialect::Json | Dialect::Rest) { SKEW_JSON_SECONDS } else { SKEW_SECONDS };
         let signed_at = self.time.epoch;
         match (&self.form, dialect) {
             (Form::Header, _) if (now - signed_at).abs() > skew => Err(failure::skewed(dialect, signed_at, now, skew)),
@@ -120,7 +120,7 @@ impl Parsed<'_> {
                     Ok(())
                 }
             }
-            (Form::Presigned { expires, .. }, Dialect::Json | Dialect::Query) => {
+            (Form::Presigned { expires, .. }, Dialect::Json | Dialect::Rest | Dialect::Query) => {
                 let expires = expires.unwrap_or(skew).min(PRESIGNED_OTHER_SECONDS);
                 if now < signed_at - skew {
                     Err(failure::skewed(dialect, signed_at, now, skew))
