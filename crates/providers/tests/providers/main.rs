@@ -22,4 +22,5 @@ mod s3_source;
 mod sns_peer;
 mod stage;
 mod staging;
+mod working_tree;
 mod world;
