@@ -8,6 +8,7 @@ import contextlib
 import io
 import os
 import pathlib
+import subprocess
 import tempfile
 import zipfile
 
@@ -111,6 +112,10 @@ def a_build():
         )
         holds(result["logStreamARN"].endswith(identifier.split(":")[1]), result)
         equal(row["output"]["outputVariables"], {"TAG": "v7"}, "variables")
+        # The log is in moto's CloudWatch Logs, which this command knows nothing of.
+        logs = subprocess.run([server.binary, "logs", "p"], capture_output=True, text=True, timeout=60)
+        equal(logs.returncode, 0, logs.stderr)
+        holds("[Container] Running command make\nbuilt elsewhere\n" in logs.stdout, logs.stdout + logs.stderr)
 
 
 def a_batch():
@@ -174,5 +179,74 @@ def motos_codebuild():
         equal(zipfile.ZipFile(io.BytesIO(body)).namelist(), ["page.txt"], "the source")
 
 
+TREE = """\
+name: tree
+roleArn: arn:aws:iam::123456789012:role/tree
+artifactStore: {type: S3, location: tree-artifacts}
+stages:
+  - name: Source
+    actions:
+      - name: Fetch
+        namespace: Img
+        actionTypeId: {category: Source, owner: AWS, provider: ECR, version: 1}
+        configuration: {RepositoryName: web, ImageTag: v7}
+        outputArtifacts: [{name: App}]
+  - name: Ship
+    actions:
+      - name: Publish
+        actionTypeId: {category: Deploy, owner: AWS, provider: S3, version: 1}
+        configuration: {BucketName: tree-site, Extract: true, ObjectKey: "#{Img.RepositoryName}/#{Img.ImageTag}"}
+        inputArtifacts: [{name: App}]
+"""
+
+
+def git(directory, *arguments):
+    who = ["-c", "user.name=Ann", "-c", "user.email=ann@example.com", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", "-C", str(directory), *who, *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def working_tree():
+    """`towpath run` on a tree in place of ECR: as it stands, with the revision that it is; and cloned from an address."""
+    with tempfile.TemporaryDirectory() as directory:
+        home = pathlib.Path(directory) / "home"
+        tree = home / "app"
+        tree.mkdir(parents=True)
+        (home / "pipeline.yaml").write_text(TREE)
+        (tree / "page.txt").write_text("one")
+        git(tree, "init", "-q", "-b", "main")
+        git(tree, "add", ".")
+        git(tree, "commit", "-q", "-m", "First page")
+        commit = git(tree, "rev-parse", "HEAD")
+        server = Server(directory)
+
+        def run(*more):
+            command = [server.binary, "run", str(home), "--data-dir", str(server.data), *more]
+            return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+        none = run()
+        equal(none.returncode, 2, "nothing stands in")
+        holds("--source Fetch=DIR" in none.stderr, none.stderr)
+        first = run("--source", f"Fetch={tree}")
+        equal(first.returncode, 0, first.stdout + first.stderr)
+        holds(f"in place of ECR, revision {commit}\n" in first.stdout, first.stdout)
+        (tree / "new.txt").write_text("two")
+        second = run("--source", f"Fetch={tree}")
+        equal(second.returncode, 0, second.stdout + second.stderr)
+        holds(f"in place of ECR, revision {commit}-dirty-" in second.stdout, second.stdout)
+        (home / "towpath.toml").write_text(f'[source.Fetch]\nurl = "file://{tree}"\nbranch = "main"\n')
+        third = run()
+        equal(third.returncode, 0, third.stdout + third.stderr)
+        holds(f"in place of ECR, revision {commit}\n" in third.stdout, third.stdout)
+        with server:
+            rows = client("codepipeline").list_pipeline_executions(pipelineName="tree")["pipelineExecutionSummaries"]
+            told = [row["sourceRevisions"][0] for row in reversed(rows)]
+            equal([row["revisionId"].split("-")[0] for row in told], [commit] * 3, "revisions")
+            holds("-dirty-" in told[1]["revisionId"], told)
+            equal(told[0]["revisionSummary"], "First page", "the summary")
+            site = client("s3")
+            equal(site.get_object(Bucket="tree-site", Key="web/v7/new.txt")["Body"].read(), b"two", "the second run's file")
+
+
 if __name__ == "__main__":
-    main([a_build, a_batch, without_a_bucket, motos_codebuild])
+    main([a_build, a_batch, without_a_bucket, motos_codebuild, working_tree])

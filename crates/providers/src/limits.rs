@@ -72,3 +72,5 @@ pub const SBOM_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const DESCRIPTION_BYTES_MAX: u64 = 1024 * 1024;
 /// Events of one page of a log.
 pub const LOG_PAGE_EVENTS: i32 = 1000;
+/// Pages of a Step Functions execution's history, which ends at 25,000 events.
+pub const HISTORY_PAGES_MAX: usize = 26;

@@ -3,10 +3,11 @@
 //! whoever may read it asks directly. A page at a time; nothing is copied or kept.
 
 use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_sfn::types::HistoryEvent;
 use towpath_model::action::ActionInvocation;
 use towpath_model::time::Timestamp;
 
-use crate::limits::LOG_PAGE_EVENTS;
+use crate::limits::{HISTORY_PAGES_MAX, LOG_PAGE_EVENTS};
 use crate::problem::Problem;
 use crate::provider::Call;
 
@@ -81,6 +82,54 @@ pub async fn of_group(
         Err(problem) if problem.code.ends_with("ResourceNotFoundException") => Ok(LogPage::default()),
         Err(problem) => Err(problem),
     }
+}
+
+/// The events of a Step Functions execution, a line each. The token is the number of the last event that was told.
+pub async fn of_state_machine(
+    cx: &Call<'_>,
+    action: &ActionInvocation,
+    execution_arn: &str,
+    token: Option<&str>,
+) -> Result<LogPage, Problem> {
+    const SERVICE: &str = "AWSStepFunctions";
+    let told: i64 = token.and_then(|token| token.parse().ok()).unwrap_or_default();
+    let client = cx.realm.sfn(action).await?;
+    let mut page = LogPage { lines: Vec::new(), next: token.map(ToOwned::to_owned) };
+    let mut place = None;
+    for _ in 0..HISTORY_PAGES_MAX {
+        let request = client
+            .get_execution_history()
+            .execution_arn(execution_arn)
+            .max_results(LOG_PAGE_EVENTS)
+            .set_next_token(place.take());
+        let answer = request.send().await.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error)))?;
+        for event in answer.events.iter().filter(|event| event.id > told) {
+            let time = event.timestamp.to_millis().unwrap_or_default();
+            page.lines.push(LogLine { time: Timestamp::from_millis(time), text: told_by(event) });
+            page.next = Some(event.id.to_string());
+        }
+        match answer.next_token {
+            Some(next) => place = Some(next),
+            None => break,
+        }
+    }
+    Ok(page)
+}
+
+/// `TaskStateEntered Deploy`, `ExecutionFailed States.TaskFailed: no such bucket`.
+fn told_by(event: &HistoryEvent) -> String {
+    let entered = event.state_entered_event_details().map(|details| details.name().to_owned());
+    let exited = event.state_exited_event_details().map(|details| details.name().to_owned());
+    let failed =
+        |error: Option<&str>, cause: Option<&str>| [error, cause].into_iter().flatten().collect::<Vec<_>>().join(": ");
+    let task = event.task_failed_event_details().map(|details| failed(details.error(), details.cause()));
+    let function = event.lambda_function_failed_event_details().map(|details| failed(details.error(), details.cause()));
+    let execution = event.execution_failed_event_details().map(|details| failed(details.error(), details.cause()));
+    let aborted = event.execution_aborted_event_details().map(|details| failed(details.error(), details.cause()));
+    let more =
+        [entered, exited, task, function, execution, aborted].into_iter().flatten().find(|text| !text.is_empty());
+    let kind = event.r#type().as_str();
+    more.map_or_else(|| kind.to_owned(), |more| format!("{kind} {more}"))
 }
 
 fn line(time: Option<i64>, text: Option<String>) -> LogLine {

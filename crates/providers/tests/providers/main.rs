@@ -13,6 +13,7 @@ mod ecr_source;
 mod inputs;
 mod inspector_peer;
 mod inspector_scan;
+mod logs;
 mod realm;
 mod realms;
 mod rules;
