@@ -82,7 +82,7 @@ pub enum Command {
 
 /// Run a pipeline now, on this machine, and show it
 ///
-/// Makes what the pipeline needs (roles, buckets, CodeBuild projects), packs the directory as its S3 source, starts one
+/// Makes what the pipeline needs (roles, buckets, CodeBuild projects), packs the directory as its source, starts one
 /// execution and follows it to the end. State stays in DIR/.towpath, so the next run goes on from there.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -100,7 +100,7 @@ pub struct RunArgs {
     /// A value for a variable of the pipeline; may be repeated
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = pair)]
     pub variables: Vec<(String, String)>,
-    /// The directory (or file) that an S3 source action takes; may be repeated
+    /// The directory (or file) that a source action takes; may be repeated
     #[arg(long = "source", value_name = "ACTION=DIR", value_parser = pair)]
     pub sources: Vec<(String, String)>,
     #[command(flatten)]

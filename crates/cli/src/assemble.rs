@@ -13,6 +13,7 @@ mod serve;
 mod simulate;
 mod transport;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -79,6 +80,8 @@ struct Site<'a> {
     listener: TcpListener,
     public_url: Option<String>,
     purpose: Purpose,
+    /// Source actions that directories stand in for.
+    trees: BTreeSet<String>,
 }
 
 /// A running system.
@@ -96,7 +99,7 @@ pub struct System {
 
 impl System {
     async fn open(site: Site<'_>) -> Result<Self, ExpectedError> {
-        let Site { data_dir, database_url, account, region, config, listener, public_url, purpose } = site;
+        let Site { data_dir, database_url, account, region, config, listener, public_url, purpose, trees } = site;
         let address = listener.local_addr().map_err(|e| broken("find out the listening address", &e))?;
         let url = public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -175,7 +178,8 @@ impl System {
                 None,
                 None,
                 CODEPIPELINE_PRINCIPAL,
-            ),
+            )
+            .into(),
             http: network.client(),
             clock: Arc::clone(&clock),
             console_url: Some(format!("{url}/console")),
@@ -186,7 +190,7 @@ impl System {
         let quotas = quotas(config);
         let orchestrator = Orchestrator::new(Parts {
             store: Arc::clone(&store),
-            catalogue: Arc::new(catalogue(config)),
+            catalogue: Arc::new(catalogue(config).standing_in(&trees)),
             realms: Arc::new(realms),
             roles: Arc::new(roles::EmbeddedRoles { identity: Arc::clone(&identity) }),
             clock: Arc::clone(&clock),
@@ -396,6 +400,7 @@ impl Opener for Local {
             listener,
             public_url: None,
             purpose: Purpose::Person,
+            trees: options.trees.clone(),
         })
         .await?;
         Ok(Arc::new(system))

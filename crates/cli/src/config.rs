@@ -33,11 +33,7 @@ static FILE: Object = Object {
 
 static SOURCE: Object = Object {
     what: "a source",
-    fields: &[
-        optional("path", Shape::Text),
-        optional("url", Shape::Later("clone the repository yourself and give its directory as `path`")),
-        optional("branch", Shape::Later("check the branch out yourself and give the directory as `path`")),
-    ],
+    fields: &[optional("path", Shape::Text), optional("url", Shape::Text), optional("branch", Shape::Text)],
 };
 
 static PROJECT: Object = Object {
@@ -100,7 +96,7 @@ static REALM: Object = Object {
         optional("access-key-id", Shape::Text),
         optional("secret-access-key", Shape::Text),
         optional("session-token", Shape::Text),
-        optional("profile", Shape::Later("write the keys of the profile, or put them into the environment")),
+        optional("profile", Shape::Text),
         optional("region", Shape::Text),
         optional("roles", Shape::Map(&Shape::Text)),
         optional("assume-roles", Shape::Flag),
@@ -157,6 +153,16 @@ pub struct ThirdParty {
 pub struct Source {
     /// A directory or file; a relative one starts at the directory of towpath.toml.
     pub path: Option<PathBuf>,
+    /// What is cloned where there is no `path`.
+    pub url: Option<String>,
+    /// The branch that is cloned; the repository's default one when absent.
+    pub branch: Option<String>,
+}
+
+impl Source {
+    pub const fn is_somewhere(&self) -> bool {
+        self.path.is_some() || self.url.is_some()
+    }
 }
 
 /// How `run` creates a CodeBuild project that a pipeline names.
@@ -241,6 +247,8 @@ pub struct Realm {
     pub access_key_id: Option<String>,
     pub secret_access_key: Option<Secret>,
     pub session_token: Option<Secret>,
+    /// A profile of AWS's configuration files, instead of keys.
+    pub profile: Option<String>,
     /// The Region that is asked there, whatever the action's is.
     pub region: Option<String>,
     /// Roles by the ARN a pipeline names, to the ARN that is assumed there.
@@ -258,6 +266,13 @@ pub struct Realm {
     pub regions: Vec<String>,
 }
 
+impl Config {
+    /// Git hosts are configured here.
+    pub const fn has_connections(&self) -> bool {
+        false
+    }
+}
+
 impl Default for Realm {
     fn default() -> Self {
         Self {
@@ -266,6 +281,7 @@ impl Default for Realm {
             access_key_id: None,
             secret_access_key: None,
             session_token: None,
+            profile: None,
             region: None,
             roles: BTreeMap::new(),
             assume_roles: true,

@@ -34,12 +34,16 @@ pub enum ExpectedError {
     /// The files have problems; they are drawn, the message is the count.
     #[error("{}", reports.iter().filter(|r| r.errors() > 0).map(Report::count).collect::<Vec<_>>().join("; "))]
     Definition { reports: Vec<Report> },
-    #[error("`--source {action}=...`: the pipeline has no S3 source action of that name")]
+    #[error("`--source {action}=...`: the pipeline has no source action of that name")]
     UnknownSource { action: String, known: Vec<String> },
     #[error("the source of action `{action}` is not there: {path}")]
     SourceMissing { action: String, path: PathBuf },
     #[error("the source of action `{action}` cannot be packed: {reason}")]
     SourcePack { action: String, reason: String },
+    #[error("the source of action `{action}` cannot be cloned from {url}: {reason}")]
+    SourceClone { action: String, url: String, reason: String },
+    #[error("action `{action}` takes its source from {provider}, and nothing here can be asked for it")]
+    SourceNeeded { action: String, provider: String },
     #[error("`--var {name}=...`: the pipeline declares no variable of that name")]
     UnknownVariable { name: String, known: Vec<String> },
     #[error("the pipeline's variable `{name}` has no default and no value")]
@@ -82,6 +86,7 @@ impl ExpectedError {
             | Self::Definition { .. }
             | Self::UnknownSource { .. }
             | Self::SourceMissing { .. }
+            | Self::SourceNeeded { .. }
             | Self::UnknownVariable { .. }
             | Self::VariableMissing { .. }
             | Self::AskWithoutTerminal
@@ -92,6 +97,7 @@ impl ExpectedError {
             | Self::System { usage: true, .. } => exit::USAGE,
             Self::Import(error) => error.exit_code(),
             Self::SourcePack { .. }
+            | Self::SourceClone { .. }
             | Self::DataDirectory { .. }
             | Self::Api { .. }
             | Self::Refused { usage: false, .. }
@@ -113,13 +119,21 @@ impl ExpectedError {
             Self::Find(FindError::Several { .. }) => "give the one that is meant".to_owned(),
             Self::Read(ReadError::NotUtf8 { .. }) => "save the file as UTF-8".to_owned(),
             Self::Read(_) | Self::Definition { .. } | Self::SourcePack { .. } => return None,
-            Self::UnknownSource { known: names, .. } => known(names, "S3 source action"),
+            Self::UnknownSource { known: names, .. } => known(names, "source action"),
             Self::UnknownVariable { known: names, .. } => known(names, "variables"),
             Self::SourceMissing { action, .. } => {
                 format!(
                     "give its directory with `--source {action}=DIR`, or as `path` of [source.{action}] in towpath.toml"
                 )
             }
+            Self::SourceClone { action, .. } => format!(
+                "clone it yourself and give the directory with `--source {action}=DIR`, or mend `url` and `branch` of \
+                 [source.{action}] in towpath.toml"
+            ),
+            Self::SourceNeeded { action, provider } => format!(
+                "let a directory stand in for it with `--source {action}=DIR`, or with `path` (or `url` and `branch`) of \
+                 [source.{action}] in towpath.toml; or name where {provider} is: `[realm.aws]` and `profile = \"...\"`"
+            ),
             Self::VariableMissing { name } => format!("give one with `--var {name}=VALUE`"),
             Self::DataDirectory { .. } => "choose another place with `--data-dir`".to_owned(),
             Self::AskWithoutTerminal => "use `--approve all` or `--approve none`".to_owned(),

@@ -1,6 +1,7 @@
 //! What the commands need of a running system. `assemble` implements it over the real one, tests over a script. The
 //! commands speak AWS's own API through it and know nothing of stores, engines or servers.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -43,6 +44,17 @@ pub trait Target: Api {
     ) -> Result<(http::StatusCode, String), ApiError>;
 }
 
+/// What a directory is that stands in for the service of a source action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    pub revision: String,
+    pub summary: String,
+    /// When its commit was made, in milliseconds.
+    pub created: Option<i64>,
+    /// Output variables of the action's type.
+    pub variables: BTreeMap<String, String>,
+}
+
 /// A running system, spoken to as the root user of its account.
 #[async_trait]
 pub trait Host: Target {
@@ -50,6 +62,15 @@ pub trait Host: Target {
     async fn ensure_bucket(&self, bucket: &str, versioned: bool) -> Result<(), ApiError>;
     /// Stores a file as an object; answers its version id.
     async fn put_file(&self, bucket: &str, key: &str, file: &Path) -> Result<String, ApiError>;
+    /// Lays a directory's zip, and what it is, where whoever stands in for a source action finds them.
+    async fn stand_in(
+        &self,
+        bucket: &str,
+        pipeline: &str,
+        action: &str,
+        zip: &Path,
+        tree: Tree,
+    ) -> Result<(), ApiError>;
     /// What happened to an execution after the entry with this sequence number; answers at once.
     async fn history(&self, execution: &str, after: u64) -> Result<Vec<HistoryEntry>, ApiError>;
     /// Resolves when anything was committed since the last call.

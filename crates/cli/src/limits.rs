@@ -102,3 +102,10 @@ pub const WORKER_CONSOLE_PIECE: usize = 64 * 1024;
 /// How often a Jenkins build is looked at, and how long a Jenkins that does not answer is waited for.
 pub const WORKER_JENKINS_LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 pub const WORKER_JENKINS_PATIENCE: std::time::Duration = std::time::Duration::from_mins(10);
+
+/// What git is asked of a directory; a status of a large one takes seconds.
+pub const GIT_TIMEOUT: std::time::Duration = std::time::Duration::from_mins(1);
+/// A clone of one commit with its submodules.
+pub const CLONE_TIMEOUT: std::time::Duration = std::time::Duration::from_mins(10);
+/// CodePipeline's bound on a commit's message is 100 KB; a character has up to four bytes.
+pub const COMMIT_MESSAGE_CHARS_MAX: usize = 25 * 1024;

@@ -339,3 +339,34 @@ async fn a_closed_transition_is_named() {
     let printed = case.printed();
     assert!(printed.contains("Waiting: the transition into stage Ship is disabled: freeze"), "{printed}");
 }
+
+#[tokio::test]
+async fn a_directory_stands_in_for_any_source() {
+    let case = Case::new();
+    let s3 = "provider: S3, version: 1}\n        configuration: {S3Bucket: demo-source, S3ObjectKey: app.zip}";
+    let codecommit =
+        "provider: CodeCommit, version: 1}\n        configuration: {RepositoryName: demo, BranchName: main}";
+    let file = case.directory.path().join("pipeline.yaml");
+    std::fs::write(&file, PIPELINE.replace(s3, codecommit)).unwrap();
+    assert_eq!(case.run(&case.options(Some(Approve::All))).await.unwrap(), 0);
+    let calls = case.script.calls();
+    let told = calls.lines().find(|line| line.starts_with("stand in")).unwrap();
+    assert!(told.starts_with("stand in demo-artifacts Fetch: the files of "), "{told}");
+    assert!(told.contains("\"BranchName\": \"main\"") && told.contains("\"RepositoryName\": \"demo\""), "{told}");
+    assert!(case.printed().contains("source Fetch: DIR/app"), "{}", case.printed());
+    assert!(case.printed().contains("in place of CodeCommit"), "{}", case.printed());
+    // Nobody has an image here.
+    std::fs::write(case.directory.path().join("towpath.toml"), "").unwrap();
+    let ecr = "provider: ECR, version: 1}\n        configuration: {RepositoryName: demo}";
+    std::fs::write(&file, PIPELINE.replace(s3, ecr)).unwrap();
+    let error = case.run(&case.options(None)).await.unwrap_err();
+    assert_eq!(
+        case.clean(&error.render()),
+        "error: action `Fetch` takes its source from ECR, and nothing here can be asked for it\n  hint: let a directory \
+         stand in for it with `--source Fetch=DIR`, or with `path` (or `url` and `branch`) of [source.Fetch] in \
+         towpath.toml; or name where ECR is: `[realm.aws]` and `profile = \"...\"`\n"
+    );
+    let mut options = case.options(Some(Approve::All));
+    options.sources.insert("Fetch".to_owned(), case.directory.path().join("app"));
+    assert_eq!(case.run(&options).await.unwrap(), 0);
+}

@@ -12,6 +12,7 @@ mod error;
 mod jobs;
 mod lanes;
 pub mod limits;
+mod logs;
 mod nodes;
 mod partner_types;
 mod retention;
@@ -44,6 +45,7 @@ pub use jobs::{
     Door, Job, JobCredentials, JobDetails, JobFailure, JobProgress, JobRevision, JobStatus, JobSuccess, PartnerClient,
     PartnerClients, PartnerJob, PartnerJobDetails,
 };
+pub use logs::ActionLog;
 pub use partner_types::{DescribedType, PartnerExecutor, PartnerType};
 pub use revisions::NewRevision;
 pub use runtime::{Runtime, TokioRuntime};

@@ -54,7 +54,7 @@ fn process(store: &Arc<MemoryStore>, runtime: &Virtual) -> Arc<Orchestrator> {
         name: "embedded".to_owned(),
         kind: RealmKind::Embedded,
         endpoints: Endpoints::one("http://127.0.0.1:1"),
-        credentials: Credentials::new("AKIDEXAMPLE", "secret", None, None, "test"),
+        credentials: Credentials::new("AKIDEXAMPLE", "secret", None, None, "test").into(),
         http: http_client_fn(|_, _| SharedHttpConnector::new(Sts)),
         clock: Arc::new(runtime.clone()),
         console_url: None,

@@ -1,6 +1,6 @@
 //! The list of providers, in alphabetical order. Nothing registers itself: a provider is in the product when it is here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
 
@@ -16,6 +16,7 @@ use crate::rules::deployment_window::DeploymentWindow;
 use crate::rules::variable_check::VariableCheck;
 use crate::s3_deploy::S3Deploy;
 use crate::s3_source::S3Source;
+use crate::working_tree::{self, WorkingTree};
 
 /// Which providers the catalogue holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,6 +50,23 @@ impl Catalogue {
     /// A catalogue of other providers, for simulations.
     pub fn of(list: Vec<Box<dyn Provider>>) -> Self {
         Self { providers: list.into_iter().map(|p| (p.entry().id.clone(), p)).collect() }
+    }
+
+    /// With directories that stand in for source actions of these names.
+    #[must_use]
+    pub fn standing_in(self, actions: &BTreeSet<String>) -> Self {
+        if actions.is_empty() {
+            return self;
+        }
+        let wrapped = self.providers.into_iter().map(|(id, provider)| {
+            let wrapped: Box<dyn Provider> = if working_tree::may_stand_in(provider.entry()) {
+                Box::new(WorkingTree::new(provider, actions.clone()))
+            } else {
+                provider
+            };
+            (id, wrapped)
+        });
+        Self { providers: wrapped.collect() }
     }
 
     pub fn get(&self, id: &ActionTypeId) -> Option<&dyn Provider> {

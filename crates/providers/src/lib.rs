@@ -19,6 +19,7 @@ pub mod inputs;
 pub mod inspector_scan;
 pub mod limits;
 pub mod links;
+pub mod logs;
 pub mod manual_approval;
 pub mod objects;
 pub mod problem;
@@ -31,13 +32,15 @@ pub mod s3_deploy;
 pub mod s3_source;
 pub mod session;
 pub mod staging;
+pub mod working_tree;
 
 pub use catalogue::{Catalogue, Settings};
 pub use inputs::copy_inputs;
 pub use provider::{Artifacts, Call, Provider};
-pub use realm::{Abroad, Endpoints, Realm, RealmKind, RealmSettings, Staging};
+pub use realm::{Abroad, Endpoints, KeySource, Realm, RealmKind, RealmSettings, Staging};
 pub use realms::{AwsEnvironment, Network, RealmError, RealmTable, Realms, Service};
 
 // What whoever assembles a realm has to name.
 pub use aws_credential_types::Credentials;
+pub use aws_credential_types::provider::SharedCredentialsProvider;
 pub use aws_smithy_runtime_api::client::http::SharedHttpClient;

@@ -68,3 +68,9 @@ pub const NOTICE_NAME_CHARS_MAX: usize = 24;
 pub const SCAN_COMPONENTS_MAX: usize = 2000;
 /// The longest list of components that is read; a larger tree is no source of one pipeline.
 pub const SBOM_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// What `towpath run` says of a directory: mostly a commit's message.
+pub const DESCRIPTION_BYTES_MAX: u64 = 1024 * 1024;
+/// Events of one page of a log.
+pub const LOG_PAGE_EVENTS: i32 = 1000;
+/// Pages of a Step Functions execution's history, which ends at 25,000 events.
+pub const HISTORY_PAGES_MAX: usize = 26;

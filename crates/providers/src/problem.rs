@@ -116,6 +116,15 @@ impl Problem {
         }
     }
 
+    /// There is nobody to call as: what the profile of a realm needs was not to be had.
+    pub(crate) fn without_credentials(realm: &str, why: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::AccessDenied,
+            assuming: Some(format!("The realm {realm} has no credentials")),
+            ..Self::broken("Towpath", why)
+        }
+    }
+
     #[must_use]
     pub(crate) fn assuming(self, who: &str, role: &str) -> Self {
         Self { assuming: Some(format!("{who} is not authorized to perform AssumeRole on role {role}")), ..self }

@@ -8,6 +8,8 @@ use towpath_model::action::{ActionInvocation, Outcome, Progress};
 use towpath_model::catalogue::ActionTypeEntry;
 use towpath_model::time::Clock;
 
+use crate::logs::{self, LogPage};
+use crate::problem::Problem;
 use crate::realm::{Realm, RealmKind};
 use crate::realms::Service;
 
@@ -62,9 +64,28 @@ pub trait Provider: Send + Sync {
         None
     }
 
+    /// The same for one action.
+    fn service_of(&self, _action: &ActionInvocation) -> Option<Service> {
+        self.service()
+    }
+
     /// Who touches the artifacts.
     fn artifacts(&self) -> Artifacts {
         Artifacts::ByProvider
+    }
+
+    /// A page of what the action's work wrote in a realm elsewhere. By itself: the log stream that the progress names.
+    async fn logs(
+        &self,
+        cx: &Call<'_>,
+        action: &ActionInvocation,
+        progress: &Progress,
+        token: Option<&str>,
+    ) -> Result<LogPage, Problem> {
+        match &progress.log_stream_arn {
+            Some(arn) => logs::of_stream(cx, action, arn, token).await,
+            None => Ok(LogPage::default()),
+        }
     }
 
     /// How long to wait before the next poll; `polls` have been made already.

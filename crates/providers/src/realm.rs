@@ -8,8 +8,10 @@
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::UNIX_EPOCH;
 
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use towpath_model::action::ActionInvocation;
@@ -48,6 +50,20 @@ impl Endpoints {
     }
 }
 
+/// Where a realm's own credentials come from.
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    Fixed(Credentials),
+    /// Asked for every new session; it keeps what it has until shortly before that ends.
+    Asked(SharedCredentialsProvider),
+}
+
+impl From<Credentials> for KeySource {
+    fn from(credentials: Credentials) -> Self {
+        Self::Fixed(credentials)
+    }
+}
+
 /// What an assembler knows of a realm.
 #[derive(Clone)]
 pub struct RealmSettings {
@@ -55,7 +71,7 @@ pub struct RealmSettings {
     pub kind: RealmKind,
     pub endpoints: Endpoints,
     /// Who assumes the pipeline's role: in the embedded realm the service `codepipeline.amazonaws.com` itself.
-    pub credentials: Credentials,
+    pub credentials: KeySource,
     pub http: SharedHttpClient,
     pub clock: Arc<dyn Clock>,
     /// `PUBLIC/console` where links to what this realm holds point; AWS's console when absent.
@@ -213,7 +229,7 @@ impl Realm {
             let pipeline = self.session(&(Acting::Role(roles.pipeline_alone()), action.region.clone())).await?;
             self.assume_with(&pipeline.credentials, &roles.pipeline, role, &roles.session, region, narrow).await
         } else {
-            let base = &self.settings.credentials;
+            let base = &self.base().await?;
             self.assume_with(base, "CodePipeline", &roles.pipeline, &roles.session, region, narrow).await
         };
         given.map(|session| session.credentials).map_err(|problem| self.note(action, problem))
@@ -293,6 +309,17 @@ impl Realm {
         session.map(|session| session.credentials).map_err(|problem| self.note(action, problem))
     }
 
+    /// The realm's own credentials, good for now.
+    async fn base(&self) -> Result<Credentials, Problem> {
+        match &self.settings.credentials {
+            KeySource::Fixed(credentials) => Ok(credentials.clone()),
+            KeySource::Asked(provider) => provider.provide_credentials().await.map_err(|error| {
+                let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                Problem::without_credentials(self.name(), why)
+            }),
+        }
+    }
+
     fn remembered(&self, key: &(Acting, String)) -> Option<Session> {
         let now = self.settings.clock.now();
         self.lock().get(key).map(|clients| clients.session.clone()).filter(|session| session.fresh(now))
@@ -306,8 +333,10 @@ impl Realm {
         }
         let (acting, region) = key;
         let Acting::Role(roles) = acting else {
-            let session =
-                Session { credentials: self.settings.credentials.clone(), expires: Timestamp::from_millis(i64::MAX) };
+            let credentials = self.base().await?;
+            let ends = credentials.expiry().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            let ends = ends.map_or(i64::MAX, |at| i64::try_from(at.as_millis()).unwrap_or(i64::MAX));
+            let session = Session { credentials, expires: Timestamp::from_millis(ends) };
             self.remember(key.clone(), session.clone());
             return Ok(session);
         };
@@ -315,7 +344,7 @@ impl Realm {
         let pipeline = if let Some(session) = self.remembered(&pipeline_key) {
             session
         } else {
-            let base = &self.settings.credentials;
+            let base = &self.base().await?;
             let session = self.assume(base, "CodePipeline", &roles.pipeline, &roles.session, region).await?;
             self.remember(pipeline_key, session.clone());
             session

@@ -9,7 +9,7 @@ use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use towpath_model::action::{ActionInvocation, ErrorDetails, error_code};
 
-use crate::realm::{Abroad, Endpoints, Realm, RealmKind, RealmSettings};
+use crate::realm::{Abroad, Endpoints, KeySource, Realm, RealmKind, RealmSettings};
 
 macro_rules! services {
     ($($variant:ident, $id:literal, $name:literal, $embedded:literal;)*) => {
@@ -69,8 +69,8 @@ pub struct RealmTable {
     pub url: Option<String>,
     /// Endpoints by service (`s3`, `sts`, `cloudwatch`); they go before `url`.
     pub endpoints: BTreeMap<String, String>,
-    /// Static credentials; those of the environment when absent.
-    pub credentials: Option<Credentials>,
+    /// Its own credentials; those of the environment when absent.
+    pub credentials: Option<KeySource>,
     pub abroad: Abroad,
     /// Action and rule providers (`CloudWatchAlarm`) that run here; empty: any.
     pub providers: Vec<String>,
@@ -235,7 +235,7 @@ impl Realms {
     }
 
     fn open(&self, table: &RealmTable) -> Option<Realm> {
-        let credentials = table.credentials.clone().or_else(|| self.environment.credentials())?;
+        let credentials = table.credentials.clone().or_else(|| self.environment.credentials().map(KeySource::Fixed))?;
         let network = self.network.as_ref()?;
         let own = Endpoints { default: table.url.clone(), services: table.endpoints.clone() };
         let elsewhere = own.default.is_some() || !own.services.is_empty();
@@ -285,9 +285,9 @@ fn without_realm(action: &ActionInvocation, service: Service) -> ErrorDetails {
         error_code::CONFIGURATION_ERROR,
         format!(
             "{what} {} needs {}, which is not embedded in Towpath, and towpath.toml names no realm for it. For AWS add \
-             the lines `[realm.aws]`, `access-key-id = \"...\"` and `secret-access-key = \"...\"` (or `[realm.aws]` alone, \
-             and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY). For another implementation add `[realm.NAME]`, `url = \
-             \"http://...\"`, the two keys and `providers = [\"{}\"]`.",
+             the lines `[realm.aws]` and `profile = \"...\"` (or `[realm.aws]` alone, and set AWS_ACCESS_KEY_ID and \
+             AWS_SECRET_ACCESS_KEY). For another implementation add `[realm.NAME]`, `url = \
+             \"http://...\"`, `access-key-id = \"...\"`, `secret-access-key = \"...\"` and `providers = [\"{}\"]`.",
             action.action_name,
             service.name(),
             action.action_type.provider
@@ -300,8 +300,8 @@ fn without_credentials(action: &ActionInvocation, name: &str) -> ErrorDetails {
     ErrorDetails::new(
         error_code::CONFIGURATION_ERROR,
         format!(
-            "{what} {} runs in the realm {name}, which has no credentials. Add `access-key-id = \"...\"` and \
-             `secret-access-key = \"...\"` to `[realm.{name}]` in towpath.toml, or set AWS_ACCESS_KEY_ID and \
+            "{what} {} runs in the realm {name}, which has no credentials. Add `profile = \"...\"`, or \
+             `access-key-id = \"...\"` and `secret-access-key = \"...\"`, to `[realm.{name}]` in towpath.toml, or set AWS_ACCESS_KEY_ID and \
              AWS_SECRET_ACCESS_KEY.",
             action.action_name
         ),

@@ -133,7 +133,7 @@ async fn alarms_of_motos_cloudwatch() {
         name: "embedded".to_owned(),
         kind: RealmKind::Embedded,
         endpoints: Endpoints::one("http://127.0.0.1:1"),
-        credentials: keys(),
+        credentials: keys().into(),
         http: http.clone(),
         clock: clock.clone(),
         console_url: None,

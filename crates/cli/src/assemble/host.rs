@@ -10,6 +10,7 @@ use serde_json::Value;
 use towpath_model::history::HistoryEntry;
 use towpath_model::ids::ExecutionId;
 use towpath_model::time::Timestamp;
+use towpath_providers::working_tree;
 use towpath_server::Peer;
 use towpath_services::call::{Call, Origin};
 use towpath_services::identity::Principal;
@@ -17,7 +18,7 @@ use towpath_services::s3::{NewBucket, PutOptions, Refusal};
 
 use super::System;
 use crate::client::{Signing, protocol, signed};
-use crate::host::{Api, ApiError, Host, Target};
+use crate::host::{Api, ApiError, Host, Target, Tree};
 use crate::limits::ANSWER_BYTES_MAX;
 
 /// Entries read at once; more are read when these were shown.
@@ -91,6 +92,24 @@ impl Host for System {
         let s3 = &self.front.services.s3;
         let put = s3.put_from_file(&self.scope.account, bucket, key, file, PutOptions::default()).await;
         Ok(put.map_err(refusal)?.version_id.unwrap_or_default())
+    }
+
+    async fn stand_in(
+        &self,
+        bucket: &str,
+        pipeline: &str,
+        action: &str,
+        zip: &Path,
+        tree: Tree,
+    ) -> Result<(), ApiError> {
+        let Tree { revision, summary, created, variables } = tree;
+        let description = working_tree::Description { revision, summary, created, variables };
+        let unwritten = |error: &dyn std::error::Error| ApiError::new("InternalFailure", error.to_string());
+        let mut file = tempfile::NamedTempFile::new().map_err(|error| unwritten(&error))?;
+        serde_json::to_writer(&mut file, &description).map_err(|error| unwritten(&error))?;
+        let (zip_key, description_key) = working_tree::keys(pipeline, action);
+        self.put_file(bucket, &zip_key, zip).await?;
+        self.put_file(bucket, &description_key, file.path()).await.map(drop)
     }
 
     async fn history(&self, execution: &str, after: u64) -> Result<Vec<HistoryEntry>, ApiError> {

@@ -1,5 +1,6 @@
 //! `towpath serve`: the system behind a port, until SIGTERM.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,6 +31,7 @@ pub async fn serve(args: &ServeArgs) -> Result<u8, ExpectedError> {
         listener,
         public_url: args.public_url.clone(),
         purpose: Purpose::Server,
+        trees: BTreeSet::default(),
     })
     .await?;
     let ready = format!("towpath: ready at http://{}\n", system.address);

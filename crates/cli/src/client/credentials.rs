@@ -1,6 +1,6 @@
 //! Credentials of a profile: keys, the output of a program, or a role assumed with the keys of another profile. Kept until
-//! shortly before they end. Single sign-on and the roles of containers and instances are the AWS CLI's: it exports what it
-//! gets there as any of these.
+//! shortly before they end. Single sign-on, web identities and the roles of containers and instances are the AWS CLI's: it
+//! is run to export what it gets there.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -20,6 +20,10 @@ use crate::limits;
 /// Credentials are fetched again this long before they end.
 const EXPIRY_MARGIN: Duration = Duration::from_mins(1);
 
+/// What a profile has whose credentials the AWS CLI gets.
+const OF_AWS_CLI: [&str; 5] =
+    ["sso_session", "sso_start_url", "login_session", "web_identity_token_file", "credential_source"];
+
 /// Where credentials come from.
 #[derive(Debug, Clone)]
 pub enum Origin {
@@ -27,6 +31,8 @@ pub enum Origin {
     /// The `credential_process` of a profile.
     Process(String),
     Role(Box<Role>),
+    /// What the AWS CLI signs in with under this profile's name.
+    AwsCli(String),
     /// Nowhere; says why.
     Nowhere(String),
 }
@@ -73,7 +79,7 @@ impl Origin {
                     session: text("role_session_name").unwrap_or_else(|| "towpath".to_owned()),
                     from,
                 })),
-                None => Self::elsewhere(name),
+                None => Self::AwsCli(name.to_owned()),
             };
         }
         if let Some(keys) = keys() {
@@ -81,15 +87,11 @@ impl Origin {
         }
         match text("credential_process") {
             Some(command) => Self::Process(command),
-            None => Self::elsewhere(name),
+            None if OF_AWS_CLI.iter().any(|key| text(key).is_some()) => Self::AwsCli(name.to_owned()),
+            None => Self::Nowhere(format!(
+                "the profile `{name}` has neither keys, nor a role_arn, nor a credential_process, nor single sign-on"
+            )),
         }
-    }
-
-    fn elsewhere(name: &str) -> Self {
-        Self::Nowhere(format!(
-            "the profile `{name}` has neither keys, nor a role with a source_profile, nor a credential_process; the AWS CLI \
-             exports what it signs in with: eval \"$(aws configure export-credentials --profile {name} --format env)\""
-        ))
     }
 }
 
@@ -122,7 +124,23 @@ impl Keys {
         }
         let mut credentials = match origin {
             Origin::Fixed(credentials) => credentials.clone(),
-            Origin::Process(command) => of_process(command).await?,
+            Origin::Process(command) => {
+                let mut shell = tokio::process::Command::new("sh");
+                shell.args(["-c", command]);
+                let told = |why: String| none(&format!("the profile's credential_process {why}"));
+                of_process(shell, "credential_process").await.map_err(told)?
+            }
+            Origin::AwsCli(profile) => {
+                let mut aws = tokio::process::Command::new("aws");
+                aws.args(["configure", "export-credentials", "--format", "process", "--profile", profile]);
+                of_process(aws, "the AWS CLI").await.map_err(|why| {
+                    none(&format!(
+                        "the profile `{profile}` signs in with the AWS CLI (version 2), and `aws configure \
+                         export-credentials --profile {profile}` {why}. Install it, or sign in again: aws sso login --profile \
+                         {profile}"
+                    ))
+                })?
+            }
             Origin::Nowhere(why) => return Err(none(why)),
             Origin::Role(_) => return Err(none("a role has no source")),
         };
@@ -150,26 +168,21 @@ fn none(why: &str) -> ApiError {
     ApiError::new(failure::NO_CREDENTIALS, format!("there are no credentials to sign with: {why}"))
 }
 
-async fn of_process(command: &str) -> Result<Credentials, ApiError> {
-    let told = |why: String| none(&format!("the profile's credential_process {why}"));
-    let child = tokio::process::Command::new("sh")
-        .args(["-c", command])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .output();
+/// What a program prints; why it printed none, otherwise.
+async fn of_process(mut program: tokio::process::Command, name: &'static str) -> Result<Credentials, String> {
+    let child = program.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true).output();
     let output = tokio::time::timeout(limits::CREDENTIAL_PROCESS_TIMEOUT, child)
         .await
-        .map_err(|_| told("did not end in time".to_owned()))?
-        .map_err(|error| told(format!("cannot be run: {error}")))?;
+        .map_err(|_| "did not end in time".to_owned())?
+        .map_err(|error| format!("cannot be run: {error}"))?;
     if !output.status.success() {
-        return Err(told(format!("failed: {}", output.status)));
+        return Err(format!("failed: {}", output.status));
     }
     if output.stdout.len() > limits::CREDENTIAL_PROCESS_BYTES {
-        return Err(told("printed more than credentials".to_owned()));
+        return Err("printed more than credentials".to_owned());
     }
-    let printed = serde_json::from_slice(&output.stdout).map_err(|error| told(format!("printed no JSON: {error}")))?;
-    read(&printed, "credential_process").map_err(|why| none(&why))
+    let printed = serde_json::from_slice(&output.stdout).map_err(|error| format!("printed no JSON: {error}"))?;
+    read(&printed, name)
 }
 
 /// The same names in STS's answers and in what a process prints.
@@ -252,11 +265,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_done_here_is_said_with_a_way_out() {
-        let text = "[profile sso]\nsso_session = s\n\
+        let text = "[profile sso]\nsso_session = s\n[profile empty]\nregion = eu-west-1\n\
+                    [profile instance]\nrole_arn = arn:i\ncredential_source = Ec2InstanceMetadata\n\
                     [profile a]\nrole_arn = arn:a\nsource_profile = b\n[profile b]\nrole_arn = arn:b\nsource_profile = a\n";
         let profiles = profiles(text).await;
         for (name, why) in [
-            ("sso", "aws configure export-credentials --profile sso --format env"),
+            ("sso", "`aws configure export-credentials --profile sso`"),
+            ("instance", "`aws configure export-credentials --profile instance`"),
+            ("empty", "the profile `empty` has neither keys, nor a role_arn, nor a credential_process"),
             ("gone", "AWS's files have no profile `gone`"),
             ("a", "name each other in a circle"),
         ] {

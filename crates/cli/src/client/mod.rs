@@ -27,7 +27,7 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 use towpath_model::time::{Clock, Timestamp};
 
-pub use self::config::{Connection, Settings};
+pub use self::config::{Connection, Settings, SettingsError};
 use self::credentials::{Role, Sts};
 use self::network::Network;
 pub use self::network::{Reply, Signing, signed};
@@ -76,11 +76,16 @@ impl Client {
         &self.clock
     }
 
+    /// What requests are signed with now.
+    pub async fn credentials(&self) -> Result<Credentials, ApiError> {
+        self.settings.credentials.get(self.clock.now(), self).await
+    }
+
     /// Signs a request as `signing` says and sends it once; answers whatever status came back. The request names its
     /// whole URL; [`Settings::endpoint`] has the part before the path.
     pub async fn send(&self, request: http::Request<Bytes>, signing: &Signing<'_>) -> Result<Reply, ApiError> {
         let now = self.clock.now();
-        let credentials = self.settings.credentials.get(now, self).await?;
+        let credentials = self.credentials().await?;
         self.network.send(request, signing, &credentials, now).await
     }
 

@@ -1,5 +1,6 @@
 //! `towpath approve`: answers the approval that a run was left at, and goes on with the execution in front of the user.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
@@ -45,7 +46,7 @@ pub async fn run(
     warn(&checked, &mut terminal);
     let approve = approve_mode(None, &terminal)?;
     let data = data_directory(options.data_dir.as_deref(), &checked.location.directory)?;
-    let host = surroundings.opener.open(&open_options(&checked, &data)).await?;
+    let host = surroundings.opener.open(&open_options(&checked, &data, &BTreeMap::new())).await?;
     let name = checked.file.declaration.name.to_string();
     let nothing = || ExpectedError::NothingToApprove { pipeline: name.clone(), data: data.clone() };
     let waiting = choose(waiting(&*host, &name).await?, options.action.as_deref(), nothing)?;

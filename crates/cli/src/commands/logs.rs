@@ -15,9 +15,10 @@ use crate::remote::screen::glyph;
 use crate::remote::shape::{text, time};
 use crate::remote::{Remote, RemoteArgs, read};
 
-/// Show the logs of an execution's builds, and what its other actions say
+/// Show the logs of an execution's builds and functions, and what its other actions say
 ///
-/// Logs are read from CloudWatch Logs, where CodeBuild and Commands actions write them.
+/// Logs are read from CloudWatch Logs, where CodeBuild, Commands and Lambda actions write them. Of an action that ran in
+/// another realm (AWS, say) the server reads the log there.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_help = "\
 Examples:
@@ -73,7 +74,7 @@ pub async fn run(args: &Args, mut remote: Remote<'_>) -> Result<u8, ExpectedErro
             return nothing(args, &id, &remote).await;
         }
         for record in &records {
-            let at = note(&mut sources, record);
+            let at = note(&mut sources, record, pipeline, &id);
             one(&mut remote, &mut shown, &mut sources[at], record, &id).await;
         }
         if over {
@@ -123,12 +124,14 @@ async fn nothing(args: &Args, id: &str, remote: &Remote<'_>) -> Result<u8, Expec
 }
 
 /// Keeps a source for each action execution; answers its place.
-fn note(sources: &mut Vec<Source>, record: &Json) -> usize {
+fn note(sources: &mut Vec<Source>, record: &Json, pipeline: &str, execution: &str) -> usize {
     let word = |name: &str| text(record, name).unwrap_or_default();
     let id = word("actionExecutionId");
     let result = &record["output"]["executionResult"];
-    let is_build = text(result, "logStreamARN").is_some()
-        || ["CodeBuild", "Commands"].contains(&text(&record["input"]["actionTypeId"], "provider").unwrap_or_default());
+    let input = &record["input"];
+    let of_type = |name: &str| text(&input["actionTypeId"], name).unwrap_or_default();
+    let provider = of_type("provider");
+    let is_build = text(result, "logStreamARN").is_some() || ["CodeBuild", "Commands"].contains(&provider);
     let at = sources.iter().position(|source| source.tail.action_execution == id).unwrap_or_else(|| {
         let tail = Tail::new(word("stageName"), word("actionName"), id);
         sources.push(Source { tail, status: String::new(), closed: false });
@@ -138,6 +141,15 @@ fn note(sources: &mut Vec<Source>, record: &Json) -> usize {
     word("status").clone_into(&mut source.status);
     if is_build {
         source.tail.learn(text(result, "externalExecutionId"), text(result, "logStreamARN"));
+    } else if provider == "Lambda"
+        && let (Some(function), Some(since)) =
+            (text(&input["resolvedConfiguration"], "FunctionName"), time(&record["startTime"]))
+    {
+        source.tail.of_function(function, since);
+    }
+    // What only waits or copies writes nothing anywhere.
+    if !["Source", "Approval"].contains(&of_type("category")) && text(result, "externalExecutionId").is_some() {
+        source.tail.may_be_elsewhere(pipeline, execution);
     }
     at
 }
@@ -162,10 +174,14 @@ async fn one(remote: &mut Remote<'_>, shown: &mut Shown, source: &mut Source, re
         return;
     }
     source.closed = true;
+    if let Some(why) = source.tail.unreadable.take() {
+        let action = format!("{}/{}", source.tail.stage, source.tail.action);
+        remote.terminal.note(&format!("the log of {action} cannot be read in its realm: {}\n", clean(&why)));
+    }
     let result = &record["output"]["executionResult"];
     let message = board::message(result, "externalExecutionSummary");
     // A build's own log has said it; of the others this is all there is.
-    let told = source.tail.stream.is_none() || source.status == "Failed";
+    let told = !source.tail.has_lines() || source.status == "Failed";
     if remote.json {
         if let Some(message) = message.filter(|_| told) {
             let at = time(&record["lastUpdateTime"]).unwrap_or_else(|| remote.now());
@@ -179,7 +195,7 @@ async fn one(remote: &mut Remote<'_>, shown: &mut Shown, source: &mut Source, re
         .with(style, format!("{mark} {}/{} {}", source.tail.stage, source.tail.action, source.status))
         .with(Style::Dim, if message.is_empty() { message } else { format!("  {message}") });
     // Of a single action, only the log is the result.
-    if shown.several || source.tail.stream.is_none() {
+    if shown.several || !source.tail.has_lines() {
         remote.show(&[line]);
         shown.last = None;
     }

@@ -14,7 +14,7 @@ use crate::file::template;
 use crate::flow::follow::{Approve, Follow, Outcome};
 use crate::flow::prepare::{Preparation, check_arguments};
 use crate::flow::summary::{Place, Summary, deployed, quoted};
-use crate::flow::{OpenOptions, Surroundings, data_directory};
+use crate::flow::{OpenOptions, Surroundings, data_directory, trees};
 use crate::host::Host;
 use crate::terminal::Terminal;
 
@@ -38,9 +38,10 @@ pub async fn run(
     let checked = check_as(&options.path, options.config.as_deref(), &options.template, surroundings.validate)?;
     warn(&checked, &mut terminal);
     check_arguments(&checked.file.declaration, &options.sources, &options.variables)?;
+    trees::check(&checked.file.declaration, &options.sources, &checked.config.config)?;
     let approve = approve_mode(options.approve, &terminal)?;
     let data = data_directory(options.data_dir.as_deref(), &checked.location.directory)?;
-    let host = surroundings.opener.open(&open_options(&checked, &data)).await?;
+    let host = surroundings.opener.open(&open_options(&checked, &data, &options.sources)).await?;
     let preparation = Preparation {
         host: &*host,
         checked: &checked,
@@ -140,12 +141,14 @@ pub fn approve_mode(asked: Option<Approve>, terminal: &Terminal) -> Result<Appro
     }
 }
 
-pub fn open_options(checked: &Checked, data: &Path) -> OpenOptions {
+/// `sources` are those of `--source`.
+pub fn open_options(checked: &Checked, data: &Path, sources: &BTreeMap<String, PathBuf>) -> OpenOptions {
     OpenOptions {
         data_dir: data.to_owned(),
         account: checked.account.clone(),
         region: checked.region.clone(),
         config: checked.config.config.clone(),
+        trees: trees::standing_in(&checked.file.declaration, sources, &checked.config.config),
     }
 }
 

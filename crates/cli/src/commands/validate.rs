@@ -15,6 +15,7 @@ use crate::document::shape::did_you_mean;
 use crate::errors::{ExpectedError, exit};
 use crate::file::template::{self, Templates};
 use crate::file::{self, Location, PipelineFile};
+use crate::flow::trees::is_source;
 use crate::host::Violation;
 use crate::template::{Kind, Plan, Planned};
 use crate::terminal::Terminal;
@@ -220,7 +221,7 @@ pub fn projects(declaration: &PipelineDeclaration) -> BTreeSet<&str> {
 
 /// Tables of towpath.toml that name nothing in the pipeline: a mistyped source would silently be the wrong directory.
 fn unknown_names(declaration: &PipelineDeclaration, loaded: &Loaded) -> Vec<Report> {
-    let sources: Vec<&str> = actions(declaration).filter(|a| is_s3_source(a)).map(|a| a.name.as_str()).collect();
+    let sources: Vec<&str> = actions(declaration).filter(|a| is_source(a)).map(|a| a.name.as_str()).collect();
     let projects = projects(declaration);
     let suggest = |name: &str, known: &mut dyn Iterator<Item = &str>| -> Option<String> {
         let known: Vec<String> = known.map(str::to_owned).collect();
@@ -228,7 +229,7 @@ fn unknown_names(declaration: &PipelineDeclaration, loaded: &Loaded) -> Vec<Repo
         near.or_else(|| (!known.is_empty()).then(|| format!("the pipeline has {}", known.join(", "))))
     };
     let wrong_sources = loaded.config.sources.keys().filter(|n| !sources.contains(&n.as_str())).filter_map(|name| {
-        let message = format!("the pipeline has no S3 source action `{name}`");
+        let message = format!("the pipeline has no source action `{name}`");
         loaded.problem(Severity::Error, &["source", name], message, suggest(name, &mut sources.iter().copied()))
     });
     let wrong_projects = loaded.config.projects.keys().filter(|n| !projects.contains(n.as_str())).filter_map(|name| {
@@ -254,7 +255,7 @@ fn merge(reports: Vec<Report>) -> Vec<Report> {
     merged
 }
 
-/// Where the source of an S3 source action comes from: the configured path, else the pipeline's directory.
+/// Where the source of a source action comes from: the configured path, else the pipeline's directory.
 pub fn source_path(action: &str, loaded: &Loaded, location: &Location) -> PathBuf {
     match loaded.config.sources.get(action).and_then(|s| s.path.as_deref()) {
         Some(path) => loaded.directory.join(path),
@@ -300,12 +301,12 @@ fn buildspecs(
     reports
 }
 
-/// The S3 source action that a build gets its primary source from, if it comes straight from one.
+/// The source action that a build gets its primary source from, if it comes straight from one.
 fn primary_source<'a>(
     declaration: &'a PipelineDeclaration,
     action: &ActionDeclaration,
 ) -> Option<&'a ActionDeclaration> {
     let input = action.config("PrimarySource").or_else(|| action.input_artifacts.first().map(|a| a.name.as_str()))?;
     let producer = actions(declaration).find(|a| a.output_artifacts.iter().any(|o| o.name == *input))?;
-    is_s3_source(producer).then_some(producer)
+    is_source(producer).then_some(producer)
 }

@@ -215,6 +215,8 @@ impl<'a> Follow<'a> {
         self.tails[at].learn(progress.external_id.as_deref(), progress.log_stream_arn.as_deref());
         if *state != EventState::Started {
             let mut tail = self.tails.remove(at);
+            // Once, at the end: another realm is not to be asked ten times a second.
+            tail.may_be_elsewhere(self.pipeline, &self.display.model.execution);
             self.find(std::slice::from_mut(&mut tail)).await;
             self.tell(&mut tail, true).await;
             self.finished.push(tail);

@@ -1,4 +1,8 @@
-//! Follows the logs of running builds through CloudWatch Logs' own API, as any tailer does.
+//! Follows the logs of running actions: through CloudWatch Logs' own API, as any tailer does, where the endpoint has the
+//! stream; else through Towpath's GetActionLog, which reads it in the realm that the action runs in. A Lambda function's
+//! log is its group's, from the action's start on.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Value as Json, json};
 use towpath_model::time::Timestamp;
@@ -16,6 +20,15 @@ pub struct Tail {
     /// Log group and stream, once they exist.
     pub stream: Option<(String, String)>,
     token: Option<String>,
+    /// The log group of a function, and since when it matters.
+    group: Option<(String, Timestamp)>,
+    /// Events of the group that were told, by their ids.
+    told: BTreeSet<String>,
+    /// Pipeline and execution, where the server may be asked for what lies in another realm.
+    elsewhere: Option<(String, String)>,
+    elsewhere_token: Option<String>,
+    /// Why the log in another realm cannot be read.
+    pub unreadable: Option<String>,
 }
 
 /// A line with the time it was logged.
@@ -34,7 +47,35 @@ impl Tail {
             build: None,
             stream: None,
             token: None,
+            group: None,
+            told: BTreeSet::new(),
+            elsewhere: None,
+            elsewhere_token: None,
+            unreadable: None,
         }
+    }
+
+    /// The server may be asked for it.
+    pub fn may_be_elsewhere(&mut self, pipeline: &str, execution: &str) {
+        if self.elsewhere.is_none() {
+            self.elsewhere = Some((pipeline.to_owned(), execution.to_owned()));
+        }
+    }
+
+    /// A function's log.
+    pub fn of_function(&mut self, name: &str, since: Timestamp) {
+        // ARNs and qualified names are names too.
+        let mut parts = name.rsplit(':');
+        let name = match name.split_once(":function:") {
+            Some((_, rest)) => rest.split(':').next(),
+            None => parts.next_back(),
+        };
+        self.group = name.map(|name| (format!("/aws/lambda/{name}"), since));
+    }
+
+    /// Whether any log of it was found.
+    pub fn has_lines(&self) -> bool {
+        self.stream.is_some() || !self.told.is_empty() || self.elsewhere_token.is_some()
     }
 
     /// Takes what history or ListActionExecutions tells of the build.
@@ -60,7 +101,11 @@ impl Tail {
     /// The lines logged since the last call: one page while the build runs, all when it is over. A log that is not there
     /// (yet) has no lines.
     pub async fn read(&mut self, api: &dyn Api, all: bool) -> Vec<Line> {
-        let Some((group, stream)) = self.stream.clone() else { return Vec::new() };
+        if let Some((group, since)) = self.group.clone() {
+            let lines = self.read_group(api, &group, since).await;
+            return if lines.is_empty() { self.read_elsewhere(api).await } else { lines };
+        }
+        let Some((group, stream)) = self.stream.clone() else { return self.read_elsewhere(api).await };
         let mut lines = Vec::new();
         for _ in 0..if all { limits::LOG_DRAIN_PAGES_MAX } else { 1 } {
             let mut input = json!({
@@ -72,7 +117,11 @@ impl Tail {
             if let Some(token) = &self.token {
                 input["nextToken"] = json!(token);
             }
-            let Ok(answer) = api.call("logs", "GetLogEvents", input).await else { break };
+            let answer = match api.call("logs", "GetLogEvents", input).await {
+                Ok(answer) => answer,
+                Err(error) if error.code.starts_with("ResourceNotFound") => return self.read_elsewhere(api).await,
+                Err(_) => break,
+            };
             let next = answer["nextForwardToken"].as_str().map(str::to_owned);
             for event in answer["events"].as_array().into_iter().flatten() {
                 lines.extend(split(event));
@@ -80,6 +129,56 @@ impl Tail {
             // The same token again: that was the end, for now.
             let end = next.is_none() || next == self.token;
             self.token = next.or_else(|| self.token.take());
+            if end {
+                break;
+            }
+        }
+        lines
+    }
+
+    /// What is new in a function's group.
+    async fn read_group(&mut self, api: &dyn Api, group: &str, since: Timestamp) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let mut token: Option<String> = None;
+        for _ in 0..limits::LOG_DRAIN_PAGES_MAX {
+            let mut input =
+                json!({"logGroupName": group, "startTime": since.millis(), "limit": limits::LOG_PAGE_EVENTS});
+            if let Some(token) = &token {
+                input["nextToken"] = json!(token);
+            }
+            let Ok(answer) = api.call("logs", "FilterLogEvents", input).await else { break };
+            for event in answer["events"].as_array().into_iter().flatten() {
+                if self.told.insert(event["eventId"].as_str().unwrap_or_default().to_owned()) {
+                    lines.extend(split(event));
+                }
+            }
+            token = answer["nextToken"].as_str().map(str::to_owned);
+            if token.is_none() {
+                break;
+            }
+        }
+        lines
+    }
+
+    /// What the server reads in the action's own realm. AWS knows no such operation; then there is nothing.
+    async fn read_elsewhere(&mut self, api: &dyn Api) -> Vec<Line> {
+        let Some((pipeline, execution)) = self.elsewhere.clone() else { return Vec::new() };
+        let mut lines = Vec::new();
+        for _ in 0..limits::LOG_DRAIN_PAGES_MAX {
+            let mut input = json!({
+                "pipelineName": pipeline,
+                "pipelineExecutionId": execution,
+                "actionExecutionId": self.action_execution,
+            });
+            if let Some(token) = &self.elsewhere_token {
+                input["nextToken"] = json!(token);
+            }
+            let Ok(answer) = api.call("codepipeline", "GetActionLog", input).await else { break };
+            self.unreadable = answer["message"].as_str().map(str::to_owned);
+            lines.extend(answer["events"].as_array().into_iter().flatten().flat_map(split));
+            let next = answer["nextToken"].as_str().map(str::to_owned);
+            let end = next.is_none() || next == self.elsewhere_token;
+            self.elsewhere_token = next.or_else(|| self.elsewhere_token.take());
             if end {
                 break;
             }

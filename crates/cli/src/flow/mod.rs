@@ -3,11 +3,14 @@
 
 pub mod ask;
 pub mod follow;
+pub mod git;
 pub mod logs;
 pub mod prepare;
 pub mod source;
 pub mod summary;
+pub mod trees;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +30,8 @@ pub struct OpenOptions {
     pub account: String,
     pub region: String,
     pub config: Config,
+    /// Source actions that directories stand in for.
+    pub trees: BTreeSet<String>,
 }
 
 /// Opens the system over a data directory: `assemble` for real, a script in tests.

@@ -8,9 +8,10 @@ use serde_json::{Value as Json, json};
 use towpath_model::arn::partition;
 use towpath_model::declaration::{ActionDeclaration, PipelineDeclaration};
 
-use super::source;
+use super::source::{self, Packed};
+use super::{git, trees};
 use crate::commands::import;
-use crate::commands::validate::{Checked, actions, is_codebuild, is_s3_source, projects, source_path};
+use crate::commands::validate::{Checked, actions, is_codebuild, is_s3_source, projects};
 use crate::config::Project;
 use crate::errors::ExpectedError;
 use crate::host::{ApiError, Host};
@@ -61,7 +62,8 @@ impl SourceNote {
         let packed = self.packed.map_or_else(String::new, |(files, bytes)| {
             format!(" ({}, {})", crate::diagnostics::plural(files, "file"), source::human_bytes(bytes))
         });
-        format!("source {}: {from}{packed} -> {}, version {}\n", self.action, self.to, self.version)
+        let version = if self.to.starts_with("s3:") { "version" } else { "revision" };
+        format!("source {}: {from}{packed} -> {}, {version} {}\n", self.action, self.to, self.version)
     }
 }
 
@@ -71,7 +73,7 @@ pub fn check_arguments(
     sources: &BTreeMap<String, PathBuf>,
     variables: &BTreeMap<String, String>,
 ) -> Result<(), ExpectedError> {
-    let known: Vec<String> = actions(declaration).filter(|a| is_s3_source(a)).map(|a| a.name.to_string()).collect();
+    let known: Vec<String> = actions(declaration).filter(|a| trees::is_source(a)).map(|a| a.name.to_string()).collect();
     if let Some(action) = sources.keys().find(|s| !known.contains(s)) {
         return Err(ExpectedError::UnknownSource { action: action.clone(), known });
     }
@@ -221,43 +223,76 @@ impl Preparation<'_> {
     // --- sources ---
 
     async fn put_sources(&self) -> Result<Vec<SourceNote>, ExpectedError> {
+        let stands_in = trees::standing_in(self.declaration(), self.sources, &self.checked.config.config);
         let mut notes = Vec::new();
-        for action in actions(self.declaration()).filter(|a| is_s3_source(a)) {
-            notes.push(self.put_source(action).await?);
+        for action in actions(self.declaration()) {
+            if is_s3_source(action) {
+                notes.push(self.put_source(action).await?);
+            } else if stands_in.contains(action.name.as_str()) {
+                notes.push(self.put_tree(action).await?);
+            }
         }
         Ok(notes)
+    }
+
+    async fn put_file(&self, action: &str, bucket: &str, key: &str, file: &Path) -> Result<String, ExpectedError> {
+        let put = self.host.put_file(bucket, key, file).await;
+        put.map_err(ExpectedError::api(format!("store the source of action `{action}` as s3://{bucket}/{key}")))
+    }
+
+    async fn pack(&self, action: &str, directory: &Path) -> Result<Packed, ExpectedError> {
+        let (directory, data) = (directory.to_owned(), self.data.to_owned());
+        let packed = tokio::task::spawn_blocking(move || source::pack(&directory, &data)).await;
+        packed
+            .map_err(|e| e.to_string())
+            .and_then(|p| p.map_err(|e| e.to_string()))
+            .map_err(|reason| ExpectedError::SourcePack { action: action.to_owned(), reason })
     }
 
     async fn put_source(&self, action: &ActionDeclaration) -> Result<SourceNote, ExpectedError> {
         let name = action.name.to_string();
         let bucket = action.config("S3Bucket").unwrap_or_default();
         let key = action.config("S3ObjectKey").unwrap_or_default();
-        let path = match self.sources.get(&name) {
-            Some(path) => path.clone(),
-            None => source_path(&name, &self.checked.config, &self.checked.location),
-        };
-        if !path.exists() {
-            return Err(ExpectedError::SourceMissing { action: name, path });
-        }
-        let put = async |file: &Path| {
-            let put = self.host.put_file(bucket, key, file).await;
-            put.map_err(ExpectedError::api(format!("store the source of action `{name}` as s3://{bucket}/{key}")))
-        };
+        let path = trees::directory(self.checked, self.data, &name, self.sources.get(&name)).await?;
         let to = format!("s3://{bucket}/{key}");
         // A file is the object itself: a zip made elsewhere.
         if path.is_file() {
-            let version = put(&path).await?;
+            let version = self.put_file(&name, bucket, key, &path).await?;
             return Ok(SourceNote { action: name, from: path, packed: None, to, version });
         }
-        let (directory, data) = (path.clone(), self.data.to_owned());
-        let packed = tokio::task::spawn_blocking(move || source::pack(&directory, &data)).await;
-        let packed = packed
-            .map_err(|e| e.to_string())
-            .and_then(|p| p.map_err(|e| e.to_string()))
-            .map_err(|reason| ExpectedError::SourcePack { action: name.clone(), reason })?;
-        let version = put(packed.file.path()).await?;
+        let packed = self.pack(&name, &path).await?;
+        let version = self.put_file(&name, bucket, key, packed.file.path()).await?;
         let packed = Some((packed.files, packed.bytes));
         Ok(SourceNote { action: name, from: path, packed, to, version })
+    }
+
+    /// Lays a directory where the provider that stands in for the action's own finds it.
+    async fn put_tree(&self, action: &ActionDeclaration) -> Result<SourceNote, ExpectedError> {
+        let name = action.name.to_string();
+        let path = trees::directory(self.checked, self.data, &name, self.sources.get(&name)).await?;
+        let unread = |reason: String| ExpectedError::SourcePack { action: name.clone(), reason };
+        let (file, packed, head) = if path.is_file() {
+            (None, None, None)
+        } else {
+            let head = git::head(&path, self.data).await;
+            let packed = self.pack(&name, &path).await?;
+            let counts = (packed.files, packed.bytes);
+            (Some(packed.file), Some(counts), head)
+        };
+        let zip = file.as_ref().map_or(path.as_path(), |file| file.path());
+        let digest = trees::digest(zip).map_err(|error| unread(error.to_string()))?;
+        let tree = trees::describe(action, &self.checked.account, head.as_ref(), &path, &digest);
+        let region = action.region.as_deref().unwrap_or(&self.checked.region);
+        let declaration = self.declaration();
+        let stores = declaration.artifact_stores.as_ref().and_then(|stores| stores.get(region));
+        let Some(store) = stores.or(declaration.artifact_store.as_ref()) else {
+            return Err(unread(format!("the pipeline has no artifact store in {region}")));
+        };
+        let revision = tree.revision.clone();
+        let put = self.host.stand_in(&store.location, declaration.name.as_str(), &name, zip, tree).await;
+        put.map_err(ExpectedError::api(format!("store the source of action `{name}`")))?;
+        let to = format!("in place of {}", action.action_type_id.provider);
+        Ok(SourceNote { action: name, from: path, packed, to, version: revision })
     }
 
     // --- the pipeline ---

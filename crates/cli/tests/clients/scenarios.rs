@@ -79,6 +79,9 @@ scenarios!(identity, "identity.py", crate::python::against_a_server:
 
 scenarios!(kill, "kill.py", crate::python::alone: random_moments, terminate, every_kind_of_wait);
 
+scenarios!(realms, "realms.py", crate::python::alone:
+    a_build, a_batch, without_a_bucket, motos_codebuild, working_tree);
+
 scenarios!(rules, "rules.py", crate::python::alone: alarm, commands, another_region);
 
 scenarios!(ecr_source, "ecr_source.py", crate::python::alone: images, missing);

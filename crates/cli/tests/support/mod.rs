@@ -13,7 +13,7 @@ use towpath_cli::config::Config;
 use towpath_cli::errors::ExpectedError;
 use towpath_cli::flow::ask::{Answer, Asker, Question};
 use towpath_cli::flow::{OpenOptions, Opener};
-use towpath_cli::host::{Api, ApiError, Host, Target, Violation};
+use towpath_cli::host::{Api, ApiError, Host, Target, Tree, Violation};
 use towpath_cli::terminal::{Size, Terminal};
 use towpath_model::action::{ErrorDetails, Progress};
 use towpath_model::catalogue::Category;
@@ -399,6 +399,11 @@ impl Host for Script {
         let names: Vec<String> = (0..zip.len()).map(|i| zip.by_index(i).unwrap().name().to_owned()).collect();
         self.lock().calls.push(format!("put s3://{bucket}/{key} with {}", names.join(" ")));
         Ok("v1".to_owned())
+    }
+
+    async fn stand_in(&self, bucket: &str, _: &str, action: &str, _: &Path, tree: Tree) -> Result<(), ApiError> {
+        self.lock().calls.push(format!("stand in {bucket} {action}: {} {:?}", tree.summary, tree.variables));
+        Ok(())
     }
 
     async fn history(&self, _: &str, after: u64) -> Result<Vec<HistoryEntry>, ApiError> {

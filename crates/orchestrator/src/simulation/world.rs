@@ -303,7 +303,7 @@ fn nowhere(runtime: &Virtual) -> Realms {
         name: "nowhere".to_owned(),
         kind: RealmKind::Other,
         endpoints: Endpoints::one("http://127.0.0.1:1"),
-        credentials: Credentials::new("AKIDEXAMPLE", "secret", None, None, "simulation"),
+        credentials: Credentials::new("AKIDEXAMPLE", "secret", None, None, "simulation").into(),
         http: http_client_fn(|_, _| SharedHttpConnector::new(Nobody)),
         clock: Arc::new(runtime.clone()),
         console_url: None,

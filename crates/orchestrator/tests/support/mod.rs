@@ -58,7 +58,7 @@ pub async fn orchestrator(store: Arc<dyn Store>) -> Arc<Orchestrator> {
         name: "embedded".to_owned(),
         kind: RealmKind::Embedded,
         endpoints: Endpoints::one("http://127.0.0.1:1"),
-        credentials: Credentials::new("AKIDEXAMPLE", "secret", None, None, "test"),
+        credentials: Credentials::new("AKIDEXAMPLE", "secret", None, None, "test").into(),
         http: no_network(),
         clock: Arc::clone(&clock),
         console_url: None,

@@ -2,22 +2,23 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
 
 use towpath_model::action::ActionInvocation;
 use towpath_providers::{
-    Abroad, AwsEnvironment, Call, Credentials, Endpoints, RealmError, RealmKind, RealmSettings, RealmTable, Realms,
-    Service,
+    Abroad, AwsEnvironment, Call, Credentials, Endpoints, KeySource, RealmError, RealmKind, RealmSettings, RealmTable,
+    Realms, Service, SharedCredentialsProvider,
 };
 
-use crate::stage::{ACTION_ROLE, Stage, build, rule, success};
-use crate::world::SECRET;
+use crate::stage::{ACTION_ROLE, Stage, build, failure, rule, success};
+use crate::world::{NOW, SECRET};
 
 fn embedded(stage: &Stage) -> RealmSettings {
     RealmSettings {
         name: "embedded".to_owned(),
         kind: RealmKind::Embedded,
         endpoints: Endpoints::one("https://embedded.test"),
-        credentials: Credentials::new("AKIASERVICE", SECRET, None, None, "test"),
+        credentials: Credentials::new("AKIASERVICE", SECRET, None, None, "test").into(),
         http: stage.aws.http(),
         clock: stage.clock.clone(),
         console_url: None,
@@ -29,7 +30,7 @@ fn keys(key: &str) -> Credentials {
 }
 
 fn table(name: &str) -> RealmTable {
-    RealmTable { name: name.to_owned(), credentials: Some(keys("AKIATABLE")), ..RealmTable::default() }
+    RealmTable { name: name.to_owned(), credentials: Some(keys("AKIATABLE").into()), ..RealmTable::default() }
 }
 
 fn environment(variables: &[(&str, &str)]) -> AwsEnvironment {
@@ -83,15 +84,15 @@ fn a_realm_that_is_not_there_is_told_with_the_lines_to_add() {
     assert_eq!(
         error.message,
         "Rule Rule needs Amazon CloudWatch, which is not embedded in Towpath, and towpath.toml names no realm for it. For AWS \
-         add the lines `[realm.aws]`, `access-key-id = \"...\"` and `secret-access-key = \"...\"` (or `[realm.aws]` alone, and \
-         set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY). For another implementation add `[realm.NAME]`, `url = \
-         \"http://...\"`, the two keys and `providers = [\"CloudWatchAlarm\"]`."
+         add the lines `[realm.aws]` and `profile = \"...\"` (or `[realm.aws]` alone, and set AWS_ACCESS_KEY_ID and \
+         AWS_SECRET_ACCESS_KEY). For another implementation add `[realm.NAME]`, `url = \"http://...\"`, `access-key-id = \
+         \"...\"`, `secret-access-key = \"...\"` and `providers = [\"CloudWatchAlarm\"]`."
     );
     let only_embedded = Realms::embedded_only(embedded(&stage));
     assert_eq!(only_embedded.for_invocation(&alarm(), Some(Service::CloudWatch)).unwrap_err(), error);
     let bare = RealmTable { name: "aws".to_owned(), ..RealmTable::default() };
     let error = realms(&stage, vec![bare], &[]).for_invocation(&alarm(), Some(Service::CloudWatch)).unwrap_err();
-    assert!(error.message.starts_with("Rule Rule runs in the realm aws, which has no credentials. Add `access-key-id"));
+    assert!(error.message.starts_with("Rule Rule runs in the realm aws, which has no credentials. Add `profile"));
 }
 
 #[test]
@@ -195,4 +196,69 @@ fn the_network_is_opened_for_the_first_realm_outside_and_once() {
         chosen(&realms, &action, Some(Service::CloudWatch));
     }
     assert_eq!(opened.load(Ordering::SeqCst), 1);
+}
+
+/// Credentials that end, as a profile's role gives them; counts how often it was asked.
+#[derive(Debug, Default)]
+struct Ending(Arc<AtomicUsize>);
+
+impl aws_credential_types::provider::ProvideCredentials for Ending {
+    fn provide_credentials<'a>(&'a self) -> aws_credential_types::provider::future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let asked = self.0.fetch_add(1, Ordering::SeqCst);
+        let ends = NOW.plus_minutes(60 * (u32::try_from(asked).unwrap() + 1));
+        let ends = UNIX_EPOCH + Duration::from_millis(u64::try_from(ends.millis()).unwrap());
+        let given = Credentials::new(format!("AKIAENDING{asked}"), SECRET, None, Some(ends), "test");
+        aws_credential_types::provider::future::ProvideCredentials::ready(Ok(given))
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_end_are_asked_for_again() {
+    for without_roles in [true, false] {
+        let stage = Stage::new();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let mut ending = table("aws");
+        ending.credentials = Some(KeySource::Asked(SharedCredentialsProvider::new(Ending(Arc::clone(&asked)))));
+        ending.abroad.without_roles = without_roles;
+        let realms = realms(&stage, vec![ending], &[]);
+        for _ in 0..2 {
+            calls(&stage, &realms).await;
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "kept with its session");
+        stage.clock.advance_minutes(56);
+        let told = calls(&stage, &realms).await;
+        assert_eq!(asked.load(Ordering::SeqCst), 2, "less than five minutes were left");
+        let used = told.iter().any(|(_, key, _)| key == "AKIAENDING1");
+        assert!(used, "{told:?}");
+    }
+}
+
+/// A profile that nobody is signed in to.
+#[derive(Debug)]
+struct SignedOut;
+
+impl aws_credential_types::provider::ProvideCredentials for SignedOut {
+    fn provide_credentials<'a>(&'a self) -> aws_credential_types::provider::future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let error =
+            aws_credential_types::provider::error::CredentialsError::provider_error("aws sso login --profile ci");
+        aws_credential_types::provider::future::ProvideCredentials::ready(Err(error))
+    }
+}
+
+#[tokio::test]
+async fn a_profile_that_gives_nothing_fails_the_action_and_says_why() {
+    let stage = Stage::new();
+    let mut out = table("aws");
+    out.credentials = Some(KeySource::Asked(SharedCredentialsProvider::new(SignedOut)));
+    let realms = realms(&stage, vec![out], &[]);
+    let realm = realms.for_invocation(&alarm(), Some(Service::CloudWatch)).unwrap();
+    let (code, message) = failure(stage.provider(&alarm()).start(&Call { realm, ..stage.call() }, &alarm()).await);
+    assert_eq!(code, "PermissionError");
+    assert!(message.starts_with("The realm aws has no credentials. aws sso login --profile ci"), "{message}");
 }

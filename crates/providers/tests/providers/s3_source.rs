@@ -218,7 +218,7 @@ async fn an_embedded_bucket_is_shown_in_our_own_console() {
         name: "embedded".to_owned(),
         kind: RealmKind::Embedded,
         endpoints: towpath_providers::Endpoints::one("https://s3.fake.test"),
-        credentials: towpath_providers::Credentials::new("AKIASERVICE", "s", None, None, "test"),
+        credentials: towpath_providers::Credentials::new("AKIASERVICE", "s", None, None, "test").into(),
         http: stage.aws.http(),
         clock: stage.clock.clone(),
         console_url: Some("http://127.0.0.1:7400/console".to_owned()),

@@ -96,7 +96,7 @@ pub fn realm(aws: &Aws, kind: RealmKind, clock: &Arc<TestClock>) -> Realm {
             services: BTreeMap::from([("s3".to_owned(), "https://s3.fake.test".to_owned())]),
             ..Endpoints::one("https://fake.test")
         },
-        credentials: Credentials::new("AKIASERVICE", SECRET, None, None, "test"),
+        credentials: Credentials::new("AKIASERVICE", SECRET, None, None, "test").into(),
         http: aws.http(),
         clock: clock.clone(),
         console_url: None,

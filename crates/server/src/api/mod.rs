@@ -15,6 +15,7 @@ mod deregister_webhook_with_third_party;
 mod disable_stage_transition;
 mod enable_stage_transition;
 mod errors;
+mod get_action_log;
 mod get_action_type;
 mod get_job_details;
 mod get_pipeline;
@@ -141,7 +142,12 @@ impl Call {
     }
 
     async fn dispatch(&self, operation: &str, body: &[u8]) -> Result<Response<Bytes>, WireError> {
-        let Some(name) = Name::from_name(operation) else { return Err(WireError::unknown_operation()) };
+        let Some(name) = Name::from_name(operation) else {
+            return match operation {
+                get_action_log::NAME => get_action_log::serve(self, body).await,
+                _ => Err(WireError::unknown_operation()),
+            };
+        };
         match name {
             Name::AcknowledgeJob => self.answer::<acknowledge_job::AcknowledgeJob>(body).await,
             Name::AcknowledgeThirdPartyJob => {
