@@ -41,7 +41,7 @@ pub use apply::Applied;
 pub use commands::{Created, NewPipeline, StartRequest};
 pub use error::CommandError;
 pub use jobs::{
-    Door, Job, JobCredentials, JobDetails, JobFailure, JobProgress, JobRevision, JobStatus, JobSuccess, PartnerClient,
+    Door, Job, JobDetails, JobFailure, JobProgress, JobRevision, JobStatus, JobSuccess, PartnerClient,
     PartnerClients, PartnerJob, PartnerJobDetails,
 };
 pub use partner_types::{DescribedType, PartnerExecutor, PartnerType};

@@ -6,7 +6,9 @@ use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
 
 use crate::codebuild::CodeBuild;
 use crate::commands::Commands;
+use crate::lambda_invoke::LambdaInvoke;
 use crate::manual_approval::ManualApproval;
+use crate::pipeline_invoke::PipelineInvoke;
 use crate::provider::Provider;
 use crate::rehearsal::Rehearsal;
 use crate::rules::cloudwatch_alarm::CloudWatchAlarm;
@@ -14,6 +16,7 @@ use crate::rules::deployment_window::DeploymentWindow;
 use crate::rules::variable_check::VariableCheck;
 use crate::s3_deploy::S3Deploy;
 use crate::s3_source::S3Source;
+use crate::step_functions::StepFunctions;
 
 /// Which providers the catalogue holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,12 +35,15 @@ impl Catalogue {
         list.extend(CodeBuild::CATEGORIES.map(|c| Box::new(CodeBuild::new(c)) as Box<dyn Provider>));
         list.extend(Commands::CATEGORIES.map(|c| Box::new(Commands::new(c)) as Box<dyn Provider>));
         list.push(Box::new(DeploymentWindow::new()));
+        list.extend(LambdaInvoke::CATEGORIES.map(|c| Box::new(LambdaInvoke::new(c)) as Box<dyn Provider>));
         list.push(Box::new(ManualApproval::new()));
+        list.push(Box::new(PipelineInvoke::new()));
         if settings.rehearsal {
             list.extend(Rehearsal::CATEGORIES.map(|c| Box::new(Rehearsal::new(c)) as Box<dyn Provider>));
         }
         list.push(Box::new(S3Deploy::new()));
         list.push(Box::new(S3Source::new()));
+        list.push(Box::new(StepFunctions::new()));
         list.push(Box::new(VariableCheck::new()));
         Self::of(list)
     }

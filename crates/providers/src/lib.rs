@@ -5,6 +5,7 @@
 //! [`ActionInvocation`](towpath_model::action::ActionInvocation) and answers with an
 //! [`Outcome`](towpath_model::action::Outcome).
 
+pub mod artifact_files;
 pub mod batches;
 pub mod builds;
 pub mod catalogue;
@@ -13,10 +14,13 @@ pub mod codebuild;
 pub mod commands;
 pub mod docs;
 pub mod inputs;
+pub mod job_credentials;
+pub mod lambda_invoke;
 pub mod limits;
 pub mod links;
 pub mod manual_approval;
 pub mod objects;
+pub mod pipeline_invoke;
 pub mod problem;
 pub mod provider;
 pub mod realm;
@@ -27,10 +31,11 @@ pub mod s3_deploy;
 pub mod s3_source;
 pub mod session;
 pub mod staging;
+pub mod step_functions;
 
 pub use catalogue::{Catalogue, Settings};
 pub use inputs::copy_inputs;
-pub use provider::{Artifacts, Call, Provider};
+pub use provider::{Artifacts, Call, HandedJob, Provider};
 pub use realm::{Abroad, Endpoints, Realm, RealmKind, RealmSettings, Staging};
 pub use realms::{AwsEnvironment, Network, RealmError, RealmTable, Realms, Service};
 

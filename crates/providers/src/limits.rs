@@ -60,3 +60,10 @@ pub const COMMANDS_MINUTES: u32 = 55;
 pub const COMMANDS_MINUTES_MIN: u32 = 5;
 /// Characters of the pipeline's name in the name of the project that runs its commands.
 pub const COMMANDS_PROJECT_PIPELINE_CHARS: usize = 100;
+
+/// Life of a job's credentials: the shortest that STS gives.
+pub const JOB_CREDENTIALS_SECONDS: i32 = 900;
+/// The longest input that Step Functions takes.
+pub const STEP_FUNCTIONS_INPUT_BYTES_MAX: u64 = 262_144;
+/// After its start an execution may be unknown to DescribeExecution for a moment; then it is not there.
+pub const STEP_FUNCTIONS_SETTLE_MS: i64 = 60_000;

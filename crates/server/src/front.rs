@@ -72,6 +72,7 @@ impl Front {
             identity: Arc::clone(&self.services.identity),
             request,
             public_url: Arc::clone(&self.public_url),
+            of_job: false,
         }
     }
 

@@ -5,6 +5,7 @@
 pub mod api;
 mod aws;
 mod front;
+mod job_bearer;
 pub mod limits;
 pub mod listen;
 mod metrics;

@@ -68,7 +68,7 @@ impl Stage {
     }
 
     pub fn call(&self) -> Call<'_> {
-        Call { realm: &self.realm, artifacts: &self.realm, clock: self.clock.as_ref(), scratch: self.scratch.path() }
+        Call { realm: &self.realm, artifacts: &self.realm, clock: self.clock.as_ref(), scratch: self.scratch.path(), job: None }
     }
 
     pub fn provider(&self, action: &ActionInvocation) -> &dyn Provider {
