@@ -41,8 +41,8 @@ pub use apply::Applied;
 pub use commands::{Created, NewPipeline, StartRequest};
 pub use error::CommandError;
 pub use jobs::{
-    Door, Job, JobDetails, JobFailure, JobProgress, JobRevision, JobStatus, JobSuccess, PartnerClient,
-    PartnerClients, PartnerJob, PartnerJobDetails,
+    Door, Job, JobDetails, JobFailure, JobProgress, JobRevision, JobStatus, JobSuccess, PartnerClient, PartnerClients,
+    PartnerJob, PartnerJobDetails,
 };
 pub use partner_types::{DescribedType, PartnerExecutor, PartnerType};
 pub use revisions::NewRevision;

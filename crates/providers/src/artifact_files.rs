@@ -92,9 +92,11 @@ fn entry(zip: &Path, path: &str, max: u64) -> Result<Vec<u8>, Trouble> {
     }
     let mut bytes = Vec::new();
     let mut reader = archive.reader(&found).map_err(Trouble::Archive)?;
-    reader.by_ref().take(max).read_to_end(&mut bytes).map_err(|source| {
-        Trouble::Archive(ReadError::DamagedEntry { entry: path.to_owned(), source })
-    })?;
+    reader
+        .by_ref()
+        .take(max)
+        .read_to_end(&mut bytes)
+        .map_err(|source| Trouble::Archive(ReadError::DamagedEntry { entry: path.to_owned(), source }))?;
     Ok(bytes)
 }
 

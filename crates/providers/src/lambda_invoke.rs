@@ -131,10 +131,8 @@ fn refused(problem: &Problem, function: &str) -> Outcome {
                 problem.detail()
             ),
         ),
-        Kind::NotFound => problem.outcome(
-            error_code::CONFIGURATION_ERROR,
-            format!("The AWS Lambda function {function} does not exist."),
-        ),
+        Kind::NotFound => problem
+            .outcome(error_code::CONFIGURATION_ERROR, format!("The AWS Lambda function {function} does not exist.")),
         // The function is being made or changed and cannot be asked for the moment.
         Kind::Rejected if problem.status == 409 => Outcome::Unavailable { message: problem.detail() },
         Kind::Rejected | Kind::Transient | Kind::Session => problem.outcome(

@@ -48,11 +48,8 @@ fn entry() -> ActionTypeEntry {
                  \"revisionValue\"}`.",
             )
             .json(),
-            Property::optional(
-                VARIABLES,
-                "Values of its pipeline variables: a JSON array of `{\"name\", \"value\"}`.",
-            )
-            .json(),
+            Property::optional(VARIABLES, "Values of its pipeline variables: a JSON array of `{\"name\", \"value\"}`.")
+                .json(),
         ],
         inputs: Bounds::new(0, 0),
         outputs: Bounds::new(0, 0),

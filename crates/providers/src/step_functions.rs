@@ -247,8 +247,13 @@ impl Provider for StepFunctions {
 
     async fn poll(&self, cx: &Call<'_>, action: &ActionInvocation, progress: &Progress) -> Outcome {
         let Some(arn) = progress.external_id.as_deref() else {
-            // Nothing is known of the start; the name makes starting again the same execution.
-            return self.start(cx, action).await;
+            // Nothing is known of the start; the name makes starting again the same execution, which may have ended.
+            return match self.start(cx, action).await {
+                Outcome::Pending { progress } if progress.external_id.is_some() => {
+                    self.poll(cx, action, &progress).await
+                }
+                other => other,
+            };
         };
         let asked = async {
             let request = cx.realm.sfn(action).await?.describe_execution().execution_arn(arn);

@@ -6,9 +6,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use towpath_services::call::Call;
 use towpath_services::identity::Principal;
-use towpath_wire::codepipeline::{
-    GetJobDetailsInput, Operation, PutJobFailureResultInput, PutJobSuccessResultInput,
-};
+use towpath_wire::codepipeline::{GetJobDetailsInput, Operation, PutJobFailureResultInput, PutJobSuccessResultInput};
 use towpath_wire::signature::Parsed;
 use towpath_wire::{Dialect, json};
 
@@ -40,7 +38,10 @@ pub async fn call(
     let scope = match front.orchestrator.job_open_by_id(&job).await {
         Ok(scope) => scope?,
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "it is not known whether a job's id is a function's");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "it is not known whether a job's id is a function's"
+            );
             return None;
         }
     };

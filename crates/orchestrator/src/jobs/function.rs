@@ -6,7 +6,7 @@ use std::time::Duration;
 use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{ActionTypeId, Category, Owner};
 use towpath_model::ids::Scope;
-use towpath_model::limits::LAMBDA_REPLY_SECONDS;
+use towpath_model::limits::TIMEOUT_CUSTOM_MINUTES;
 use towpath_model::time::Timestamp;
 use towpath_providers::{HandedJob, Service};
 use towpath_store::DocumentsExt as _;
@@ -47,14 +47,16 @@ pub(crate) fn lambda_type() -> ActionTypeId {
 
 /// What a function that does not answer comes to, in AWS's words.
 pub(crate) fn unanswered(function: &str, invocation: &ActionInvocation, now: Timestamp) -> Outcome {
-    let whole = invocation.started.plus_minutes(towpath_model::limits::TIMEOUT_CUSTOM_MINUTES);
-    let time = if now >= whole { "24 hours".to_owned() } else { format!("{} minutes", LAMBDA_REPLY_SECONDS / 60) };
+    let day = if now >= invocation.started.plus_minutes(TIMEOUT_CUSTOM_MINUTES) {
+        " However often it is continued, an action ends after 24 hours."
+    } else {
+        ""
+    };
     Outcome::failed(
         error_code::TIMED_OUT,
         format!(
             "The AWS Lambda function {function} failed to return a result. Check the function to verify that it has \
-             permission to call the PutJobSuccessResult action and that it made a call to PutJobSuccessResult. It was \
-             waited for {time}."
+             permission to call the PutJobSuccessResult action and that it made a call to PutJobSuccessResult.{day}"
         ),
     )
 }

@@ -38,7 +38,12 @@ impl Orchestrator {
             match effect {
                 Effect::OfferJob { invocation } if !forgotten(&invocation.action_execution_id) => {
                     let job = self.ids().uuid();
-                    writes.extend(enqueue(invocation, record(&gate.pipeline, invocation, types, job), Expect::Absent, now)?);
+                    writes.extend(enqueue(
+                        invocation,
+                        record(&gate.pipeline, invocation, types, job),
+                        Expect::Absent,
+                        now,
+                    )?);
                 }
                 Effect::StartAction { invocation } if !forgotten(&invocation.action_execution_id) => {
                     if let Some(function) = types.function(invocation) {
