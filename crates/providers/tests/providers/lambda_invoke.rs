@@ -32,14 +32,14 @@ async fn a_function_is_told_exactly_what_aws_tells_it() {
     assert_eq!(function, "ferry-check");
     let location = |key: &str| json!({"type": "S3", "s3Location": {"bucketName": "artifacts", "objectKey": key}});
     let expected = json!({"CodePipeline.job": {
-        "id": stage.job.id, "accountId": "111122223333",
-        "data": {
-            "actionConfiguration": {"configuration": {"FunctionName": "ferry-check", "UserParameters": CONFIGURED_SECRET}},
-            "inputArtifacts": [{"name": "bundle", "revision": "rev-7", "location": location("ferry/bundle/a1B2c3D")}],
-            "outputArtifacts": [{"name": "report", "revision": null, "location": location("ferry/report/HiJkLmN")}],
-            "artifactCredentials": {"accessKeyId": "ASIA1", "secretAccessKey": SECRET, "sessionToken": SECRET,
-                "expirationTime": crate::world::NOW.plus_minutes(60).millis()},
-        }}});
+    "id": stage.job.id, "accountId": "111122223333",
+    "data": {
+        "actionConfiguration": {"configuration": {"FunctionName": "ferry-check", "UserParameters": CONFIGURED_SECRET}},
+        "inputArtifacts": [{"name": "bundle", "revision": "rev-7", "location": location("ferry/bundle/a1B2c3D")}],
+        "outputArtifacts": [{"name": "report", "revision": null, "location": location("ferry/report/HiJkLmN")}],
+        "artifactCredentials": {"accessKeyId": "ASIA1", "secretAccessKey": SECRET, "sessionToken": SECRET,
+            "expirationTime": crate::world::NOW.plus_minutes(60).millis()},
+    }}});
     assert_eq!(*event, expected);
 }
 

@@ -13,8 +13,7 @@ async fn another_pipeline_is_started_with_variables_and_revisions() {
     let peer = CodePipelinePeer::new(&stage);
     let variables = json!([{"name": "Target", "value": "prod"}]);
     let revisions = json!([{"actionName": "Src", "revisionType": "COMMIT_ID", "revisionValue": "abc"}]);
-    let action =
-        pipeline_invoke(&[("Variables", &variables.to_string()), ("SourceRevisions", &revisions.to_string())]);
+    let action = pipeline_invoke(&[("Variables", &variables.to_string()), ("SourceRevisions", &revisions.to_string())]);
     let (progress, told, _) = success(stage.start(&action).await);
     assert!(told.is_empty(), "it has no variables");
     let id = format!("execution-of-{}", action.action_execution_id);

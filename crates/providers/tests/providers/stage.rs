@@ -207,7 +207,8 @@ pub fn lambda(category: Category) -> ActionInvocation {
     let provider = if category == Category::Rule { "LambdaInvoke" } else { "Lambda" };
     let parameters = crate::conformance::CONFIGURED_SECRET;
     let configuration = [("FunctionName", "ferry-check"), ("UserParameters", parameters)];
-    let bundle = ArtifactLocation { revision_id: Some("rev-7".to_owned()), ..artifact("bundle", "ferry/bundle/a1B2c3D") };
+    let bundle =
+        ArtifactLocation { revision_id: Some("rev-7".to_owned()), ..artifact("bundle", "ferry/bundle/a1B2c3D") };
     ActionInvocation {
         input_artifacts: vec![bundle],
         output_artifacts: vec![artifact("report", "ferry/report/HiJkLmN")],

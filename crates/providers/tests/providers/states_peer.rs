@@ -67,7 +67,8 @@ impl States {
             return json_error(400, "ExecutionLimitExceeded", text);
         }
         if serde_json::from_str::<Value>(body["input"].as_str().unwrap()).is_err() {
-            let text = "Invalid State Machine Execution Input: 'Unrecognized token 'not': was expecting (JSON String, ...)'";
+            let text =
+                "Invalid State Machine Execution Input: 'Unrecognized token 'not': was expecting (JSON String, ...)'";
             return json_error(400, "InvalidExecutionInput", text);
         }
         let name = body["name"].as_str().unwrap();
@@ -77,7 +78,8 @@ impl States {
             return Response::ok(json!({"executionArn": arn, "startDate": 1.5}).to_string());
         }
         let arn = format!("{}:{name}", machine.replace("stateMachine", "execution"));
-        let known = self.executions.get(&arn).map(|known| known["status"] == "RUNNING" && known["input"] == body["input"]);
+        let known =
+            self.executions.get(&arn).map(|known| known["status"] == "RUNNING" && known["input"] == body["input"]);
         match known {
             Some(true) => {}
             Some(false) => {
@@ -107,8 +109,7 @@ impl Peer for StatesPeer {
         let mut states = self.0.lock().unwrap();
         let body: Value = serde_json::from_slice(&request.body).unwrap();
         let execution = body["executionArn"].as_str().unwrap_or_default().to_owned();
-        let absent =
-            || json_error(400, "ExecutionDoesNotExist", &format!("Execution Does Not Exist: '{execution}'"));
+        let absent = || json_error(400, "ExecutionDoesNotExist", &format!("Execution Does Not Exist: '{execution}'"));
         match json_operation(request).as_str() {
             "DescribeStateMachine" => {
                 let machine = body["stateMachineArn"].as_str().unwrap();
