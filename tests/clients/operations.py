@@ -507,7 +507,8 @@ def list_action_types():
         return {(t["id"]["category"], t["id"]["owner"], t["id"]["provider"]) for t in rows}
 
     aws = {("Source", "AWS", "S3"), ("Build", "AWS", "CodeBuild"), ("Test", "AWS", "CodeBuild"),
-           ("Approval", "AWS", "Manual"), ("Compute", "AWS", "Commands"), ("Deploy", "AWS", "S3")}
+           ("Approval", "AWS", "Manual"), ("Compute", "AWS", "Commands"), ("Deploy", "AWS", "S3"), ("Invoke", "AWS", "Lambda"),
+           ("Invoke", "AWS", "StepFunctions"), ("Invoke", "AWS", "CodePipeline")}
     rehearsals = {(c, "Custom", "Rehearsal") for c in ("Source", "Build", "Test", "Deploy", "Invoke")}
     equal(named(listed), aws | rehearsals, "what this version has")
     equal(named(api.list_action_types(actionOwnerFilter="AWS")["actionTypes"]), aws, "of AWS")

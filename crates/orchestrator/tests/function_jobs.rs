@@ -319,7 +319,7 @@ async fn however_often_it_goes_on_it_has_a_day() {
         bench.advance(MINUTE * 15);
         assert!(bench.succeed(&bench.job(turn), more("on")).is_ok());
         bench.advance(MINUTE);
-        assert_eq!(bench.events().len(), turn + 2, "turn {turn}");
+        assert_eq!(bench.events().len(), turn + 2, "turn {turn}: {:?}", bench.attempt(&id));
     }
     bench.advance(MINUTE * 15);
     assert_eq!(bench.attempt(&id).status, ActionStatus::InProgress, "a minute is left");
