@@ -270,7 +270,7 @@ def rule_types():
     types = api.list_rule_types(ruleOwnerFilter="AWS")["ruleTypes"]
     equal(api.list_rule_types(regionFilter="us-east-1")["ruleTypes"], types, "in every Region")
     known = {t["id"]["provider"]: t for t in types}
-    for provider in ("CloudWatchAlarm", "CodeBuild", "Commands", "DeploymentWindow", "VariableCheck"):
+    for provider in ("CloudWatchAlarm", "CodeBuild", "Commands", "DeploymentWindow", "LambdaInvoke", "VariableCheck"):
         equal(known[provider]["id"], {"category": "Rule", "owner": "AWS", "provider": provider, "version": "1"}, provider)
     check = known["VariableCheck"]["ruleConfigurationProperties"]
     equal([(p["name"], p["required"]) for p in check], [("Variable", True), ("Operator", True), ("Value", True)], "properties")

@@ -36,6 +36,7 @@ from harness import (
     wait,
     zipped,
 )
+from invoke_actions import Functions
 
 CLIENT = "1b4e28ba-2fa1-41d2-883f-0016d3cca427"
 TOKEN = "a-token-of-their-own"
@@ -294,29 +295,40 @@ def who_may_poll():
 
 
 def lambda_executor():
-    """Recorded whole; an action of it fails at once and says why."""
-    with tempfile.TemporaryDirectory() as directory, Server(directory, CONFIG):
-        api = client("codepipeline")
-        runs = Pipelines(api)
-        function = {"lambdaFunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:probe"}
-        kind = declared(executor={"type": "Lambda", "jobTimeout": 900,
-                                  "configuration": {"lambdaExecutorConfiguration": function}})
-        api.update_action_type(actionType=kind)
-        equal(api.get_action_type(**TYPE)["actionType"], {**kind, "properties": []}, "recorded whole")
-        refused("ValidationException", re.compile(".*executor of type Lambda: it has no jobs to poll for.*"),
-                api.poll_for_third_party_jobs, actionTypeId=TYPE)
-        api.create_pipeline(pipeline=pipeline("p", role(), FETCH, stage("Test", test_action())))
-        runs.ended("p", runs.first("p"), "Failed")
-        error = runs.action_latest("p", "Test", "Probe")["errorDetails"]
-        equal(error["code"], "ConfigurationError", "why")
-        matches(error["message"], ".*Lambda is not in this version of Towpath yet.*JobWorker.*UpdateActionType.*")
-        # With another executor it works.
-        api.update_action_type(actionType=declared())
-        second = api.start_pipeline_execution(name="p")["pipelineExecutionId"]
-        job = wait("the job", lambda: api.poll_for_third_party_jobs(actionTypeId=TYPE)["jobs"])[0]["jobId"]
-        api.acknowledge_third_party_job(jobId=job, clientToken=TOKEN, nonce=as_partner(api, job)["nonce"])
-        api.put_third_party_job_success_result(jobId=job, clientToken=TOKEN)
-        runs.ended("p", second, "Succeeded")
+    """A function carries the actions of the type out: it is handed the job, and answers as a Lambda action's does."""
+    with Functions() as functions, tempfile.TemporaryDirectory() as directory:
+        realm = f"""
+[realm.functions]
+url = "{functions.url}"
+access-key-id = "testing"
+secret-access-key = "testing"
+assume-roles = false
+providers = ["Runscope"]
+jobs-by-id = true
+"""
+        with Server(directory, CONFIG + realm):
+            api = client("codepipeline")
+            runs = Pipelines(api)
+            function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:patient"
+            executor = {"type": "Lambda", "jobTimeout": 900,
+                        "configuration": {"lambdaExecutorConfiguration": {"lambdaFunctionArn": function}}}
+            kind = declared(executor=executor, properties=[prop("Suite")])
+            api.update_action_type(actionType=kind)
+            equal(api.get_action_type(**TYPE)["actionType"], kind, "recorded whole")
+            refused("ValidationException", re.compile(".*executor of type Lambda: it has no jobs to poll for.*"),
+                    api.poll_for_third_party_jobs, actionTypeId=TYPE)
+            api.create_pipeline(pipeline=pipeline("p", role(), FETCH, stage("Test", test_action(configuration={"Suite": "all"}))))
+            runs.ended("p", runs.first("p"), "Succeeded")
+            events = functions.events("patient")
+            equal(len(events), 3, "its turns")
+            equal(events[0]["data"]["actionConfiguration"], {"configuration": {"Suite": "all"}}, "what it is told")
+            # With another executor the next one is a job worker's.
+            api.update_action_type(actionType=declared(properties=[prop("Suite")]))
+            second = api.start_pipeline_execution(name="p")["pipelineExecutionId"]
+            job = wait("the job", lambda: api.poll_for_third_party_jobs(actionTypeId=TYPE)["jobs"])[0]["jobId"]
+            api.acknowledge_third_party_job(jobId=job, clientToken=TOKEN, nonce=as_partner(api, job)["nonce"])
+            api.put_third_party_job_success_result(jobId=job, clientToken=TOKEN)
+            runs.ended("p", second, "Succeeded")
 
 
 def ready_made_worker():

@@ -103,6 +103,7 @@ static REALM: Object = Object {
         optional("staging-bucket", Shape::Text),
         optional("staging-buckets", Shape::Map(&Shape::Text)),
         optional("staging-kms-key", Shape::Text),
+        optional("jobs-by-id", Shape::Flag),
         optional("providers", Shape::List(&Shape::Text)),
         optional("accounts", Shape::List(&Shape::Text)),
         optional("regions", Shape::List(&Shape::Text)),
@@ -261,6 +262,8 @@ pub struct Realm {
     pub staging_buckets: BTreeMap<String, String>,
     /// The KMS key there that staged artifacts are encrypted with.
     pub staging_kms_key: Option<String>,
+    /// A function there may answer its job by the job's id alone.
+    pub jobs_by_id: bool,
     pub providers: Vec<String>,
     pub accounts: Vec<String>,
     pub regions: Vec<String>,
@@ -288,6 +291,7 @@ impl Default for Realm {
             staging_bucket: None,
             staging_buckets: BTreeMap::new(),
             staging_kms_key: None,
+            jobs_by_id: false,
             providers: Vec::new(),
             accounts: Vec::new(),
             regions: Vec::new(),

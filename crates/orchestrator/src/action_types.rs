@@ -6,18 +6,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use towpath_model::action::ActionInvocation;
 use towpath_model::arn::Resource;
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes, Executor, Owner, ValidValues};
 use towpath_model::declaration::PipelineDeclaration;
 use towpath_model::event::Event;
 use towpath_model::ids::Scope;
+use towpath_model::limits::LAMBDA_REPLY_SECONDS;
 use towpath_providers::Catalogue;
 use towpath_store::{DocumentsExt as _, Expect, Key, Scan, Write};
 
 use crate::Orchestrator;
 use crate::error::CommandError;
 use crate::limits::TYPE_PAGE;
-use crate::partner_types::PartnerType;
+use crate::partner_types::{PartnerExecutor, PartnerType};
 use crate::tags::{delete_tags, put_tags};
 
 const TYPES: &str = "codepipeline.action-types";
@@ -70,9 +72,23 @@ impl Types {
         self.partners.values()
     }
 
-    /// Seconds that one job of the type may take, where it says.
+    /// Seconds that one job of the type may take, where it says; a function has AWS's where it does not.
     pub(crate) fn job_timeout(&self, id: &ActionTypeId) -> Option<u32> {
-        self.partners.get(id)?.job_timeout
+        let usual = || self.is_lambda(id).then_some(LAMBDA_REPLY_SECONDS);
+        self.partners.get(id).and_then(|partner| partner.job_timeout).or_else(usual)
+    }
+
+    fn is_lambda(&self, id: &ActionTypeId) -> bool {
+        self.find(id).is_some_and(|entry| entry.executor == Executor::Lambda)
+    }
+
+    /// The function that is handed the action's job, where a function carries it out.
+    pub(crate) fn function(&self, invocation: &ActionInvocation) -> Option<String> {
+        let id = &invocation.action_type;
+        if let Some(PartnerExecutor::Lambda { function_arn }) = self.partners.get(id).map(|partner| &partner.executor) {
+            return Some(function_arn.clone());
+        }
+        self.is_lambda(id).then(|| invocation.config("FunctionName").unwrap_or_default().to_owned())
     }
 
     /// The custom types of this view, deleted ones left out.
@@ -209,9 +225,12 @@ impl Orchestrator {
         self.store.write(writes).await.map(drop).map_err(concurrent)
     }
 
-    /// Whether an action of this type is carried out by job workers, whoever made the type.
+    /// Whether an action of this type is carried out by job workers or functions, whoever made the type.
     pub(crate) fn has_jobs(&self, id: &ActionTypeId) -> bool {
-        id.owner != Owner::Aws && self.catalogue.get(id).is_none()
+        match self.catalogue.get(id) {
+            Some(provider) => provider.entry().executor == Executor::Lambda,
+            None => id.owner != Owner::Aws,
+        }
     }
 
     fn may_be_custom(&self, id: &ActionTypeId) -> bool {

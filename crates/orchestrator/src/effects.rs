@@ -11,14 +11,15 @@ use towpath_model::action::{ErrorDetails, Outcome, Progress, error_code};
 use towpath_model::effect::{Task, TaskKind};
 use towpath_model::event::Event;
 use towpath_model::time::Timestamp;
-use towpath_providers::{Call, Provider, staging};
+use towpath_providers::{Call, HandedJob, Provider, staging};
 use towpath_store::Commit;
 
 use crate::Orchestrator;
 use crate::apply::Extra;
 use crate::error::CommandError;
+use crate::jobs::{CurrentJob, lambda_type, unanswered};
 use crate::limits::{
-    PROVIDER_CALLS_MAX, SCHEDULE_PAUSE_MAX, SETTLING, STOP_TRIES_MAX, STORE_RETRY, TASK_PAGE,
+    FUNCTION_JOB_LOOK, PROVIDER_CALLS_MAX, SCHEDULE_PAUSE_MAX, SETTLING, STOP_TRIES_MAX, STORE_RETRY, TASK_PAGE,
     UNAVAILABLE_BACKOFF_FIRST, UNAVAILABLE_BACKOFF_MAX, UNAVAILABLE_MAX,
 };
 
@@ -39,8 +40,9 @@ impl Orchestrator {
             let full = page.len() == TASK_PAGE;
             after = page.last().map(|t| t.id.clone());
             for mut task in page {
-                // A poll's due time was a guess of the last process; ask at once.
-                if task.kind != TaskKind::Await {
+                // A poll's due time was a guess of the last process; ask at once. So it is with a function, which may have
+                // been told to go on.
+                if task.kind != TaskKind::Await || task.progress.continuation.is_some() {
                     task.due = self.clock.now();
                 }
                 self.schedule.put(task);
@@ -132,24 +134,28 @@ impl Orchestrator {
         if self.is_stopping() {
             return;
         }
-        // Somebody outside answers, a person or a job worker; here is nobody to ask.
-        if task.kind == TaskKind::Await {
-            match self.job_deadline(&task.invocation).await {
-                Ok(Some(deadline)) => task.invocation.deadline = deadline,
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a job's deadline could not be read");
-                    let now = self.clock.now();
-                    let later = i64::try_from(STORE_RETRY.as_millis()).unwrap_or(i64::MAX);
-                    self.schedule.again(task, now.plus_millis(later), now, false);
-                    return;
-                }
+        let job = match self.current_job(&task.invocation).await {
+            Ok(job) => job,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the job of an action could not be read");
+                let now = self.clock.now();
+                self.schedule.again(task, now.plus_millis(millis(STORE_RETRY)), now, false);
+                return;
             }
-            self.answer(task, Outcome::AwaitingCallback { progress: Progress::default() }, None, polls).await;
+        };
+        if let Some(deadline) = job.as_ref().and_then(|job| job.deadline) {
+            task.invocation.deadline = deadline;
+        }
+        if task.kind == TaskKind::Await && !self.is_to_be_handed(&mut task, job.as_ref()) {
+            self.wait(task, job.as_ref(), polls).await;
             return;
         }
         let catalogue = Arc::clone(&self.catalogue);
-        let Some(provider) = catalogue.get(&task.invocation.action_type) else {
+        let handed = job.as_ref().and_then(|job| job.handed.as_ref());
+        // A partner's type has no provider of its own; whoever hands jobs to functions does so for it too.
+        let provider = catalogue.get(&task.invocation.action_type);
+        let provider = provider.or_else(|| handed.and_then(|_| catalogue.get(&lambda_type())));
+        let Some(provider) = provider else {
             let message = format!(
                 "The action type {:?} is not in this Towpath's catalogue any more. Update the pipeline.",
                 task.invocation.action_type
@@ -167,7 +173,7 @@ impl Orchestrator {
                 }
                 let limit = until(task.invocation.deadline, now);
                 // A provider's panic must not take the action with it.
-                let call = AssertUnwindSafe(Box::pin(self.call(&task, provider))).catch_unwind();
+                let call = AssertUnwindSafe(Box::pin(self.call(&task, provider, handed))).catch_unwind();
                 match self.within(limit, call).await {
                     Some(Ok(outcome)) => self.answer(task, outcome, Some(provider), polls).await,
                     Some(Err(_)) => {
@@ -184,9 +190,37 @@ impl Orchestrator {
         }
     }
 
-    async fn call(&self, task: &Task, provider: &dyn Provider) -> Outcome {
+    /// Whether a function waits for the job of a task that is otherwise waited for. It is started again with it, as soon
+    /// as it may.
+    fn is_to_be_handed(&self, task: &mut Task, job: Option<&CurrentJob>) -> bool {
+        let now = self.clock.now();
+        let waits = job.is_some_and(|job| job.is_waiting(&task.progress));
+        if !waits || now >= task.invocation.deadline || job.and_then(|job| job.not_before).is_some_and(|at| at > now) {
+            return false;
+        }
+        task.kind = TaskKind::Start;
+        true
+    }
+
+    /// Somebody outside answers, a person, a job worker or a function; here is nobody to ask.
+    async fn wait(self: &Arc<Self>, task: Task, job: Option<&CurrentJob>, polls: u32) {
+        let now = self.clock.now();
+        let handed = job.and_then(|job| job.handed.as_ref());
+        if let Some(handed) = handed.filter(|_| now >= task.invocation.deadline) {
+            let outcome = unanswered(&handed.function, &task.invocation, now);
+            self.finish(task, outcome).await;
+            return;
+        }
+        if let Some(next) = job.filter(|job| job.is_waiting(&task.progress)).and_then(|job| job.not_before) {
+            self.schedule.again(task, next, now, false);
+            return;
+        }
+        self.answer(task, Outcome::AwaitingCallback { progress: Progress::default() }, None, polls).await;
+    }
+
+    async fn call(&self, task: &Task, provider: &dyn Provider, job: Option<&HandedJob>) -> Outcome {
         let context = match self.call_context(task, provider) {
-            Ok(context) => context,
+            Ok(context) => Call { job, ..context },
             Err(error) => return Outcome::failed(&error.code, error.message),
         };
         if task.kind == TaskKind::Start {
@@ -233,11 +267,16 @@ impl Orchestrator {
                     self.time_out(task).await;
                     return;
                 }
-                let due = task.invocation.deadline;
+                if task.kind == TaskKind::Start {
+                    task.progress = progress;
+                }
+                // Any node may be told that a function is to be continued; this one looks.
+                let handed = self.store.is_shared() && task.progress.continuation.is_some();
+                let look = now.plus_millis(millis(FUNCTION_JOB_LOOK));
+                let due = if handed { look.min(task.invocation.deadline) } else { task.invocation.deadline };
                 if task.kind == TaskKind::Start {
                     task.kind = TaskKind::Await;
                     task.due = due;
-                    task.progress = progress;
                     self.progressed(&task, provider).await;
                 }
                 self.schedule.again(task, due, now, false);
@@ -362,7 +401,7 @@ impl Orchestrator {
     /// Where the provider's service is for this action; the words that fail the action where it is nowhere.
     fn call_context(&self, task: &Task, provider: &dyn Provider) -> Result<Call<'_>, ErrorDetails> {
         let realm = self.realms.for_invocation(&task.invocation, provider.service_of(&task.invocation))?;
-        Ok(Call { realm, artifacts: self.realms.artifacts(), clock: &*self.clock, scratch: &self.scratch })
+        Ok(Call { realm, artifacts: self.realms.artifacts(), clock: &*self.clock, scratch: &self.scratch, job: None })
     }
 }
 

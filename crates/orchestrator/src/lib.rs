@@ -42,8 +42,8 @@ pub use apply::Applied;
 pub use commands::{Created, NewPipeline, StartRequest};
 pub use error::CommandError;
 pub use jobs::{
-    Door, Job, JobCredentials, JobDetails, JobFailure, JobProgress, JobRevision, JobStatus, JobSuccess, PartnerClient,
-    PartnerClients, PartnerJob, PartnerJobDetails,
+    Door, Job, JobDetails, JobFailure, JobProgress, JobRevision, JobStatus, JobSuccess, PartnerClient, PartnerClients,
+    PartnerJob, PartnerJobDetails,
 };
 pub use logs::ActionLog;
 pub use partner_types::{DescribedType, PartnerExecutor, PartnerType};

@@ -48,8 +48,12 @@ pub const ACTION_SEARCH_MAX: usize = 200_000;
 pub const JOBS_PER_POLL_MAX: usize = 50;
 /// A job that was given out and not acknowledged is given out again after this.
 pub const JOB_LEASE: Duration = Duration::from_mins(1);
-/// Life of a job's credentials: the shortest that STS gives.
-pub const JOB_CREDENTIALS_SECONDS: i32 = 900;
+/// The first pause before a function is invoked again with its continuation token; each further one is half as long
+/// again. AWS's is about half a minute.
+pub const CONTINUATION_PAUSE_FIRST: Duration = Duration::from_secs(1);
+pub const CONTINUATION_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How often it is looked whether another node was told to continue a function's job.
+pub const FUNCTION_JOB_LOOK: Duration = Duration::from_secs(2);
 /// How long the end of a job is remembered, for repeated and late results.
 pub const JOBS_KEPT: Duration = Duration::from_hours(7 * 24);
 /// Long ended jobs that the end of another takes along.

@@ -51,8 +51,8 @@ impl Orchestrator {
                 tracing::info!(tasks = orphans.len(), "took over work that no living node has");
             }
             for mut task in orphans {
-                // A poll's due time was a guess of the node that is gone; ask at once.
-                if task.kind != TaskKind::Await {
+                // A poll's due time was a guess of the node that is gone; ask at once, and whether a function goes on too.
+                if task.kind != TaskKind::Await || task.progress.continuation.is_some() {
                     task.due = now;
                 }
                 self.schedule.put(task);

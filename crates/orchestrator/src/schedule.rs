@@ -74,6 +74,19 @@ impl Schedule {
         self.changed.notify_one();
     }
 
+    /// Something was stored for this task: it is due at `at`, whenever it would have been by itself.
+    pub fn wake(&self, id: &TaskId, at: Timestamp) {
+        let mut inner = self.lock();
+        let Some(entry) = inner.entries.get_mut(id) else { return };
+        if entry.running {
+            entry.woken = true;
+        } else {
+            inner.due.push(Reverse((at, id.clone())));
+        }
+        drop(inner);
+        self.changed.notify_one();
+    }
+
     /// Something outside changed: every task with this external id is due now.
     pub fn wake_external(&self, external_id: &str, now: Timestamp) {
         let mut inner = self.lock();

@@ -8,7 +8,9 @@ use crate::codebuild::CodeBuild;
 use crate::commands::Commands;
 use crate::ecr_source::EcrSource;
 use crate::inspector_scan::InspectorScan;
+use crate::lambda_invoke::LambdaInvoke;
 use crate::manual_approval::ManualApproval;
+use crate::pipeline_invoke::PipelineInvoke;
 use crate::provider::Provider;
 use crate::rehearsal::Rehearsal;
 use crate::rules::cloudwatch_alarm::CloudWatchAlarm;
@@ -16,6 +18,7 @@ use crate::rules::deployment_window::DeploymentWindow;
 use crate::rules::variable_check::VariableCheck;
 use crate::s3_deploy::S3Deploy;
 use crate::s3_source::S3Source;
+use crate::step_functions::StepFunctions;
 use crate::working_tree::{self, WorkingTree};
 
 /// Which providers the catalogue holds.
@@ -37,12 +40,15 @@ impl Catalogue {
         list.push(Box::new(DeploymentWindow::new()));
         list.push(Box::new(EcrSource::new()));
         list.push(Box::new(InspectorScan::new()));
+        list.extend(LambdaInvoke::CATEGORIES.map(|c| Box::new(LambdaInvoke::new(c)) as Box<dyn Provider>));
         list.push(Box::new(ManualApproval::new()));
+        list.push(Box::new(PipelineInvoke::new()));
         if settings.rehearsal {
             list.extend(Rehearsal::CATEGORIES.map(|c| Box::new(Rehearsal::new(c)) as Box<dyn Provider>));
         }
         list.push(Box::new(S3Deploy::new()));
         list.push(Box::new(S3Source::new()));
+        list.push(Box::new(StepFunctions::new()));
         list.push(Box::new(VariableCheck::new()));
         Self::of(list)
     }

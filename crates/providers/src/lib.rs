@@ -17,11 +17,14 @@ pub mod ecr_source;
 pub mod git;
 pub mod inputs;
 pub mod inspector_scan;
+pub mod job_credentials;
+pub mod lambda_invoke;
 pub mod limits;
 pub mod links;
 pub mod logs;
 pub mod manual_approval;
 pub mod objects;
+pub mod pipeline_invoke;
 pub mod problem;
 pub mod provider;
 pub mod realm;
@@ -32,11 +35,12 @@ pub mod s3_deploy;
 pub mod s3_source;
 pub mod session;
 pub mod staging;
+pub mod step_functions;
 pub mod working_tree;
 
 pub use catalogue::{Catalogue, Settings};
 pub use inputs::copy_inputs;
-pub use provider::{Artifacts, Call, Provider};
+pub use provider::{Artifacts, Call, HandedJob, Provider};
 pub use realm::{Abroad, Endpoints, KeySource, Realm, RealmKind, RealmSettings, Staging};
 pub use realms::{AwsEnvironment, Network, RealmError, RealmTable, Realms, Service};
 

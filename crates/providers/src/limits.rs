@@ -74,3 +74,10 @@ pub const DESCRIPTION_BYTES_MAX: u64 = 1024 * 1024;
 pub const LOG_PAGE_EVENTS: i32 = 1000;
 /// Pages of a Step Functions execution's history, which ends at 25,000 events.
 pub const HISTORY_PAGES_MAX: usize = 26;
+
+/// Life of a job's credentials: the shortest that STS gives.
+pub const JOB_CREDENTIALS_SECONDS: i32 = 900;
+/// The longest input that Step Functions takes.
+pub const STEP_FUNCTIONS_INPUT_BYTES_MAX: u64 = 262_144;
+/// After its start an execution may be unknown to DescribeExecution for a moment; then it is not there.
+pub const STEP_FUNCTIONS_SETTLE_MS: i64 = 60_000;

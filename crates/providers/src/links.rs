@@ -44,3 +44,29 @@ pub fn pipeline(realm: &Realm, region: &str, pipeline: &str) -> String {
         }
     }
 }
+
+/// The log group of a function, as CodePipeline links to it.
+pub fn lambda_logs(realm: &Realm, region: &str, function: &str) -> String {
+    match realm.console_url() {
+        Some(base) => format!("{}/lambda/functions/{function}", base.trim_end_matches('/')),
+        None => format!(
+            "https://console.aws.amazon.com/cloudwatch/home?region={region}#logStream:group=/aws/lambda/{function}"
+        ),
+    }
+}
+
+/// An execution of a state machine. Towpath has no Step Functions, so it is always somebody else's page.
+pub fn state_machine_execution(region: &str, execution_arn: &str) -> String {
+    // Express executions have a page of their own.
+    let page = if execution_arn.contains(":express:") { "express-executions" } else { "executions" };
+    format!("https://console.aws.amazon.com/states/home?region={region}#/{page}/details/{execution_arn}")
+}
+
+pub fn pipeline_execution(realm: &Realm, region: &str, pipeline: &str, execution: &str) -> String {
+    match realm.console_url() {
+        Some(base) => format!("{}/pipelines/{pipeline}/executions/{execution}", base.trim_end_matches('/')),
+        None => format!(
+            "https://console.aws.amazon.com/codesuite/codepipeline/pipelines/{pipeline}/executions/{execution}/timeline?region={region}"
+        ),
+    }
+}

@@ -13,6 +13,17 @@ use crate::problem::Problem;
 use crate::realm::{Realm, RealmKind};
 use crate::realms::Service;
 
+/// The job that a function is handed, instead of asking for it as a job worker does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandedJob {
+    /// Drawn once for each attempt and each continuation. Nobody can guess it.
+    pub id: String,
+    /// Name or ARN of the function.
+    pub function: String,
+    /// What the function gave to be continued with.
+    pub continuation_token: Option<String>,
+}
+
 /// What surrounds one call of a provider.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
@@ -23,6 +34,8 @@ pub struct Call<'a> {
     pub clock: &'a dyn Clock,
     /// A directory for temporary files; what a provider leaves there it does not need again.
     pub scratch: &'a Path,
+    /// The job to be handed over, where the entry's executor is Lambda.
+    pub job: Option<&'a HandedJob>,
 }
 
 /// Who reads an action's input artifacts and writes its output artifacts.

@@ -88,6 +88,8 @@ pub struct Abroad {
     /// No role is assumed: calls are made with the realm's own credentials.
     pub without_roles: bool,
     pub staging: Staging,
+    /// A function there may answer its job by the job's id alone, because Towpath knows nobody's keys there.
+    pub jobs_by_id: bool,
 }
 
 /// Where artifacts are put for the services of a realm that does not see the artifact store.
@@ -195,6 +197,11 @@ impl Realm {
         &self.abroad.staging
     }
 
+    /// Whether the id of an open job stands for the function that has it.
+    pub fn jobs_by_id(&self) -> bool {
+        self.abroad.jobs_by_id
+    }
+
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.settings.clock)
     }
@@ -209,13 +216,13 @@ impl Realm {
         Acting::Role(Roles { pipeline, action: own, session: session_name(&action.pipeline_name) })
     }
 
-    /// Credentials of the acting role that are good for `policy` alone, to be given away.
+    /// Credentials of the acting role that are good for `policy` alone, to be given away, and when they end.
     pub async fn narrowed_credentials(
         &self,
         action: &ActionInvocation,
         policy: &str,
         seconds: i32,
-    ) -> Result<Credentials, Problem> {
+    ) -> Result<(Credentials, Timestamp), Problem> {
         let Acting::Role(roles) = self.acting(action) else {
             // The realm's own credentials may do everything; they are not given away.
             return Err(Problem::refused(format!(
@@ -232,7 +239,7 @@ impl Realm {
             let base = &self.base().await?;
             self.assume_with(base, "CodePipeline", &roles.pipeline, &roles.session, region, narrow).await
         };
-        given.map(|session| session.credentials).map_err(|problem| self.note(action, problem))
+        given.map(|session| (session.credentials, session.expires)).map_err(|problem| self.note(action, problem))
     }
 
     /// Forgets the role sessions of `action` after a service refused them, so that the next call opens new ones.

@@ -144,7 +144,7 @@ impl std::fmt::Debug for AwsEnvironment {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RealmError {
     #[error(
-        "[realm.embedded] has a url, endpoints or credentials; Towpath's own services need none. Remove them, or name the realm otherwise"
+        "[realm.embedded] has a url, endpoints, credentials or jobs-by-id; Towpath's own services need none. Remove them, or name the realm otherwise"
     )]
     EmbeddedElsewhere,
     #[error("[realm.{name}] selects nothing; add providers, accounts or regions, so that it is known what runs there")]
@@ -261,7 +261,7 @@ const EMBEDDED: &str = "embedded";
 
 fn check(table: &RealmTable) -> Result<(), RealmError> {
     let somewhere = table.url.is_some() || !table.endpoints.is_empty();
-    if table.name == EMBEDDED && (somewhere || table.credentials.is_some()) {
+    if table.name == EMBEDDED && (somewhere || table.credentials.is_some() || table.abroad.jobs_by_id) {
         return Err(RealmError::EmbeddedElsewhere);
     }
     if table.name != AWS && !table.selects() {

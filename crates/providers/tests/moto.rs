@@ -162,7 +162,8 @@ async fn alarms_of_motos_cloudwatch() {
     };
     let ask = async |rule: &ActionInvocation, polled: bool| {
         let realm = realms.for_invocation(rule, Some(Service::CloudWatch)).unwrap();
-        let call = Call { realm, artifacts: realms.artifacts(), clock: clock.as_ref(), scratch: scratch.path() };
+        let call =
+            Call { realm, artifacts: realms.artifacts(), clock: clock.as_ref(), scratch: scratch.path(), job: None };
         let provider = catalogue.get(&rule.action_type).unwrap();
         if polled { provider.poll(&call, rule, &Progress::default()).await } else { provider.start(&call, rule).await }
     };

@@ -17,6 +17,7 @@ use towpath_wire::{Dialect, WireError, json, lambda, query, rest};
 
 use crate::Front;
 use crate::front::Peer;
+use crate::job_bearer;
 use crate::limits::{BODY_BYTES_MAX, REST_BYTES_MAX};
 
 /// Whether a request speaks AWS: signed in its header or its query, or naming an operation.
@@ -59,10 +60,19 @@ async fn answer(front: &Front, request: Request<Body>, peer: Peer, request_id: &
         return (service, response.map(Body::new));
     }
     let response = match verified(front, parts, body, peer, request_id).await {
-        Ok((call, parts)) => route(front, &service, call, &parts).await,
+        Ok(Caller::Known(call, parts)) => route(front, &service, call, &parts).await,
+        Ok(Caller::OfJob(call)) => front.pipelines(call).serve_bearer().await,
         Err(error) => refuse(Dialect::of(&service), &error, request_id),
     };
     (service, response.map(Body::from))
+}
+
+/// Who asks for what.
+enum Caller {
+    /// The holder of a key, whose signature was verified.
+    Known(Call, Box<Parts>),
+    /// Whoever holds the id of an open job, which is what the call is about.
+    OfJob(Call),
 }
 
 fn refuse(dialect: Dialect, error: &WireError, request_id: &str) -> Response<Bytes> {
@@ -74,13 +84,7 @@ fn refuse(dialect: Dialect, error: &WireError, request_id: &str) -> Response<Byt
 }
 
 /// Reads the body within its limit, verifies the signature over it, and says who asks for what.
-async fn verified(
-    front: &Front,
-    parts: Parts,
-    body: Body,
-    peer: Peer,
-    request_id: &str,
-) -> Result<(Call, Parts), WireError> {
+async fn verified(front: &Front, parts: Parts, body: Body, peer: Peer, request_id: &str) -> Result<Caller, WireError> {
     let parsed = signature::parse(&parts)?.ok_or_else(|| WireError::missing_authentication(Dialect::Json))?;
     let dialect = parsed.dialect();
     let most = if dialect == Dialect::Rest { REST_BYTES_MAX } else { BODY_BYTES_MAX };
@@ -93,12 +97,20 @@ async fn verified(
     };
     let access_key = &parsed.scope.access_key;
     let signer = front.services.identity.lookup(access_key, parsed.token.as_deref()).await;
-    let signer = signer.map_err(|error| match error {
-        LookupError::UnknownKey => WireError::unknown_access_key(dialect, access_key),
-        LookupError::InvalidToken => WireError::invalid_token(dialect),
-        LookupError::Expired => WireError::expired_token(dialect),
-        LookupError::Unavailable => WireError::unavailable(dialect),
-    })?;
+    let signer = match signer {
+        Ok(signer) => signer,
+        Err(error) => {
+            if let Some(call) = job_bearer::call(front, &parts, &parsed, &body, peer, request_id).await {
+                return Ok(Caller::OfJob(call));
+            }
+            return Err(match error {
+                LookupError::UnknownKey => WireError::unknown_access_key(dialect, access_key),
+                LookupError::InvalidToken => WireError::invalid_token(dialect),
+                LookupError::Expired => WireError::expired_token(dialect),
+                LookupError::Unavailable => WireError::unavailable(dialect),
+            });
+        }
+    };
     let hash = match parsed.payload(&parts)? {
         Payload::Body => signature::sha256_hex(&body).as_str().to_owned(),
         Payload::Literal(text) => text.into_owned(),
@@ -109,6 +121,7 @@ async fn verified(
     let operation = operation(&parts, dialect, &parsed.scope.service, &body)?;
     let origin = origin(&parts, peer);
     let call = Call {
+    let call = Call {
         scope: Scope::new(signer.principal.account.clone(), parsed.scope.region.clone()),
         principal: signer.principal,
         operation,
@@ -116,7 +129,7 @@ async fn verified(
         request_id: request_id.to_owned(),
         origin,
     };
-    Ok((call, parts))
+    Ok(Caller::Known(call, Box::new(parts)))
 }
 
 /// Where a request came from. What never leaves this machine is as safe from listeners as TLS is: a request over
@@ -134,7 +147,7 @@ pub fn origin(parts: &Parts, peer: Peer) -> Origin {
 
 /// The operation that a request names. A JSON request has one form only; what has another is not taken for it, because a
 /// page in somebody's browser can send the other forms without asking.
-fn operation(parts: &Parts, dialect: Dialect, service: &str, body: &[u8]) -> Result<String, WireError> {
+pub fn operation(parts: &Parts, dialect: Dialect, service: &str, body: &[u8]) -> Result<String, WireError> {
     if dialect == Dialect::Query {
         return Ok(query::Form::parse(parts.uri.query(), body)?.action()?.to_owned());
     }

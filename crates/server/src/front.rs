@@ -74,6 +74,7 @@ impl Front {
             identity: Arc::clone(&self.services.identity),
             request,
             public_url: Arc::clone(&self.public_url),
+            of_job: false,
         }
     }
 

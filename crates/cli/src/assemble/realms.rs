@@ -68,6 +68,7 @@ fn table(name: &str, realm: &Realm, clock: &Arc<dyn Clock>) -> Result<RealmTable
                 buckets: realm.staging_buckets.clone(),
                 key: realm.staging_kms_key.clone(),
             },
+            jobs_by_id: realm.jobs_by_id,
         },
         providers: realm.providers.clone(),
         accounts: realm.accounts.clone(),

@@ -41,6 +41,9 @@ scenarios!(custom_actions, "custom_actions.py", crate::python::against_a_server:
 scenarios!(third_party, "third_party.py", crate::python::alone:
     action_types, a_job, who_may_poll, lambda_executor, ready_made_worker);
 
+scenarios!(invoke_actions, "invoke_actions.py", crate::python::alone:
+    artifacts, continuation, answers, by_id, condition, another_pipeline, step_functions);
+
 scenarios!(command_worker, "command_worker.py", crate::python::against_a_server:
     a_job, failures, progress, continuation, stopping, several, documentation);
 

@@ -28,9 +28,6 @@ pub(crate) fn start(turn: &mut Turn, id: &ExecutionId, stage: &StageName, work: 
     let entry = turn.action_types.find(&declaration.action_type_id);
     let deadline = turn.now.plus_minutes(timeout(declaration, entry));
     let prepared = match entry {
-        Some(entry) if entry.executor == Executor::Lambda => {
-            Err(ErrorDetails::new(error_code::CONFIGURATION_ERROR, without_lambda(declaration)))
-        }
         Some(entry) => {
             let preparation = Preparation { definition: &definition, stage, work, declaration, entry };
             preparation.prepare(turn, id, &action, deadline)?
@@ -63,14 +60,14 @@ pub(crate) fn start(turn: &mut Turn, id: &ExecutionId, stage: &StageName, work: 
         Ok(invocation) => {
             let invocation = Box::new(invocation);
             turn.effects.push(match executor {
-                Executor::Provider => Effect::StartAction { invocation },
                 // Somebody is told of it before it waits.
                 Executor::Approval if invocation.config(NOTIFICATION).is_some_and(|topic| !topic.is_empty()) => {
                     Effect::StartAction { invocation }
                 }
+                // A function does not ask for its job: a provider hands it over.
+                Executor::Provider | Executor::Lambda => Effect::StartAction { invocation },
                 Executor::Approval => Effect::AwaitAction { invocation },
-                // Lambda's were refused above, before anything was prepared.
-                Executor::JobWorker | Executor::Lambda => Effect::OfferJob { invocation },
+                Executor::JobWorker => Effect::OfferJob { invocation },
             });
             Ok(())
         }
@@ -113,16 +110,6 @@ fn unavailable(declaration: &ActionDeclaration, turn: &Turn) -> String {
         id.version,
         declaration.name,
         region_enum(declaration.region.as_deref().unwrap_or(&turn.gate.scope.region))
-    )
-}
-
-/// Its type is recorded whole, so that it works once Lambda is here; until then nobody would answer.
-fn without_lambda(declaration: &ActionDeclaration) -> String {
-    let id = &declaration.action_type_id;
-    format!(
-        "The action type '{}' (version {}) of action '{}' is carried out by a Lambda function, and Lambda is not in this \
-         version of Towpath yet. Give the action type an executor of type JobWorker with UpdateActionType.",
-        id.provider, id.version, declaration.name
     )
 }
 

@@ -12,7 +12,9 @@ use towpath_model::state::{ActionStatus, Gate};
 use towpath_model::time::Timestamp;
 use towpath_store::{DocumentsExt as _, Expect, Key, Scan, Write};
 
-use super::record::{ENDED, JOBS, JobRecord, JobStatus, OF_ACTION, Place, Pointer, at, job_key, line, of_action_key};
+use super::record::{
+    ENDED, JOBS, JobRecord, JobStatus, OF_ACTION, OpenById, Place, Pointer, at, by_id_key, job_key, line, of_action_key,
+};
 use crate::Orchestrator;
 use crate::action_types::{Types, partition};
 use crate::error::CommandError;
@@ -33,15 +35,29 @@ impl Orchestrator {
             decision.effects.iter().any(|e| matches!(e, Effect::ForgetAction { action: ended } if ended == action))
         };
         for effect in &decision.effects {
-            if let Effect::OfferJob { invocation } = effect
-                && !forgotten(&invocation.action_execution_id)
-            {
-                let job = self.ids().uuid();
-                writes.extend(offer(&gate.pipeline, invocation, types, job, now)?);
+            match effect {
+                Effect::OfferJob { invocation } if !forgotten(&invocation.action_execution_id) => {
+                    let job = self.ids().uuid();
+                    writes.extend(enqueue(
+                        invocation,
+                        record(&gate.pipeline, invocation, types, job),
+                        Expect::Absent,
+                        now,
+                    )?);
+                }
+                Effect::StartAction { invocation } if !forgotten(&invocation.action_execution_id) => {
+                    if let Some(function) = types.function(invocation) {
+                        let job = record(&gate.pipeline, invocation, types, self.ids().uuid());
+                        let by_id = self.is_open_by_id(invocation);
+                        let job = JobRecord { function: Some(function), by_id, partner: None, ..job };
+                        writes.extend(hand(invocation, job, Expect::Absent, now)?);
+                    }
+                }
+                _ => {}
             }
         }
         for record in &decision.records {
-            let ended = record.attempt.status != ActionStatus::InProgress && record.condition.is_none();
+            let ended = record.attempt.status != ActionStatus::InProgress;
             if ended && self.has_jobs(&record.action_type) && settled != Some(&record.attempt.id) {
                 writes.extend(self.withdraw(&gate.scope, record, now).await?);
             }
@@ -67,10 +83,9 @@ impl Orchestrator {
         Ok(writes)
     }
 
-    /// When the job of an action has taken too long, where its type bounds a single job. An action may outlive that: each
-    /// continuation is a job with a time of its own.
-    pub(crate) async fn job_deadline(&self, invocation: &ActionInvocation) -> Result<Option<Timestamp>, CommandError> {
-        if invocation.action_type.owner != Owner::ThirdParty {
+    /// The newest job of an action that runs; None where its type has no jobs, or when the action has ended.
+    pub(super) async fn newest_job(&self, invocation: &ActionInvocation) -> Result<Option<JobRecord>, CommandError> {
+        if !self.has_jobs(&invocation.action_type) {
             return Ok(None);
         }
         let partition = partition(&invocation.scope);
@@ -79,7 +94,7 @@ impl Orchestrator {
             return Ok(None);
         };
         let job = self.store.get_json::<JobRecord>(JOBS, &partition, &pointer.value.job).await?;
-        Ok(job.and_then(|job| job.value.deadline))
+        Ok(job.map(|job| job.value))
     }
 
     /// Ends a job: it leaves the queue, loses its secrets, and takes some long ended ones along.
@@ -96,6 +111,9 @@ impl Orchestrator {
         let pointer = Pointer { job: job.id.clone() };
         let mut writes: Vec<Write> =
             job.queued.iter().map(|place| Write::delete(place.document(), Expect::Any)).collect();
+        if job.by_id {
+            writes.push(Write::delete(by_id_key(&job.id), Expect::Any));
+        }
         let ended = Key::new(ENDED, partition.clone(), at(now, &job.id));
         writes.push(Write::put_json(ended, &pointer, Expect::Any)?);
         let id = job.id.clone();
@@ -116,13 +134,8 @@ impl Orchestrator {
     }
 }
 
-fn offer(
-    pipeline: &PipelineId,
-    invocation: &ActionInvocation,
-    types: &Types,
-    job: String,
-    now: Timestamp,
-) -> Result<Vec<Write>, CommandError> {
+/// A job of an action that starts now.
+fn record(pipeline: &PipelineId, invocation: &ActionInvocation, types: &Types, job: String) -> JobRecord {
     let entry = types.find(&invocation.action_type);
     let partner = (invocation.action_type.owner == Owner::ThirdParty).then(|| invocation.action_type.provider.clone());
     // PollForThirdPartyJobs asks for no value.
@@ -130,7 +143,7 @@ fn offer(
         .filter(|_| partner.is_none())
         .and_then(|entry| entry.properties.iter().find(|property| property.queryable));
     let value = queryable.and_then(|property| invocation.config(&property.name));
-    let record = JobRecord {
+    JobRecord {
         id: job,
         pipeline: pipeline.clone(),
         execution: invocation.execution_id.clone(),
@@ -144,10 +157,34 @@ fn offer(
         partner,
         timeout: types.job_timeout(&invocation.action_type),
         deadline: None,
+        function: None,
+        not_before: None,
+        continued: 0,
+        by_id: false,
         invocation: Some(invocation.clone()),
         result: None,
-    };
-    enqueue(invocation, record, Expect::Absent, now)
+    }
+}
+
+/// Keeps a new job for the function that carries its action out, as the newest of its action. It waits in no queue.
+pub(super) fn hand(
+    invocation: &ActionInvocation,
+    mut job: JobRecord,
+    expect: Expect,
+    now: Timestamp,
+) -> Result<Vec<Write>, CommandError> {
+    let scope = &invocation.scope;
+    job.timed_from(job.not_before.unwrap_or(now), invocation.started);
+    // Nobody acknowledges it.
+    job.status = JobStatus::InProgress;
+    let mut writes = vec![
+        Write::put_json(job_key(scope, &job.id), &job, Expect::Absent)?,
+        Write::put_json(of_action_key(scope, &job.action), &Pointer { job: job.id.clone() }, expect)?,
+    ];
+    if job.by_id {
+        writes.push(Write::put_json(by_id_key(&job.id), &OpenById { scope: scope.clone() }, Expect::Absent)?);
+    }
+    Ok(writes)
 }
 
 /// Puts a new job into the queue, as the newest of its action.

@@ -15,6 +15,8 @@ pub(super) const JOBS: &str = "codepipeline.jobs";
 /// Jobs that wait for a worker, per type and value of its queryable property, by the time from which they may be given
 /// out. A finished job is not in it, so a poll reads nothing but what it gives out.
 pub(super) const QUEUE: &str = "codepipeline.job-queue";
+/// Open jobs that their id alone opens, because they were handed to functions whose keys are not known here.
+pub(super) const BY_ID: &str = "codepipeline.jobs-by-id";
 /// The newest job of every action that runs.
 pub(super) const OF_ACTION: &str = "codepipeline.job-of-action";
 /// Ended jobs by the time of their end, so that the oldest are found without a search.
@@ -82,12 +84,39 @@ pub(super) struct JobRecord {
     /// When this one has taken that long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
+    /// The function that is handed the job; None: it waits for a job worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// When a function may be handed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// How many jobs of the action have gone before it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub continued: u32,
+    /// Its id stands for whoever was handed it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_id: bool,
     /// With secrets in clear; gone when the job has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invocation: Option<ActionInvocation>,
     /// What the worker said, as a digest: enough to know a repeat from another answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// Which account and Region a job belongs to that its id alone opens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct OpenById {
+    pub scope: Scope,
+}
+
+pub(super) fn by_id_key(job: &str) -> Key {
+    Key::new(BY_ID, "", job)
 }
 
 /// A row of the queue.
@@ -125,6 +154,9 @@ impl JobRecord {
         self.continuation_token = None;
         self.execution_url_template = None;
         self.deadline = None;
+        self.function = None;
+        self.not_before = None;
+        self.by_id = false;
         self.invocation = None;
         self
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use towpath_model::action::{ActionInvocation, ErrorDetails, Outcome, Progress, Revision};
 use towpath_model::catalogue::Category;
+use towpath_model::effect::task_id;
 use towpath_model::event::Event;
 use towpath_model::ids::{IdSource as _, Scope};
 use towpath_model::limits::{OUTPUT_VARIABLES_BYTES_MAX, SUMMARY_CHARS_MAX};
@@ -15,7 +16,8 @@ use towpath_model::time::Timestamp;
 use towpath_store::{Expect, Versioned, Write};
 
 use super::door::Door;
-use super::offer::enqueue;
+use super::function::pause;
+use super::offer::{enqueue, hand};
 use super::record::{JobRecord, JobStatus, of_action_key};
 use crate::Orchestrator;
 use crate::action_types::filled;
@@ -127,10 +129,19 @@ impl Orchestrator {
             let Some(invocation) = job.invocation.clone() else { return Ok(()) };
             let pipeline = job.pipeline.clone();
             let event = event(&job, &invocation, result);
+            let is_handed = job.function.is_some();
             let documents = self.result_writes(scope, job, version, &invocation, result).await?;
+            // A function's next job is handed over; a job worker's waits to be asked for.
+            let handed = matches!(event, Event::ActionProgressed { .. }) && is_handed;
+            let task = task_id(&invocation.action_execution_id);
             let settled = Some(invocation.action_execution_id);
             match self.apply(&pipeline, event, Extra { documents, settled, ..Extra::default() }).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    if handed {
+                        self.schedule.wake(&task, self.clock.now());
+                    }
+                    return Ok(());
+                }
                 // The job changed meanwhile, or its pipeline went: the job itself says what that means.
                 Err(CommandError::Contention | CommandError::PipelineNotFound { .. }) => {}
                 Err(error) => return Err(error),
@@ -156,9 +167,15 @@ impl Orchestrator {
                     queued: None,
                     nonce: None,
                     continuation_token: Some(token.clone()),
+                    continued: job.continued.saturating_add(1),
                     ..job.clone()
                 };
-                enqueue(invocation, next, Expect::Any, now)?
+                if next.function.is_some() {
+                    let after = i64::try_from(pause(next.continued).as_millis()).unwrap_or(i64::MAX);
+                    hand(invocation, JobRecord { not_before: Some(now.plus_millis(after)), ..next }, Expect::Any, now)?
+                } else {
+                    enqueue(invocation, next, Expect::Any, now)?
+                }
             }
             JobResult::Success(_) | JobResult::Failure(_) => {
                 vec![Write::delete(of_action_key(scope, &invocation.action_execution_id), Expect::Any)]
@@ -198,7 +215,8 @@ fn event(job: &JobRecord, invocation: &ActionInvocation, result: &JobResult) -> 
     let (execution, action) = (job.execution.clone(), job.action.clone());
     let outcome = match result {
         JobResult::Success(success) => {
-            let progress = progress(job, invocation, &success.progress);
+            let told = if job.function.is_some() { of_function(success) } else { success.progress.clone() };
+            let progress = progress(job, invocation, &told);
             if success.continuation_token.is_some() {
                 return Event::ActionProgressed { execution, action, progress };
             }
@@ -222,6 +240,17 @@ fn event(job: &JobRecord, invocation: &ActionInvocation, result: &JobResult) -> 
         },
     };
     Event::ActionFinished { execution, action, outcome }
+}
+
+/// What a function tells of itself is shown while it goes on. An action of a function is known by the function's name, and
+/// at its end AWS ignores the summary too (observed).
+fn of_function(success: &JobSuccess) -> JobProgress {
+    let goes_on = success.continuation_token.is_some();
+    JobProgress {
+        summary: success.progress.summary.clone().filter(|_| goes_on),
+        external_id: None,
+        percent: success.progress.percent,
+    }
 }
 
 fn progress(job: &JobRecord, invocation: &ActionInvocation, told: &JobProgress) -> Progress {

@@ -11,18 +11,17 @@ use towpath_model::action::{ActionInvocation, Outcome, error_code};
 use towpath_model::catalogue::ActionTypeId;
 use towpath_model::event::Event;
 use towpath_model::ids::{IdSource as _, Scope};
-use towpath_model::secret::Secret;
+use towpath_providers::job_credentials::{JobCredentials, job_credentials};
 use towpath_providers::problem::{Kind, Problem};
 use towpath_store::{DocumentsExt as _, Expect, Scan, StoreError, Versioned, Write};
 
-use super::credentials::policy;
 use super::door::Door;
 use super::record::{JOBS, JobRecord, JobStatus, Place, Pointer, QUEUE, job_key, line};
 use crate::Orchestrator;
 use crate::action_types::partition;
 use crate::apply::Extra;
 use crate::error::CommandError;
-use crate::limits::{JOB_CREDENTIALS_SECONDS, JOB_LEASE, JOBS_PER_POLL_MAX};
+use crate::limits::{JOB_LEASE, JOBS_PER_POLL_MAX};
 
 /// What a worker is told of a job.
 pub struct JobDetails {
@@ -37,13 +36,6 @@ pub struct JobDetails {
 pub struct Job {
     pub nonce: String,
     pub details: JobDetails,
-}
-
-/// Credentials for the job's artifacts and nothing else.
-pub struct JobCredentials {
-    pub access_key_id: String,
-    pub secret_access_key: Secret,
-    pub session_token: Secret,
 }
 
 impl Orchestrator {
@@ -176,16 +168,7 @@ impl Orchestrator {
     }
 
     pub(super) async fn job_credentials(&self, invocation: &ActionInvocation) -> Result<JobCredentials, Problem> {
-        let given = self
-            .realms
-            .artifacts()
-            .narrowed_credentials(invocation, &policy(invocation), JOB_CREDENTIALS_SECONDS)
-            .await?;
-        Ok(JobCredentials {
-            access_key_id: given.access_key_id().to_owned(),
-            secret_access_key: Secret::new(given.secret_access_key()),
-            session_token: Secret::new(given.session_token().unwrap_or_default()),
-        })
+        job_credentials(self.realms.artifacts(), invocation).await
     }
 
     /// A role that may not be assumed fails the action, as it fails one that Towpath runs; anything else may pass.

@@ -10,9 +10,14 @@ use towpath_model::catalogue::{ActionTypes as _, Category, Owner, Repeat};
 use towpath_providers::{Catalogue, RealmKind, Settings};
 
 use crate::approval_and_rehearsal::{noticed, with_a_topic};
+use crate::codepipeline_peer::CodePipelinePeer;
 use crate::ecr_source::{ecr_source, with_an_image};
 use crate::inspector_scan;
-use crate::stage::{Stage, build, commands, invocation, rule, s3_deploy, s3_source, zip_of};
+use crate::lambda_peer::LambdaPeer;
+use crate::stage::{
+    Stage, build, commands, invocation, lambda, pipeline_invoke, rule, s3_deploy, s3_source, step_functions, zip_of,
+};
+use crate::states_peer::StatesPeer;
 use crate::world::SECRET;
 
 /// A value in the configuration of every action that no outcome may repeat.
@@ -96,6 +101,31 @@ fn cases() -> Vec<Case> {
             finish: |stage| stage.clock.advance_minutes(2),
         },
     ];
+    for category in [Category::Invoke, Category::Rule] {
+        list.push(Case {
+            name: "Lambda",
+            action: lambda(category),
+            prepare: |stage| LambdaPeer::install(stage),
+            finish: nothing,
+        });
+    }
+    list.push(Case {
+        name: "CodePipeline",
+        action: pipeline_invoke(&[("Variables", &json!([{"name": "TOKEN", "value": CONFIGURED_SECRET}]).to_string())]),
+        prepare: |stage| CodePipelinePeer::install(stage),
+        finish: nothing,
+    });
+    list.push(Case {
+        name: "Step Functions",
+        action: step_functions(),
+        prepare: |stage| {
+            let input = json!({"token": CONFIGURED_SECRET}).to_string();
+            let zip = zip_of(&[("flows/start.json", input.as_bytes())]);
+            stage.aws.world().s3.put("artifacts", "ferry/bundle/a1B2c3D", &zip, [].into());
+            StatesPeer::install(stage, "STANDARD");
+        },
+        finish: |stage| StatesPeer::finish(stage, "SUCCEEDED", &json!({"output": "{\"ok\":true}"})),
+    });
     for category in [Category::Build, Category::Test, Category::Rule] {
         let mut action = build();
         action.action_type.category = category;

@@ -11,7 +11,9 @@ use towpath_model::catalogue::{ActionTypeId, Category, Owner};
 use towpath_model::declaration::{ConditionType, EnvironmentVariable};
 use towpath_model::ids::Scope;
 use towpath_model::time::{Clock, Timestamp};
-use towpath_providers::{Call, Catalogue, Credentials, Endpoints, Provider, Realm, RealmKind, RealmSettings, Settings};
+use towpath_providers::{
+    Call, Catalogue, Credentials, Endpoints, HandedJob, Provider, Realm, RealmKind, RealmSettings, Settings,
+};
 
 use crate::world::{Aws, NOW, SECRET};
 
@@ -45,6 +47,8 @@ pub struct Stage {
     pub realm: Realm,
     pub catalogue: Catalogue,
     pub scratch: TempDir,
+    /// What a function is handed.
+    pub job: HandedJob,
 }
 
 impl Stage {
@@ -64,11 +68,22 @@ impl Stage {
         let clock = Arc::new(TestClock(AtomicI64::new(NOW.millis())));
         let realm = realm(aws, kind, &clock);
         let catalogue = Catalogue::new(Settings { rehearsal: true });
-        Self { aws: aws.clone(), clock, realm, catalogue, scratch: TempDir::new().unwrap() }
+        let job = HandedJob {
+            id: "33333333-3333-4333-8333-333333333333".to_owned(),
+            function: "ferry-check".to_owned(),
+            continuation_token: None,
+        };
+        Self { aws: aws.clone(), clock, realm, catalogue, scratch: TempDir::new().unwrap(), job }
     }
 
     pub fn call(&self) -> Call<'_> {
-        Call { realm: &self.realm, artifacts: &self.realm, clock: self.clock.as_ref(), scratch: self.scratch.path() }
+        Call {
+            realm: &self.realm,
+            artifacts: &self.realm,
+            clock: self.clock.as_ref(),
+            scratch: self.scratch.path(),
+            job: Some(&self.job),
+        }
     }
 
     pub fn provider(&self, action: &ActionInvocation) -> &dyn Provider {
@@ -183,6 +198,43 @@ pub fn commands(category: Category) -> ActionInvocation {
         environment_variables: vec![variable],
         ..invocation(category, Owner::Aws, "Commands", &[])
     }
+}
+
+pub const MACHINE: &str = "arn:aws:states:eu-west-1:111122223333:stateMachine:ferry";
+
+/// Invokes the function `ferry-check`, with an input and an output.
+pub fn lambda(category: Category) -> ActionInvocation {
+    let provider = if category == Category::Rule { "LambdaInvoke" } else { "Lambda" };
+    let parameters = crate::conformance::CONFIGURED_SECRET;
+    let configuration = [("FunctionName", "ferry-check"), ("UserParameters", parameters)];
+    let bundle =
+        ArtifactLocation { revision_id: Some("rev-7".to_owned()), ..artifact("bundle", "ferry/bundle/a1B2c3D") };
+    ActionInvocation {
+        input_artifacts: vec![bundle],
+        output_artifacts: vec![artifact("report", "ferry/report/HiJkLmN")],
+        ..invocation(category, Owner::Aws, provider, &configuration)
+    }
+}
+
+/// Runs the state machine `ferry` with a file of the input artifact.
+pub fn step_functions() -> ActionInvocation {
+    let configuration = [
+        ("StateMachineArn", MACHINE),
+        ("ExecutionNamePrefix", "rel"),
+        ("InputType", "FilePath"),
+        ("Input", "flows/start.json"),
+    ];
+    ActionInvocation {
+        input_artifacts: vec![artifact("bundle", "ferry/bundle/a1B2c3D")],
+        output_artifacts: vec![artifact("flow", "ferry/flow/Zk81aLw")],
+        ..invocation(Category::Invoke, Owner::Aws, "StepFunctions", &configuration)
+    }
+}
+
+pub fn pipeline_invoke(configuration: &[(&str, &str)]) -> ActionInvocation {
+    let mut action = invocation(Category::Invoke, Owner::Aws, "CodePipeline", &[("PipelineName", "ferry-prod")]);
+    action.configuration.extend(configuration.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+    action
 }
 
 pub fn s3_deploy(configuration: &[(&str, &str)]) -> ActionInvocation {

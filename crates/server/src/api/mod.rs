@@ -79,6 +79,8 @@ pub struct Call {
     pub request: Request,
     /// Where clients outside reach this server.
     pub public_url: Arc<str>,
+    /// The caller is known by the id of the job that the call is about, and by nothing else.
+    pub of_job: bool,
 }
 
 /// What an operation is about, for the policy decision.
@@ -139,6 +141,11 @@ impl Call {
             Ok(response) => response,
             Err(error) => json::respond_error(&error, &self.request.request_id),
         }
+    }
+
+    /// Answers one request of whoever holds the id of an open job, which is all that is asked for.
+    pub async fn serve_bearer(self) -> Response<Bytes> {
+        Self { of_job: true, ..self }.serve().await
     }
 
     async fn dispatch(&self, operation: &str, body: &[u8]) -> Result<Response<Bytes>, WireError> {

@@ -1,11 +1,38 @@
-//! What a job's credentials may do: read its input artifacts, write its output artifacts, and nothing else.
+//! The credentials a job carries, for a job worker or a function: they read its input artifacts, write its output
+//! artifacts, and do nothing else.
 
 use serde_json::{Value, json};
 use towpath_model::action::{ActionInvocation, ArtifactLocation};
 use towpath_model::arn;
+use towpath_model::secret::Secret;
+use towpath_model::time::Timestamp;
+
+use crate::limits::JOB_CREDENTIALS_SECONDS;
+use crate::problem::Problem;
+use crate::realm::Realm;
+
+/// Credentials for a job's artifacts and nothing else.
+pub struct JobCredentials {
+    pub access_key_id: String,
+    pub secret_access_key: Secret,
+    pub session_token: Secret,
+    pub expires: Timestamp,
+}
+
+/// New ones, of the action's role where the artifacts are.
+pub async fn job_credentials(artifacts: &Realm, invocation: &ActionInvocation) -> Result<JobCredentials, Problem> {
+    let policy = policy(invocation);
+    let (given, expires) = artifacts.narrowed_credentials(invocation, &policy, JOB_CREDENTIALS_SECONDS).await?;
+    Ok(JobCredentials {
+        access_key_id: given.access_key_id().to_owned(),
+        secret_access_key: Secret::new(given.secret_access_key()),
+        session_token: Secret::new(given.session_token().unwrap_or_default()),
+        expires,
+    })
+}
 
 /// The session policy of a job's credentials.
-pub(super) fn policy(invocation: &ActionInvocation) -> String {
+fn policy(invocation: &ActionInvocation) -> String {
     let partition = arn::partition(&invocation.region);
     let objects = |locations: &[ArtifactLocation]| -> Vec<String> {
         locations.iter().map(|l| format!("arn:{partition}:s3:::{}/{}", l.bucket, l.key)).collect()
