@@ -3,6 +3,7 @@
 
 mod ambient;
 mod archives;
+mod connections;
 mod host;
 mod partners;
 mod realms;
@@ -35,6 +36,7 @@ use towpath_services::codebuild::{
     CodeBuild, DefaultSandbox, EmbeddedObjects, Parts as BuildParts, SandboxPolicy, Sandboxes,
     Settings as BuildSettings,
 };
+use towpath_services::connections::{ConfiguredError, Connections};
 use towpath_services::identity::{CODEPIPELINE_PRINCIPAL, Identity};
 use towpath_services::logs::Logs;
 use towpath_services::s3::{S3Options, S3Service};
@@ -74,6 +76,8 @@ struct Site<'a> {
     account: &'a str,
     region: &'a str,
     config: &'a Config,
+    /// What relative paths of the configuration start at.
+    config_dir: &'a Path,
     listener: TcpListener,
     public_url: Option<String>,
     purpose: Purpose,
@@ -94,7 +98,7 @@ pub struct System {
 
 impl System {
     async fn open(site: Site<'_>) -> Result<Self, ExpectedError> {
-        let Site { data_dir, database_url, account, region, config, listener, public_url, purpose } = site;
+        let Site { data_dir, database_url, account, region, config, config_dir, listener, public_url, purpose } = site;
         let address = listener.local_addr().map_err(|e| broken("find out the listening address", &e))?;
         let url = public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -145,6 +149,19 @@ impl System {
             settings,
         });
 
+        let tables = connections::connections(config, config_dir)?;
+        let home = Scope::new(account, region);
+        let connections = Connections::open(
+            Arc::clone(&documents),
+            surroundings.clone(),
+            Arc::clone(&identity),
+            data_dir,
+            &home,
+            tables,
+        )
+        .await
+        .map_err(|error| unconnected(&error))?;
+
         let network = InProcess::default();
         let service_key = identity.service_key(CODEPIPELINE_PRINCIPAL).ok_or_else(|| ExpectedError::System {
             message: "the identity service has no key for CodePipeline".to_owned(),
@@ -188,7 +205,8 @@ impl System {
         });
         let commits = tokio::sync::Mutex::new(orchestrator.subscribe());
         let request_ids = surroundings.clone();
-        let services = Services { identity, s3, codebuild: Arc::clone(&codebuild), logs };
+        let services =
+            Services { identity, s3, codebuild: Arc::clone(&codebuild), connections: Arc::new(connections), logs };
         let front = Arc::new(Front::new(
             Arc::clone(&orchestrator),
             services,
@@ -316,6 +334,17 @@ fn broken(doing: &str, error: &dyn std::error::Error) -> ExpectedError {
     ExpectedError::System { message, hint: None, usage: false }
 }
 
+fn unconnected(error: &ConfiguredError) -> ExpectedError {
+    match error {
+        ConfiguredError::Wrong { .. } => ExpectedError::System {
+            message: error.to_string(),
+            hint: Some("docs/connections.md describes connections".to_owned()),
+            usage: true,
+        },
+        ConfiguredError::Store(_) => broken("open the connections", error),
+    }
+}
+
 fn unopened(data_dir: &Path, error: &StoreError) -> ExpectedError {
     let ExpectedError::System { message, .. } =
         broken(&format!("open the data directory `{}`", data_dir.display()), error)
@@ -375,6 +404,7 @@ impl Opener for Local {
             account: &options.account,
             region: &options.region,
             config: &options.config,
+            config_dir: &options.config_dir,
             listener,
             public_url: None,
             purpose: Purpose::Person,

@@ -1,6 +1,8 @@
 //! `towpath.toml`: one schema for `run`, found beside the pipeline, and `serve --config`. Read strictly; a name that
 //! belongs to a later version says so.
 
+mod connection;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,8 @@ use towpath_model::secret::Secret;
 use crate::diagnostics::{Problem, Report, Severity};
 use crate::document::shape::{Object, Shape, check, optional, required};
 use crate::document::{Node, ReadError, Text, Trail, locate, toml};
+
+pub use connection::Connection;
 
 /// The name looked for beside a pipeline file.
 pub const NAME: &str = "towpath.toml";
@@ -24,7 +28,7 @@ static FILE: Object = Object {
         optional("quotas", Shape::Object(&QUOTAS)),
         optional("rehearsal", Shape::Object(&REHEARSAL)),
         optional("retention", Shape::Object(&RETENTION)),
-        optional("connections", Shape::Later("use an S3 source action; remove the table")),
+        optional("connections", Shape::Map(&Shape::Object(&connection::CONNECTION))),
         optional("functions", Shape::Later("the Lambda invoke action is not here yet; remove the table")),
         optional("realm", Shape::Map(&Shape::Object(&REALM))),
         optional("third-party", Shape::Map(&Shape::Object(&THIRD_PARTY))),
@@ -116,6 +120,8 @@ pub struct Config {
     pub projects: BTreeMap<String, Project>,
     /// Image names as pipelines and projects write them, to the names a container engine knows.
     pub images: BTreeMap<String, String>,
+    /// Connections to git hosts.
+    pub connections: BTreeMap<String, Connection>,
     pub sandbox: Sandbox,
     pub quotas: Quotas,
     pub rehearsal: Rehearsal,

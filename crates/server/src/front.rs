@@ -9,6 +9,7 @@ use towpath_model::time::Clock;
 use towpath_orchestrator::Orchestrator;
 use towpath_services::call::Call;
 use towpath_services::codebuild::CodeBuild;
+use towpath_services::connections::Connections;
 use towpath_services::identity::Identity;
 use towpath_services::logs::Logs;
 use towpath_services::s3::S3Service;
@@ -23,6 +24,7 @@ pub struct Services {
     pub identity: Arc<Identity>,
     pub s3: Arc<S3Service>,
     pub codebuild: Arc<CodeBuild>,
+    pub connections: Arc<Connections>,
     pub logs: Arc<Logs>,
 }
 

@@ -146,6 +146,7 @@ pub fn open_options(checked: &Checked, data: &Path) -> OpenOptions {
         account: checked.account.clone(),
         region: checked.region.clone(),
         config: checked.config.config.clone(),
+        config_dir: checked.config.directory.clone(),
     }
 }
 

@@ -27,6 +27,8 @@ pub struct OpenOptions {
     pub account: String,
     pub region: String,
     pub config: Config,
+    /// What relative paths of the configuration start at.
+    pub config_dir: PathBuf,
 }
 
 /// Opens the system over a data directory: `assemble` for real, a script in tests.
