@@ -11,11 +11,14 @@ mod roles;
 mod scratch;
 mod serve;
 mod simulate;
+mod statuses;
 mod transport;
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -37,6 +40,7 @@ use towpath_services::codebuild::{
     Settings as BuildSettings,
 };
 use towpath_services::connections::{ConfiguredError, Connections};
+use towpath_services::git::Door;
 use towpath_services::identity::{CODEPIPELINE_PRINCIPAL, Identity};
 use towpath_services::logs::Logs;
 use towpath_services::s3::{S3Options, S3Service};
@@ -44,6 +48,7 @@ use towpath_store::{PostgresStore, SqliteStore, Store, StoreError};
 
 use self::ambient::{SystemClock, SystemIds};
 use self::scratch::Scratch;
+use self::statuses::Statuses;
 use self::transport::InProcess;
 use crate::config::{Config, SandboxKind};
 use crate::errors::ExpectedError;
@@ -151,7 +156,7 @@ impl System {
 
         let tables = connections::connections(config, config_dir)?;
         let home = Scope::new(account, region);
-        let connections = Connections::open(
+        let opened = Connections::open(
             Arc::clone(&documents),
             surroundings.clone(),
             Arc::clone(&identity),
@@ -161,6 +166,7 @@ impl System {
         )
         .await
         .map_err(|error| unconnected(&error))?;
+        let connections = Arc::new(opened);
 
         let network = InProcess::default();
         let service_key = identity.service_key(CODEPIPELINE_PRINCIPAL).ok_or_else(|| ExpectedError::System {
@@ -171,7 +177,7 @@ impl System {
         let embedded = RealmSettings {
             name: "embedded".to_owned(),
             kind: RealmKind::Embedded,
-            endpoints: Endpoints::one(&url),
+            endpoints: endpoints(&url, address),
             credentials: Credentials::new(
                 &service_key.id,
                 service_key.secret.expose(),
@@ -187,9 +193,10 @@ impl System {
         let scratch =
             Scratch::open(data_dir, node.as_deref()).map_err(|e| broken("prepare the scratch directory", &e))?;
         let quotas = quotas(config);
+        let used_git = Arc::new(AtomicBool::new(false));
         let orchestrator = Orchestrator::new(Parts {
             store: Arc::clone(&store),
-            catalogue: Arc::new(catalogue(config)),
+            catalogue: Arc::new(catalogue(config).used_git(Arc::clone(&used_git))),
             realms: Arc::new(realms),
             roles: Arc::new(roles::EmbeddedRoles { identity: Arc::clone(&identity) }),
             clock: Arc::clone(&clock),
@@ -205,8 +212,9 @@ impl System {
         });
         let commits = tokio::sync::Mutex::new(orchestrator.subscribe());
         let request_ids = surroundings.clone();
+        let git = Arc::new(Door::new(Arc::clone(&identity), surroundings.clone()));
         let services =
-            Services { identity, s3, codebuild: Arc::clone(&codebuild), connections: Arc::new(connections), logs };
+            Services { git, identity, s3, codebuild: Arc::clone(&codebuild), connections: Arc::clone(&connections), logs };
         let front = Arc::new(Front::new(
             Arc::clone(&orchestrator),
             services,
@@ -233,6 +241,18 @@ impl System {
         orchestrator.resume().await.map_err(|e| broken("take up the unfinished executions", &e))?;
 
         let stop = watch::Sender::new(false);
+        // A person's own run tells nobody.
+        if purpose == Purpose::Server {
+            let statuses = Statuses {
+                store,
+                connections,
+                ambient: surroundings,
+                console_url: format!("{url}/console"),
+                github_hosts: github_hosts(config),
+                wanted: used_git,
+            };
+            tokio::spawn(statuses.follow(orchestrator.subscribe(), stop.subscribe()));
+        }
         let accepting = tokio::spawn(listen::serve(listener, Arc::clone(&front), stop.subscribe()));
         Ok(Self {
             scope: Scope::new(account, region),
@@ -313,8 +333,29 @@ fn quotas(config: &Config) -> Quotas {
     }
 }
 
+/// GitHub hosts of `[source.ACTION] url`, by the action's name.
+fn github_hosts(config: &Config) -> BTreeMap<String, String> {
+    let sources = config.sources.iter();
+    sources.filter_map(|(action, source)| Some((action.clone(), source.url.clone()?))).collect()
+}
+
+/// Where this server's own services are. Git is a program of its own: it takes the way over the socket, by the address
+/// that is listened to, which is there whatever the public URL leads through.
+fn endpoints(url: &str, address: SocketAddr) -> Endpoints {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    let here = format!("http://{}", SocketAddr::new(ip, address.port()));
+    let mut endpoints = Endpoints::one(url);
+    endpoints.services.insert(towpath_providers::realm::GIT.to_owned(), here);
+    endpoints
+}
+
 fn catalogue(config: &Config) -> Catalogue {
-    Catalogue::new(Settings { rehearsal: config.rehearsal.enabled })
+    let settings = Settings { rehearsal: config.rehearsal.enabled };
+    Catalogue::new(settings).with_github_hosts(github_hosts(config))
 }
 
 /// Builds run under this same program.

@@ -39,7 +39,7 @@ static SOURCE: Object = Object {
     what: "a source",
     fields: &[
         optional("path", Shape::Text),
-        optional("url", Shape::Later("clone the repository yourself and give its directory as `path`")),
+        optional("url", Shape::Text),
         optional("branch", Shape::Later("check the branch out yourself and give the directory as `path`")),
     ],
 };
@@ -148,6 +148,8 @@ pub struct ThirdParty {
 pub struct Source {
     /// A directory or file; a relative one starts at the directory of towpath.toml.
     pub path: Option<PathBuf>,
+    /// Of a GitHub (version 1) source: the GitHub that it is on, such as a GitHub Enterprise Server.
+    pub url: Option<String>,
 }
 
 /// How `run` creates a CodeBuild project that a pipeline names.

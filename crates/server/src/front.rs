@@ -10,6 +10,7 @@ use towpath_orchestrator::Orchestrator;
 use towpath_services::call::Call;
 use towpath_services::codebuild::CodeBuild;
 use towpath_services::connections::Connections;
+use towpath_services::git::Door;
 use towpath_services::identity::Identity;
 use towpath_services::logs::Logs;
 use towpath_services::s3::S3Service;
@@ -17,7 +18,7 @@ use towpath_services::s3::S3Service;
 use towpath_wire::signature::Verifier;
 
 use crate::metrics::Metrics;
-use crate::{api, aws, pages};
+use crate::{api, aws, git_http, pages};
 
 /// The embedded AWS services.
 pub struct Services {
@@ -25,6 +26,7 @@ pub struct Services {
     pub s3: Arc<S3Service>,
     pub codebuild: Arc<CodeBuild>,
     pub connections: Arc<Connections>,
+    pub git: Arc<Door>,
     pub logs: Arc<Logs>,
 }
 
@@ -81,6 +83,9 @@ impl Front {
     pub async fn handle(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
         if aws::is_aws(&request) {
             return aws::handle(self, request, peer).await;
+        }
+        if git_http::is_git(request.uri().path()) && !pages::bucket_host(&request) {
+            return git_http::handle(self, request, peer).await;
         }
         if let Some(page) = pages::handle(self, &request) {
             return page;

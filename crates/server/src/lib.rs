@@ -7,6 +7,7 @@ mod aws;
 mod front;
 pub mod limits;
 pub mod listen;
+mod git_http;
 mod metrics;
 mod pages;
 

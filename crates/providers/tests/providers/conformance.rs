@@ -12,6 +12,7 @@ use towpath_providers::{Catalogue, RealmKind, Settings};
 use crate::approval_and_rehearsal::{noticed, with_a_topic};
 use crate::ecr_source::{ecr_source, with_an_image};
 use crate::inspector_scan;
+use crate::git_host::{connection_source, github_source, with_connections};
 use crate::stage::{Stage, build, commands, invocation, rule, s3_deploy, s3_source, zip_of};
 use crate::world::SECRET;
 
@@ -39,6 +40,19 @@ fn cases() -> Vec<Case> {
             },
             finish: nothing,
         },
+        Case {
+            name: "CodeStarSourceConnection",
+            action: connection_source(&[]),
+            prepare: with_connections,
+            finish: nothing,
+        },
+        Case {
+            name: "CodeStarSourceConnection, clone reference",
+            action: connection_source(&[("OutputArtifactFormat", "CODEBUILD_CLONE_REF")]),
+            prepare: with_connections,
+            finish: nothing,
+        },
+        Case { name: "GitHub", action: github_source(), prepare: nothing, finish: nothing },
         Case {
             name: "S3 deploy, extracted",
             action: s3_deploy(&[("Extract", "true")]),

@@ -13,6 +13,7 @@ use towpath_model::ids::Scope;
 use towpath_model::time::{Clock, Timestamp};
 use towpath_providers::{Call, Catalogue, Credentials, Endpoints, Provider, Realm, RealmKind, RealmSettings, Settings};
 
+use crate::git_host;
 use crate::world::{Aws, NOW, SECRET};
 
 pub const PIPELINE_ROLE: &str = "arn:aws:iam::111122223333:role/pipeline";
@@ -63,7 +64,8 @@ impl Stage {
     pub fn over(aws: &Aws, kind: RealmKind) -> Self {
         let clock = Arc::new(TestClock(AtomicI64::new(NOW.millis())));
         let realm = realm(aws, kind, &clock);
-        let catalogue = Catalogue::new(Settings { rehearsal: true });
+        let hosts = BTreeMap::from([("Act".to_owned(), git_host::url())]);
+        let catalogue = Catalogue::new(Settings { rehearsal: true }).with_github_hosts(hosts);
         Self { aws: aws.clone(), clock, realm, catalogue, scratch: TempDir::new().unwrap() }
     }
 
@@ -93,7 +95,10 @@ pub fn realm(aws: &Aws, kind: RealmKind, clock: &Arc<TestClock>) -> Realm {
         name: "test".to_owned(),
         kind,
         endpoints: Endpoints {
-            services: BTreeMap::from([("s3".to_owned(), "https://s3.fake.test".to_owned())]),
+            services: BTreeMap::from([
+                ("git".to_owned(), git_host::url()),
+                ("s3".to_owned(), "https://s3.fake.test".to_owned()),
+            ]),
             ..Endpoints::one("https://fake.test")
         },
         credentials: Credentials::new("AKIASERVICE", SECRET, None, None, "test"),

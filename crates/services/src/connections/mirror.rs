@@ -50,7 +50,7 @@ pub enum GitRefusal {
     )]
     HostRefused { provider: String, arn: String },
     #[error(
-        "[{provider}] No repository found for FullRepositoryName [{id}]. It does not exist, or the credential of the connection may not read it; upper and lower case count."
+        "[{provider}] No repository found for FullRepositoryName [{id}]. It does not exist, or the credential of the connection may not read it. Upper and lower case count."
     )]
     NoRepository { provider: String, id: String },
     #[error(
@@ -61,6 +61,18 @@ pub enum GitRefusal {
     Unavailable { provider: String, reason: String },
     #[error("The repository cannot be read by this server: {0}")]
     Internal(String),
+}
+
+impl GitRefusal {
+    /// The HTTP status that git is answered with.
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::NoConnection { .. } | Self::NoRepositoryId { .. } | Self::NoRepository { .. } => 404,
+            Self::Denied { .. } | Self::Pending { .. } | Self::HostRefused { .. } | Self::HostKey { .. } => 403,
+            Self::Unavailable { .. } => 503,
+            Self::Internal(_) => 500,
+        }
+    }
 }
 
 /// Characters of a repository's id that a file name may hold as they are.
