@@ -455,14 +455,13 @@ def github_version_1():
             read = codepipeline.get_pipeline(name="ferry")["pipeline"]
             equal(read["stages"][0]["actions"][0]["configuration"]["OAuthToken"], "****")
             holds(TOKEN not in json.dumps(actions, default=str), "an answer has the token")
-            # Sending the mask back keeps the token.
-            read["stages"][0]["actions"][0]["configuration"]["Branch"] = "next"
-            hub.repositories.commit("towline-co/ferry", {"index.html": "<p>next"}, branch="next")
+            # Sending the mask back keeps the token, as long as the rest of the action stays.
+            read["stages"][1]["actions"][0]["configuration"]["ObjectKey"] = "again"
             codepipeline.update_pipeline(pipeline=read)
             pipelines = Pipelines()
             again = codepipeline.start_pipeline_execution(name="ferry")["pipelineExecutionId"]
             pipelines.ended("ferry", again, "Succeeded")
-            equal(site("next/index.html"), "<p>next")
+            equal(site("again/index.html"), "<p>one")
             for name, source, words in [
                 ("no-branch", from_github("towline-co", "ferry", TOKEN, branch="nowhere"), "The branch nowhere does not exist"),
                 ("no-repository", from_github("towline-co", "nothing", TOKEN), "does not exist"),

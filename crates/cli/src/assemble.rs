@@ -47,6 +47,7 @@ use towpath_services::s3::{S3Options, S3Service};
 use towpath_store::{PostgresStore, SqliteStore, Store, StoreError};
 
 use self::ambient::{SystemClock, SystemIds};
+use self::connections::HostTypes;
 use self::scratch::Scratch;
 use self::statuses::Statuses;
 use self::transport::InProcess;
@@ -196,7 +197,11 @@ impl System {
         let used_git = Arc::new(AtomicBool::new(false));
         let orchestrator = Orchestrator::new(Parts {
             store: Arc::clone(&store),
-            catalogue: Arc::new(catalogue(config).used_git(Arc::clone(&used_git))),
+            catalogue: Arc::new(
+                catalogue(config)
+                    .used_git(Arc::clone(&used_git))
+                    .with_connection_types(Arc::new(HostTypes(Arc::clone(&connections)))),
+            ),
             realms: Arc::new(realms),
             roles: Arc::new(roles::EmbeddedRoles { identity: Arc::clone(&identity) }),
             clock: Arc::clone(&clock),
@@ -213,8 +218,14 @@ impl System {
         let commits = tokio::sync::Mutex::new(orchestrator.subscribe());
         let request_ids = surroundings.clone();
         let git = Arc::new(Door::new(Arc::clone(&identity), surroundings.clone()));
-        let services =
-            Services { git, identity, s3, codebuild: Arc::clone(&codebuild), connections: Arc::clone(&connections), logs };
+        let services = Services {
+            git,
+            identity,
+            s3,
+            codebuild: Arc::clone(&codebuild),
+            connections: Arc::clone(&connections),
+            logs,
+        };
         let front = Arc::new(Front::new(
             Arc::clone(&orchestrator),
             services,

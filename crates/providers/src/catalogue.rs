@@ -8,9 +8,13 @@ use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
 
 use crate::codebuild::CodeBuild;
 use crate::commands::Commands;
+<<<<<<< HEAD
 use crate::ecr_source::EcrSource;
 use crate::inspector_scan::InspectorScan;
 use crate::connection_source::ConnectionSource;
+=======
+use crate::connection_source::{ConnectionSource, ConnectionTypes, NoTypes};
+>>>>>>> a883b67 (What a connection leads to is known to the assembler; pages in their order)
 use crate::github_source::GitHubSource;
 use crate::manual_approval::ManualApproval;
 use crate::provider::Provider;
@@ -38,7 +42,7 @@ impl Catalogue {
         let mut list: Vec<Box<dyn Provider>> = vec![Box::new(CloudWatchAlarm::new())];
         list.extend(CodeBuild::CATEGORIES.map(|c| Box::new(CodeBuild::new(c)) as Box<dyn Provider>));
         list.extend(Commands::CATEGORIES.map(|c| Box::new(Commands::new(c)) as Box<dyn Provider>));
-        list.push(Box::new(ConnectionSource::new()));
+        list.push(Box::new(ConnectionSource::new(Arc::new(NoTypes))));
         list.push(Box::new(DeploymentWindow::new()));
         list.push(Box::new(EcrSource::new()));
         list.push(Box::new(InspectorScan::new()));
@@ -57,6 +61,14 @@ impl Catalogue {
     #[must_use]
     pub fn with_github_hosts(mut self, hosts: BTreeMap<String, String>) -> Self {
         let provider = GitHubSource::new(hosts);
+        self.providers.insert(provider.entry().id.clone(), Box::new(provider));
+        self
+    }
+
+    /// The same with somebody who knows what connections lead to.
+    #[must_use]
+    pub fn with_connection_types(mut self, types: Arc<dyn ConnectionTypes>) -> Self {
+        let provider = ConnectionSource::new(types);
         self.providers.insert(provider.entry().id.clone(), Box::new(provider));
         self
     }

@@ -92,19 +92,6 @@ impl Realm {
         self.codebuild_as(Acting::Itself, &action.region).await
     }
 
-    /// A CodeConnections client that is CodePipeline itself: it may read what any connection is, never use one.
-    pub async fn codeconnections_of_service(
-        &self,
-        action: &ActionInvocation,
-    ) -> Result<aws_sdk_codeconnections::Client, Problem> {
-        self.client(Acting::Itself, &action.region, |realm, credentials| {
-            let region = action.region.as_str();
-            let builder = config!(aws_sdk_codeconnections, realm, region, credentials, "codeconnections", limits::READ_TIMEOUT);
-            aws_sdk_codeconnections::Client::from_conf(builder.build())
-        })
-        .await
-    }
-
     async fn codebuild_as(&self, acting: Acting, region: &str) -> Result<aws_sdk_codebuild::Client, Problem> {
         self.client(acting, region, |realm, credentials| {
             let builder = config!(aws_sdk_codebuild, realm, region, credentials, "codebuild", limits::READ_TIMEOUT);

@@ -6,6 +6,7 @@
 //! others to use, so the action runs where connections are Towpath's.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,34 +14,46 @@ use serde_json::json;
 use towpath_git::password::{self, Signing};
 use towpath_git::{Access, Bounds, CloneRef, Commit, Origin, Remote};
 use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress, error_code};
-use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds as Count, Category, Executor, Owner, Property, Repeat};
+use towpath_model::catalogue::{
+    ActionTypeEntry, ActionTypeId, Bounds as Count, Category, Executor, Owner, Property, Repeat,
+};
 use towpath_model::limits::{SUMMARY_CHARS_MAX, TIMEOUT_DEFAULT_MINUTES};
 use towpath_model::secret::Secret;
 
 use crate::git::{self, Described, Format, SourceError};
 use crate::links;
-use crate::problem::{Kind, Problem};
 use crate::provider::{Call, Provider};
 use crate::realm::RealmKind;
 use crate::realms::Service;
 
-const SERVICE: &str = "AWSCodeConnections";
 /// Characters of a repository's id that stay in a URL as they are.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
-pub struct ConnectionSource {
-    entry: ActionTypeEntry,
+/// Who knows what kind of host a connection leads to: the output variable `ProviderType`. GetConnection would say it as
+/// well, which a pipeline's role need not be allowed, and which the SDK asks in a protocol that is AWS's alone so far.
+#[async_trait]
+pub trait ConnectionTypes: Send + Sync {
+    async fn provider_type(&self, connection_arn: &str) -> Option<String>;
 }
 
-impl Default for ConnectionSource {
-    fn default() -> Self {
-        Self::new()
+/// Where nobody knows.
+pub struct NoTypes;
+
+#[async_trait]
+impl ConnectionTypes for NoTypes {
+    async fn provider_type(&self, _connection_arn: &str) -> Option<String> {
+        None
     }
 }
 
+pub struct ConnectionSource {
+    entry: ActionTypeEntry,
+    types: Arc<dyn ConnectionTypes>,
+}
+
 impl ConnectionSource {
-    pub fn new() -> Self {
-        Self { entry: entry() }
+    pub fn new(types: Arc<dyn ConnectionTypes>) -> Self {
+        Self { entry: entry(), types }
     }
 }
 
@@ -120,7 +133,10 @@ impl<'a> Wanted<'a> {
         };
         let (connection, repository) = (needed("ConnectionArn")?, needed("FullRepositoryId")?);
         let wrong = || {
-            format!("ConnectionArn of action {} is '{connection}', which is not the ARN of a connection.", action.action_name)
+            format!(
+                "ConnectionArn of action {} is '{connection}', which is not the ARN of a connection.",
+                action.action_name
+            )
         };
         let parts: Vec<&str> = connection.splitn(6, ':').collect();
         let ["arn", _, "codeconnections" | "codestar-connections", region, account, resource] = parts[..] else {
@@ -181,18 +197,6 @@ fn told(said: &str) -> Option<String> {
     Some(parts.join(" ").trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// The type of the connection's host. It is CodePipeline itself that asks: the role needs no more than to use the
-/// connection.
-async fn provider_type(cx: &Call<'_>, action: &ActionInvocation, connection: &str) -> Result<String, Problem> {
-    let client = cx.realm.codeconnections_of_service(action).await?;
-    let answer = client.get_connection().connection_arn(connection).send().await;
-    let answer = answer.map_err(|error| Problem::of(SERVICE, &error))?;
-    let found = answer.connection.and_then(|connection| connection.provider_type);
-    found
-        .map(|kind| kind.as_str().to_owned())
-        .ok_or_else(|| Problem::broken(SERVICE, "GetConnection answered without a provider type"))
-}
-
 async fn remote(cx: &Call<'_>, action: &ActionInvocation, wanted: &Wanted<'_>) -> Result<Remote, Outcome> {
     let credentials = cx.realm.credentials(action).await.map_err(|problem| {
         let message = problem.detail();
@@ -205,13 +209,8 @@ async fn remote(cx: &Call<'_>, action: &ActionInvocation, wanted: &Wanted<'_>) -
         _ => authority,
     };
     let secret = Secret::new(credentials.secret_access_key());
-    let signing = Signing {
-        secret: &secret,
-        region: wanted.region(),
-        service: password::CODECOMMIT,
-        host,
-        path: &wanted.path,
-    };
+    let signing =
+        Signing { secret: &secret, region: wanted.region(), service: password::CODECOMMIT, host, path: &wanted.path };
     let access = Access::Basic {
         user: password::user(credentials.access_key_id(), credentials.session_token()),
         password: signing.password(cx.clock.now()),
@@ -279,18 +278,8 @@ impl Provider for ConnectionSource {
                 Err(error) => return wanted.refused(&error.into()),
             },
         };
-        let provider = match provider_type(cx, action, wanted.connection).await {
-            Ok(provider) => provider,
-            Err(problem) => {
-                let problem = cx.realm.note(action, problem);
-                let code = if problem.kind == Kind::AccessDenied {
-                    error_code::PERMISSION_ERROR
-                } else {
-                    error_code::CONFIGURATION_ERROR
-                };
-                return problem.outcome(code, format!("Connection {}: {}", wanted.connection, problem.detail()));
-            }
-        };
+        // The role was just allowed to use the connection.
+        let provider = self.types.provider_type(wanted.connection).await.unwrap_or_default();
         let Some(id) = id else { return wanted.no_branch(&provider) };
         let commit = match taken(cx, action, &wanted, &remote, &id).await {
             Ok(commit) => commit,

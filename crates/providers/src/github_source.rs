@@ -39,7 +39,15 @@ impl GitHubSource {
             needed(name).and_then(|value| {
                 let plain = !value.starts_with(['-', '.'])
                     && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-                if plain { Ok(value) } else { Err(format!("{name} of action {} is '{value}', which no {} on GitHub is called.", action.action_name, name.to_lowercase())) }
+                if plain {
+                    Ok(value)
+                } else {
+                    Err(format!(
+                        "{name} of action {} is '{value}', which no {} on GitHub is called.",
+                        action.action_name,
+                        name.to_lowercase()
+                    ))
+                }
             })
         };
         let host = self.hosts.get(action.action_name.as_str()).map_or(HOST, |url| url.trim_end_matches('/'));
@@ -115,7 +123,8 @@ fn entry() -> ActionTypeEntry {
         revision_url_template: None,
         executor: Executor::Provider,
         artifact_suffix: Some(".zip".to_owned()),
-        documentation: "https://docs.aws.amazon.com/codepipeline/latest/userguide/appendix-github-oauth.html".to_owned(),
+        documentation: "https://docs.aws.amazon.com/codepipeline/latest/userguide/appendix-github-oauth.html"
+            .to_owned(),
     }
 }
 

@@ -68,9 +68,7 @@ pub async fn handle(front: &Front, request: Request<Body>, peer: Peer) -> Respon
         .repository(&call.principal, call.context(), &call.scope, &place.connection, &place.repository)
         .await;
     let ready = match found {
-        Ok(repository) if asked.advertisement => {
-            services.connections.refresh(&repository).await.map(|()| repository)
-        }
+        Ok(repository) if asked.advertisement => services.connections.refresh(&repository).await.map(|()| repository),
         other => other,
     };
     match ready {

@@ -5,9 +5,9 @@
 pub mod api;
 mod aws;
 mod front;
+mod git_http;
 pub mod limits;
 pub mod listen;
-mod git_http;
 mod metrics;
 mod pages;
 

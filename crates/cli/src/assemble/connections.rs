@@ -2,13 +2,26 @@
 //! say.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use towpath_model::secret::Secret;
-use towpath_services::connections::{Access, Configured};
+use towpath_providers::connection_source::ConnectionTypes;
+use towpath_services::connections::{Access, Configured, Connections};
 
 use crate::config::{Config, Connection};
 use crate::errors::ExpectedError;
 use crate::limits::SECRET_FILE_BYTES_MAX;
+
+/// The embedded connections know what they lead to.
+pub struct HostTypes(pub Arc<Connections>);
+
+#[async_trait]
+impl ConnectionTypes for HostTypes {
+    async fn provider_type(&self, connection_arn: &str) -> Option<String> {
+        self.0.provider_type(connection_arn).await
+    }
+}
 
 /// Relative files start at `directory`, that of towpath.toml.
 pub fn connections(config: &Config, directory: &Path) -> Result<Vec<Configured>, ExpectedError> {

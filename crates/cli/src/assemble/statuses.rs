@@ -107,9 +107,8 @@ impl Statuses {
             *begin = end;
             return Ok(false);
         }
-        let (from, expect) = told.map_or((*begin, Expect::Absent), |told| {
-            (told.value.sequence, Expect::Version(told.version))
-        });
+        let (from, expect) =
+            told.map_or((*begin, Expect::Absent), |told| (told.value.sequence, Expect::Version(told.version)));
         if from >= end && expect != Expect::Absent {
             return Ok(false);
         }

@@ -9,10 +9,14 @@ use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{ActionTypes as _, Category, Owner, Repeat};
 use towpath_providers::{Catalogue, RealmKind, Settings};
 
+<<<<<<< HEAD
 use crate::approval_and_rehearsal::{noticed, with_a_topic};
 use crate::ecr_source::{ecr_source, with_an_image};
 use crate::inspector_scan;
 use crate::git_host::{connection_source, github_source, with_connections};
+=======
+use crate::git_host::{connection_source, github_source};
+>>>>>>> a883b67 (What a connection leads to is known to the assembler; pages in their order)
 use crate::stage::{Stage, build, commands, invocation, rule, s3_deploy, s3_source, zip_of};
 use crate::world::SECRET;
 
@@ -40,16 +44,11 @@ fn cases() -> Vec<Case> {
             },
             finish: nothing,
         },
-        Case {
-            name: "CodeStarSourceConnection",
-            action: connection_source(&[]),
-            prepare: with_connections,
-            finish: nothing,
-        },
+        Case { name: "CodeStarSourceConnection", action: connection_source(&[]), prepare: nothing, finish: nothing },
         Case {
             name: "CodeStarSourceConnection, clone reference",
             action: connection_source(&[("OutputArtifactFormat", "CODEBUILD_CLONE_REF")]),
-            prepare: with_connections,
+            prepare: nothing,
             finish: nothing,
         },
         Case { name: "GitHub", action: github_source(), prepare: nothing, finish: nothing },

@@ -1,5 +1,5 @@
 //! A git host: git's own http-backend behind Basic authentication, one repository in it, at the place where GitHub has it
-//! and at the one where a connection has it. And what CodeConnections says of that connection.
+//! and at the one where a connection has it. And what is known of that connection.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use serde_json::json;
 use tempfile::TempDir;
 use towpath_model::action::ActionInvocation;
 use towpath_model::catalogue::{Category, Owner};
+use towpath_providers::connection_source::ConnectionTypes;
 
 use crate::conformance::CONFIGURED_SECRET;
-use crate::stage::{Stage, artifact, invocation};
-use crate::world::{Peer, Request, Response, json_operation};
+use crate::stage::{artifact, invocation};
 
 pub const CONNECTION: &str = "arn:aws:codeconnections:eu-west-1:111122223333:connection/c-1";
 
@@ -125,7 +124,10 @@ fn served(root: &Path, stream: &TcpStream) {
     }
     let mut stream = stream;
     // A client that left is no concern.
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(b"\r\n")).and_then(|()| stream.write_all(&answer));
+    let _ = stream
+        .write_all(head.as_bytes())
+        .and_then(|()| stream.write_all(b"\r\n"))
+        .and_then(|()| stream.write_all(&answer));
 }
 
 fn backend(
@@ -170,29 +172,14 @@ fn backend(
     (status, kept, out.get(end + 4..).unwrap_or_default().to_vec())
 }
 
-/// What CodeConnections knows of the connection.
-struct Connections;
+/// What is known of the connection.
+pub struct Types;
 
-impl Peer for Connections {
-    fn operation(&self, request: &Request) -> String {
-        json_operation(request)
+#[async_trait::async_trait]
+impl ConnectionTypes for Types {
+    async fn provider_type(&self, arn: &str) -> Option<String> {
+        (arn == CONNECTION).then(|| "GitHub".to_owned())
     }
-
-    fn answer(&mut self, request: &Request) -> Response {
-        let asked: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
-        assert_eq!(asked["ConnectionArn"], CONNECTION);
-        assert_eq!(request.access_key, "AKIASERVICE", "it is CodePipeline itself that asks");
-        let connection = json!({"ConnectionArn": CONNECTION, "ProviderType": "GitHub", "ConnectionStatus": "AVAILABLE"});
-        Response::ok(json!({"Connection": connection}).to_string())
-    }
-
-    fn effects(&self) -> usize {
-        0
-    }
-}
-
-pub fn with_connections(stage: &Stage) {
-    stage.aws.world().peers.insert("codeconnections".to_owned(), Box::new(Connections));
 }
 
 /// A source action that takes from the connection.

@@ -5,14 +5,8 @@ use std::collections::BTreeMap;
 use towpath_model::action::{SourceRevisionOverride, error_code};
 use towpath_providers::RealmKind;
 
-use crate::git_host::{CONNECTION, commit, connection_source, github_source, with_connections};
+use crate::git_host::{CONNECTION, commit, connection_source, github_source};
 use crate::stage::{Stage, failure, success};
-
-fn stage() -> Stage {
-    let stage = Stage::new();
-    with_connections(&stage);
-    stage
-}
 
 fn of(variables: &BTreeMap<String, String>, names: &[&str]) -> Vec<String> {
     names.iter().map(|name| variables[*name].clone()).collect()
@@ -20,7 +14,7 @@ fn of(variables: &BTreeMap<String, String>, names: &[&str]) -> Vec<String> {
 
 #[tokio::test]
 async fn a_commit_behind_a_connection_is_told_whole() {
-    let stage = stage();
+    let stage = Stage::new();
     let (progress, variables, revisions) = success(stage.start(&connection_source(&[])).await);
     assert_eq!(progress.external_id.as_deref(), Some(commit()));
     let names = ["AuthorDate", "AuthorEmail", "BranchName", "CommitId", "CommitMessage", "ConnectionArn"];
@@ -44,7 +38,7 @@ async fn a_commit_behind_a_connection_is_told_whole() {
 
 #[tokio::test]
 async fn a_clone_reference_names_and_grants_nothing() {
-    let stage = stage();
+    let stage = Stage::new();
     let action = connection_source(&[("OutputArtifactFormat", "CODEBUILD_CLONE_REF")]);
     success(stage.start(&action).await);
     let stored = format!("{:?}", stage.aws.world().s3.contents());
@@ -53,7 +47,7 @@ async fn a_clone_reference_names_and_grants_nothing() {
 
 #[tokio::test]
 async fn a_pinned_commit_is_taken_and_a_missing_one_named() {
-    let stage = stage();
+    let stage = Stage::new();
     let pinned = |value: &str| {
         let mut action = connection_source(&[("BranchName", "main")]);
         action.source_overrides.push(SourceRevisionOverride {
@@ -71,7 +65,7 @@ async fn a_pinned_commit_is_taken_and_a_missing_one_named() {
 
 #[tokio::test]
 async fn what_is_missing_is_named() {
-    let stage = stage();
+    let stage = Stage::new();
     let (code, message) = failure(stage.start(&connection_source(&[("BranchName", "x")])).await);
     assert_eq!(code, error_code::CONFIGURATION_ERROR);
     assert_eq!(message, "[GitHub] No Branch [x] found for FullRepositoryName [towline-co/ferry]");
@@ -88,7 +82,7 @@ async fn what_is_missing_is_named() {
 
 #[tokio::test]
 async fn github_says_where_the_commit_is() {
-    let stage = stage();
+    let stage = Stage::new();
     let (_, variables, revisions) = success(stage.start(&github_source()).await);
     assert_eq!(of(&variables, &["BranchName", "CommitId", "RepositoryName"]), ["main", commit(), "ferry"]);
     let url = format!("{}/towline-co/ferry/commit/{}", crate::git_host::url(), commit());

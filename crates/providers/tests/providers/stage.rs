@@ -65,7 +65,9 @@ impl Stage {
         let clock = Arc::new(TestClock(AtomicI64::new(NOW.millis())));
         let realm = realm(aws, kind, &clock);
         let hosts = BTreeMap::from([("Act".to_owned(), git_host::url())]);
-        let catalogue = Catalogue::new(Settings { rehearsal: true }).with_github_hosts(hosts);
+        let catalogue = Catalogue::new(Settings { rehearsal: true })
+            .with_github_hosts(hosts)
+            .with_connection_types(Arc::new(git_host::Types));
         Self { aws: aws.clone(), clock, realm, catalogue, scratch: TempDir::new().unwrap() }
     }
 

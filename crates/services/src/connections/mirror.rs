@@ -205,6 +205,12 @@ impl Connections {
         Ok((access, url.ok_or_else(pending)?))
     }
 
+    /// What kind of host a connection leads to.
+    pub async fn provider_type(&self, arn: &str) -> Option<String> {
+        let named = Named::connection(arn)?;
+        Some(self.find_connection(&named.scope, &named.id).await.ok()??.value.provider_type)
+    }
+
     /// What a commit status needs of a connection: its type, the base of its host, and its secret. For Towpath itself,
     /// which acts for the connection's owner.
     pub async fn access(&self, arn: &str) -> Option<(String, Option<String>, Access)> {

@@ -31,7 +31,7 @@ use towpath_wire::{Dialect, WireError, codeconnections, codestar_connections, js
 use crate::ambient::Ambient;
 use crate::call::{Call, Response};
 use crate::identity::policy::Context;
-use crate::identity::{CODEPIPELINE_PRINCIPAL, Identity, PrincipalKind, Refusal};
+use crate::identity::{Identity, Refusal};
 
 pub use credential::{Access, Credential, check_url, is_provider, token_user};
 pub use mirror::{GitRefusal, Repository};
@@ -204,11 +204,6 @@ impl Connections {
 
     /// Whether the caller may do this operation; the action has the prefix of the ARN.
     async fn may(&self, call: &Call, prefix: Prefix, resource: &str, context: Context) -> Result<(), WireError> {
-        // No policy speaks of it: it asks what a connection is that a role was allowed to use.
-        let pipelines = matches!(&call.principal.kind, PrincipalKind::Service(name) if name == CODEPIPELINE_PRINCIPAL);
-        if pipelines && call.operation == "GetConnection" {
-            return Ok(());
-        }
         self.allowed(call, &format!("{}:{}", prefix.as_str(), call.operation), resource, context).await
     }
 

@@ -184,7 +184,10 @@ mod tests {
         assert!(request(&Access::ssh_key(Secret::new("k")), &status("GitHub", None)).is_none());
         assert!(request(&token, &status("AzureDevOps", None)).is_none());
         let own = Access { url: Some("http://127.0.0.1:1/git".to_owned()), ..token };
-        assert_eq!(sent(&own, &status("GitLab", None)).0, "http://127.0.0.1:1/api/v4/projects/g%2Fs%2Fr/statuses/c0ffee");
+        assert_eq!(
+            sent(&own, &status("GitLab", None)).0,
+            "http://127.0.0.1:1/api/v4/projects/g%2Fs%2Fr/statuses/c0ffee"
+        );
     }
 
     #[test]
