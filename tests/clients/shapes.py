@@ -34,6 +34,8 @@ UNLISTED = {
     ("UpdatePipeline", "PipelineNotFoundException"),
     # A modeled shape that no operation lists; its description is about this operation.
     ("CreateCustomActionType", "ActionTypeAlreadyExistsException"),
+    # A connection that Towpath's own configuration holds; AWS has no such connections.
+    ("DeleteConnection", "ResourceUnavailableException"),
 }
 
 NOT_NULL = "Member must not be null"

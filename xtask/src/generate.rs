@@ -13,7 +13,7 @@ use crate::generate_render::{render_index, render_service};
 
 /// One generated service and the choices that its model does not state.
 pub struct ServiceEntry {
-    /// The model's file stem, the module's name, and the service name of a SigV4 scope.
+    /// The model's file stem and the service name of a SigV4 scope; the module's name is [`Self::module`].
     pub name: &'static str,
     /// `All`, or the operations somebody has asked for.
     pub operations: Operations,
@@ -22,6 +22,28 @@ pub struct ServiceEntry {
     /// Whether constraint failures quote the value (`Value 'x' at 'y' failed ...`), as older front ends do.
     pub quotes_values: bool,
 }
+
+impl ServiceEntry {
+    pub fn module(&self) -> String {
+        self.name.replace('-', "_")
+    }
+}
+
+/// What both names of the connections service have.
+const CONNECTIONS: &[&str] = &[
+    "CreateConnection",
+    "CreateHost",
+    "DeleteConnection",
+    "DeleteHost",
+    "GetConnection",
+    "GetHost",
+    "ListConnections",
+    "ListHosts",
+    "ListTagsForResource",
+    "TagResource",
+    "UntagResource",
+    "UpdateHost",
+];
 
 pub enum Operations {
     All,
@@ -37,11 +59,24 @@ pub const SERVICES: &[ServiceEntry] = &[
         validation_code: "InvalidInputException",
         quotes_values: false,
     },
+    // One service with two names. Neither models the ValidationException that both answer with.
+    ServiceEntry {
+        name: "codeconnections",
+        operations: Operations::Only(CONNECTIONS),
+        validation_code: "ValidationException",
+        quotes_values: true,
+    },
     ServiceEntry {
         name: "codepipeline",
         operations: Operations::All,
         validation_code: "ValidationException",
         quotes_values: false,
+    },
+    ServiceEntry {
+        name: "codestar-connections",
+        operations: Operations::Only(CONNECTIONS),
+        validation_code: "ValidationException",
+        quotes_values: true,
     },
     ServiceEntry {
         name: "iam",
@@ -237,7 +272,7 @@ pub fn run(root: &Path, arguments: &[String]) -> Outcome {
         let path = root.join("models").join(format!("{}.json", entry.name));
         let text = fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         let model = Model::read(entry, PATCHES, &text)?;
-        files.push((format!("{}.rs", entry.name), format_rust(root, &render_service(entry, &model)?)?));
+        files.push((format!("{}.rs", entry.module()), format_rust(root, &render_service(entry, &model)?)?));
     }
 
     let directory = root.join(OUTPUT);

@@ -25,7 +25,7 @@ pub struct Metadata {
 }
 
 pub enum Protocol {
-    Json { target_prefix: String },
+    Json { target_prefix: String, version_1_0: bool },
     Query { namespace: String },
     RestJson,
 }
@@ -152,7 +152,11 @@ impl Model {
 fn read_metadata(raw: &Value) -> Result<Metadata, String> {
     let text = |key: &str| raw[key].as_str().map(str::to_owned).ok_or_else(|| format!("metadata has no {key}"));
     let protocol = match text("protocol")?.as_str() {
-        "json" => Protocol::Json { target_prefix: text("targetPrefix")? },
+        "json" => {
+            // A model that says nothing of a version means the usual one.
+            let version_1_0 = text("jsonVersion").is_ok_and(|version| version == "1.0");
+            Protocol::Json { target_prefix: text("targetPrefix")?, version_1_0 }
+        }
         "query" => Protocol::Query { namespace: text("xmlNamespace")? },
         "rest-json" => Protocol::RestJson,
         other => return Err(format!("protocol {other} is not generated yet")),

@@ -11,8 +11,8 @@ use crate::args::{AnswerArgs, ApproveArgs, Command, RejectArgs};
 use crate::commands::simulate::args::SimulateArgs;
 use crate::commands::validate::{self, Validate};
 use crate::commands::{
-    approval, approve, completions, history, import, list, logs, retry, rollback, run, simulate, start, status, stop,
-    transition,
+    approval, approve, completions, connection, history, import, list, logs, retry, rollback, run, simulate, start,
+    status, stop, transition,
 };
 use crate::display::live::restore_cursor;
 use crate::env;
@@ -76,6 +76,9 @@ pub async fn watched(
             let (url, region) = (settings.endpoint("codepipeline"), settings.region.clone());
             let place = import::Place { target: &client, url: &url, region: &region };
             import::run(&args.request(), &place, &mut terminal).await
+        }
+        Command::Connection(args) => {
+            session!(args.remote(), false, clock, terminal, |remote| connection::run(args, remote))
         }
         Command::Simulate(_)
         | Command::Serve(_)

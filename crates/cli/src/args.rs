@@ -10,7 +10,7 @@ use crate::client::Connection;
 use crate::commands::import::args::{ImportArgs, PipelineOfTemplate};
 use crate::commands::simulate::args::SimulateArgs;
 use crate::commands::validate::Format;
-use crate::commands::{completions, history, list, logs, retry, rollback, start, status, stop, transition};
+use crate::commands::{completions, connection, history, list, logs, retry, rollback, start, status, stop, transition};
 use crate::env;
 use crate::file::FindError;
 use crate::flow::follow::Approve;
@@ -63,6 +63,7 @@ pub enum Command {
     Enable(transition::EnableArgs),
     Disable(transition::DisableArgs),
     Import(ImportArgs),
+    Connection(connection::Args),
     Completions(completions::Args),
     Worker(Box<WorkerArgs>),
     /// Runs one build, detached. Started by the system itself.

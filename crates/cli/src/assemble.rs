@@ -3,6 +3,7 @@
 
 mod ambient;
 mod archives;
+mod connections;
 mod functions;
 mod host;
 mod partners;
@@ -11,12 +12,14 @@ mod roles;
 mod scratch;
 mod serve;
 mod simulate;
+mod statuses;
 mod transport;
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -37,6 +40,8 @@ use towpath_services::codebuild::{
     CodeBuild, DefaultSandbox, EmbeddedObjects, Parts as BuildParts, SandboxPolicy, Sandboxes,
     Settings as BuildSettings,
 };
+use towpath_services::connections::{ConfiguredError, Connections};
+use towpath_services::git::Door;
 use towpath_services::identity::{CODEPIPELINE_PRINCIPAL, Identity};
 use towpath_services::lambda::{self, Lambda};
 use towpath_services::logs::Logs;
@@ -44,7 +49,9 @@ use towpath_services::s3::{S3Options, S3Service};
 use towpath_store::{PostgresStore, SqliteStore, Store, StoreError};
 
 use self::ambient::{SystemClock, SystemIds};
+use self::connections::HostTypes;
 use self::scratch::Scratch;
+use self::statuses::Statuses;
 use self::transport::InProcess;
 use crate::config::{Config, SandboxKind};
 use crate::errors::ExpectedError;
@@ -77,6 +84,8 @@ struct Site<'a> {
     account: &'a str,
     region: &'a str,
     config: &'a Config,
+    /// What relative paths of the configuration start at.
+    config_dir: &'a Path,
     listener: TcpListener,
     public_url: Option<String>,
     purpose: Purpose,
@@ -99,7 +108,8 @@ pub struct System {
 
 impl System {
     async fn open(site: Site<'_>) -> Result<Self, ExpectedError> {
-        let Site { data_dir, database_url, account, region, config, listener, public_url, purpose, trees } = site;
+        let Site { data_dir, database_url, account, region, config, config_dir, listener, public_url, purpose, trees } =
+            site;
         let address = listener.local_addr().map_err(|e| broken("find out the listening address", &e))?;
         let url = public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -162,6 +172,20 @@ impl System {
             settings,
         });
 
+        let tables = connections::connections(config, config_dir)?;
+        let home = Scope::new(account, region);
+        let opened = Connections::open(
+            Arc::clone(&documents),
+            surroundings.clone(),
+            Arc::clone(&identity),
+            data_dir,
+            &home,
+            tables,
+        )
+        .await
+        .map_err(|error| unconnected(&error))?;
+        let connections = Arc::new(opened);
+
         let network = InProcess::default();
         let service_key = identity.service_key(CODEPIPELINE_PRINCIPAL).ok_or_else(|| ExpectedError::System {
             message: "the identity service has no key for CodePipeline".to_owned(),
@@ -171,7 +195,7 @@ impl System {
         let embedded = RealmSettings {
             name: "embedded".to_owned(),
             kind: RealmKind::Embedded,
-            endpoints: Endpoints::one(&url),
+            endpoints: endpoints(&url, address),
             credentials: Credentials::new(
                 &service_key.id,
                 service_key.secret.expose(),
@@ -188,9 +212,15 @@ impl System {
         let scratch =
             Scratch::open(data_dir, node.as_deref()).map_err(|e| broken("prepare the scratch directory", &e))?;
         let quotas = quotas(config);
+        let used_git = Arc::new(AtomicBool::new(false));
         let orchestrator = Orchestrator::new(Parts {
             store: Arc::clone(&store),
-            catalogue: Arc::new(catalogue(config).standing_in(&trees)),
+            catalogue: Arc::new(
+                catalogue(config)
+                    .used_git(Arc::clone(&used_git))
+                    .with_connection_types(Arc::new(HostTypes(Arc::clone(&connections))))
+                    .standing_in(&trees),
+            ),
             realms: Arc::new(realms),
             roles: Arc::new(roles::EmbeddedRoles { identity: Arc::clone(&identity) }),
             clock: Arc::clone(&clock),
@@ -206,7 +236,16 @@ impl System {
         });
         let commits = tokio::sync::Mutex::new(orchestrator.subscribe());
         let request_ids = surroundings.clone();
-        let services = Services { identity, s3, codebuild: Arc::clone(&codebuild), lambda: Arc::clone(&lambda), logs };
+        let git = Arc::new(Door::new(Arc::clone(&identity), surroundings.clone()));
+        let services = Services {
+            git,
+            identity,
+            s3,
+            codebuild: Arc::clone(&codebuild),
+            connections: Arc::clone(&connections),
+            lambda: Arc::clone(&lambda),
+            logs,
+        };
         let front = Arc::new(Front::new(
             Arc::clone(&orchestrator),
             services,
@@ -234,6 +273,18 @@ impl System {
         orchestrator.resume().await.map_err(|e| broken("take up the unfinished executions", &e))?;
 
         let stop = watch::Sender::new(false);
+        // A person's own run tells nobody.
+        if purpose == Purpose::Server {
+            let statuses = Statuses {
+                store,
+                connections,
+                ambient: surroundings,
+                console_url: format!("{url}/console"),
+                github_hosts: github_hosts(config),
+                wanted: used_git,
+            };
+            tokio::spawn(statuses.follow(orchestrator.subscribe(), stop.subscribe()));
+        }
         let accepting = tokio::spawn(listen::serve(listener, Arc::clone(&front), stop.subscribe()));
         let system = Self {
             scope: Scope::new(account, region),
@@ -317,8 +368,29 @@ fn quotas(config: &Config) -> Quotas {
     }
 }
 
+/// GitHub hosts of `[source.ACTION] github-url`, by the action's name.
+fn github_hosts(config: &Config) -> BTreeMap<String, String> {
+    let sources = config.sources.iter();
+    sources.filter_map(|(action, source)| Some((action.clone(), source.github_url.clone()?))).collect()
+}
+
+/// Where this server's own services are. Git is a program of its own: it takes the way over the socket, by the address
+/// that is listened to, which is there whatever the public URL leads through.
+fn endpoints(url: &str, address: SocketAddr) -> Endpoints {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    let here = format!("http://{}", SocketAddr::new(ip, address.port()));
+    let mut endpoints = Endpoints::one(url);
+    endpoints.services.insert(towpath_providers::realm::GIT.to_owned(), here);
+    endpoints
+}
+
 fn catalogue(config: &Config) -> Catalogue {
-    Catalogue::new(Settings { rehearsal: config.rehearsal.enabled })
+    let settings = Settings { rehearsal: config.rehearsal.enabled };
+    Catalogue::new(settings).with_github_hosts(github_hosts(config))
 }
 
 /// Builds and functions run under this same program.
@@ -336,6 +408,17 @@ fn broken(doing: &str, error: &dyn std::error::Error) -> ExpectedError {
         source = cause.source();
     }
     ExpectedError::System { message, hint: None, usage: false }
+}
+
+fn unconnected(error: &ConfiguredError) -> ExpectedError {
+    match error {
+        ConfiguredError::Wrong { .. } => ExpectedError::System {
+            message: error.to_string(),
+            hint: Some("docs/connections.md describes connections".to_owned()),
+            usage: true,
+        },
+        ConfiguredError::Store(_) => broken("open the connections", error),
+    }
 }
 
 fn unopened(data_dir: &Path, error: &StoreError) -> ExpectedError {
@@ -397,6 +480,7 @@ impl Opener for Local {
             account: &options.account,
             region: &options.region,
             config: &options.config,
+            config_dir: &options.config_dir,
             listener,
             public_url: None,
             purpose: Purpose::Person,

@@ -1,6 +1,8 @@
 //! `towpath.toml`: one schema for `run`, found beside the pipeline, and `serve --config`. Read strictly; a name that
 //! belongs to a later version says so.
 
+mod connection;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,8 @@ use towpath_model::secret::Secret;
 use crate::diagnostics::{Problem, Report, Severity};
 use crate::document::shape::{Object, Shape, check, optional, required};
 use crate::document::{Node, ReadError, Text, Trail, locate, toml};
+
+pub use connection::Connection;
 
 /// The name looked for beside a pipeline file.
 pub const NAME: &str = "towpath.toml";
@@ -24,7 +28,7 @@ static FILE: Object = Object {
         optional("quotas", Shape::Object(&QUOTAS)),
         optional("rehearsal", Shape::Object(&REHEARSAL)),
         optional("retention", Shape::Object(&RETENTION)),
-        optional("connections", Shape::Later("use an S3 source action; remove the table")),
+        optional("connections", Shape::Map(&Shape::Object(&connection::CONNECTION))),
         optional("functions", Shape::Map(&Shape::Object(&FUNCTION))),
         optional("realm", Shape::Map(&Shape::Object(&REALM))),
         optional("third-party", Shape::Map(&Shape::Object(&THIRD_PARTY))),
@@ -33,7 +37,12 @@ static FILE: Object = Object {
 
 static SOURCE: Object = Object {
     what: "a source",
-    fields: &[optional("path", Shape::Text), optional("url", Shape::Text), optional("branch", Shape::Text)],
+    fields: &[
+        optional("path", Shape::Text),
+        optional("url", Shape::Text),
+        optional("branch", Shape::Text),
+        optional("github-url", Shape::Text),
+    ],
 };
 
 static PROJECT: Object = Object {
@@ -128,6 +137,8 @@ pub struct Config {
     /// Image names as pipelines and projects write them, to the names a container engine knows.
     pub images: BTreeMap<String, String>,
     pub functions: BTreeMap<String, Function>,
+    /// Connections to git hosts.
+    pub connections: BTreeMap<String, Connection>,
     pub sandbox: Sandbox,
     pub quotas: Quotas,
     pub rehearsal: Rehearsal,
@@ -150,7 +161,7 @@ pub struct ThirdParty {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "kebab-case")]
 pub struct Source {
     /// A directory or file; a relative one starts at the directory of towpath.toml.
     pub path: Option<PathBuf>,
@@ -158,6 +169,8 @@ pub struct Source {
     pub url: Option<String>,
     /// The branch that is cloned; the repository's default one when absent.
     pub branch: Option<String>,
+    /// Of a GitHub (version 1) source: the GitHub that it is on, such as a GitHub Enterprise Server.
+    pub github_url: Option<String>,
 }
 
 impl Source {

@@ -2,6 +2,8 @@
 
 /// A pipeline file, `towpath.toml` or buildspec larger than this is refused unread.
 pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// A file, or stdin, that holds a secret.
+pub const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Nesting of maps and lists in a file.
 pub const DEPTH_MAX: usize = 64;
 /// Values in one file once YAML aliases are written out: what stops a "billion laughs" file.

@@ -1,12 +1,16 @@
 //! The list of providers, in alphabetical order. Nothing registers itself: a provider is in the product when it is here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
 
 use crate::codebuild::CodeBuild;
 use crate::commands::Commands;
+use crate::connection_source::{ConnectionSource, ConnectionTypes, NoTypes};
 use crate::ecr_source::EcrSource;
+use crate::github_source::GitHubSource;
 use crate::inspector_scan::InspectorScan;
 use crate::lambda_invoke::LambdaInvoke;
 use crate::manual_approval::ManualApproval;
@@ -30,6 +34,7 @@ pub struct Settings {
 
 pub struct Catalogue {
     providers: BTreeMap<ActionTypeId, Box<dyn Provider>>,
+    used_git: Arc<AtomicBool>,
 }
 
 impl Catalogue {
@@ -37,8 +42,10 @@ impl Catalogue {
         let mut list: Vec<Box<dyn Provider>> = vec![Box::new(CloudWatchAlarm::new())];
         list.extend(CodeBuild::CATEGORIES.map(|c| Box::new(CodeBuild::new(c)) as Box<dyn Provider>));
         list.extend(Commands::CATEGORIES.map(|c| Box::new(Commands::new(c)) as Box<dyn Provider>));
+        list.push(Box::new(ConnectionSource::new(Arc::new(NoTypes))));
         list.push(Box::new(DeploymentWindow::new()));
         list.push(Box::new(EcrSource::new()));
+        list.push(Box::new(GitHubSource::new(BTreeMap::new())));
         list.push(Box::new(InspectorScan::new()));
         list.extend(LambdaInvoke::CATEGORIES.map(|c| Box::new(LambdaInvoke::new(c)) as Box<dyn Provider>));
         list.push(Box::new(ManualApproval::new()));
@@ -53,9 +60,33 @@ impl Catalogue {
         Self::of(list)
     }
 
+    /// The same with GitHub sources that are on other hosts than GitHub, by the action's name.
+    #[must_use]
+    pub fn with_github_hosts(mut self, hosts: BTreeMap<String, String>) -> Self {
+        let provider = GitHubSource::new(hosts);
+        self.providers.insert(provider.entry().id.clone(), Box::new(provider));
+        self
+    }
+
+    /// The same with somebody who knows what connections lead to.
+    #[must_use]
+    pub fn with_connection_types(mut self, types: Arc<dyn ConnectionTypes>) -> Self {
+        let provider = ConnectionSource::new(types);
+        self.providers.insert(provider.entry().id.clone(), Box::new(provider));
+        self
+    }
+
+    /// The same with a flag that is raised once a source is asked for whose host takes commit statuses.
+    #[must_use]
+    pub fn used_git(mut self, used: Arc<AtomicBool>) -> Self {
+        self.used_git = used;
+        self
+    }
+
     /// A catalogue of other providers, for simulations.
     pub fn of(list: Vec<Box<dyn Provider>>) -> Self {
-        Self { providers: list.into_iter().map(|p| (p.entry().id.clone(), p)).collect() }
+        let providers = list.into_iter().map(|p| (p.entry().id.clone(), p)).collect();
+        Self { providers, used_git: Arc::default() }
     }
 
     /// With directories that stand in for source actions of these names.
@@ -72,10 +103,13 @@ impl Catalogue {
             };
             (id, wrapped)
         });
-        Self { providers: wrapped.collect() }
+        Self { providers: wrapped.collect(), used_git: self.used_git }
     }
 
     pub fn get(&self, id: &ActionTypeId) -> Option<&dyn Provider> {
+        if matches!(id.provider.as_str(), "CodeStarSourceConnection" | "GitHub") {
+            self.used_git.store(true, Ordering::Release);
+        }
         self.providers.get(id).map(AsRef::as_ref)
     }
 

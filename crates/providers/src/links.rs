@@ -10,6 +10,17 @@ pub fn s3_bucket(realm: &Realm, region: &str, bucket: &str) -> String {
     }
 }
 
+/// A commit behind a connection, in the form CodePipeline gives: a page that leads on to the git host.
+pub fn connection_commit(realm: &Realm, region: &str, connection: &str, repository: &str, commit: &str) -> String {
+    let base = match realm.console_url() {
+        Some(base) => format!("{}/connections", base.trim_end_matches('/')),
+        None => format!("https://{region}.console.aws.amazon.com/codesuite/settings/connections"),
+    };
+    format!(
+        "{base}/redirect?connectionArn={connection}&referenceType=COMMIT&FullRepositoryId={repository}&Commit={commit}"
+    )
+}
+
 pub fn codebuild_build(realm: &Realm, region: &str, build_id: &str) -> String {
     match realm.console_url() {
         Some(base) => format!("{}/codebuild/builds/{build_id}", base.trim_end_matches('/')),

@@ -22,6 +22,9 @@ use crate::limits;
 use crate::problem::{Kind, Problem};
 use crate::session::session_name;
 
+/// Among endpoints: where git is spoken, not AWS's APIs.
+pub const GIT: &str = "git";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RealmKind {
     /// Towpath's own services, in this process or behind its own port.
@@ -186,6 +189,11 @@ impl Realm {
     /// Base of links into Towpath's own console; None where things are on AWS.
     pub fn console_url(&self) -> Option<&str> {
         self.settings.console_url.as_deref()
+    }
+
+    /// Where git repositories are served: beside the services, unless something else was said.
+    pub fn git_url(&self) -> &str {
+        self.settings.endpoints.of(GIT).unwrap_or_default()
     }
 
     /// The Region that is asked for things of `region`.

@@ -51,7 +51,7 @@ services! {
     CloudWatch, "cloudwatch", "Amazon CloudWatch", false;
     CodeBuild, "codebuild", "AWS CodeBuild", true;
     CodeCommit, "codecommit", "AWS CodeCommit", false;
-    CodeConnections, "codeconnections", "AWS CodeConnections", false;
+    CodeConnections, "codeconnections", "AWS CodeConnections", true;
     CodePipeline, "codepipeline", "AWS CodePipeline", true;
     Ecr, "ecr", "Amazon ECR", false;
     InspectorScan, "inspector_scan", "Amazon Inspector Scan", false;

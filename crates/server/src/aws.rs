@@ -11,6 +11,7 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use towpath_model::ids::Scope;
 use towpath_services::call::{Call, Origin};
+use towpath_services::connections::Prefix;
 use towpath_services::identity::LookupError;
 use towpath_wire::signature::{self, Payload};
 use towpath_wire::{Dialect, WireError, json, lambda, query, rest};
@@ -180,6 +181,8 @@ async fn route(front: &Front, service: &str, call: Call, parts: &Parts) -> Respo
     match service {
         "codepipeline" => front.pipelines(call).serve().await,
         "codebuild" => front.services.codebuild.handle(&call).await,
+        "codeconnections" => front.services.connections.handle(Prefix::CodeConnections, &call).await,
+        "codestar-connections" => front.services.connections.handle(Prefix::CodeStar, &call).await,
         "iam" => front.services.identity.handle_iam(&call).await,
         "lambda" => front.services.lambda.handle(&call, parts).await,
         "logs" => front.services.logs.handle(&call).await,
@@ -189,7 +192,7 @@ async fn route(front: &Front, service: &str, call: Call, parts: &Parts) -> Respo
                 "UnknownOperationException",
                 400,
                 format!(
-                    "Towpath does not serve the AWS service '{other}'. It serves codebuild, codepipeline, iam, lambda, logs, s3 and sts; point AWS_ENDPOINT_URL_{} elsewhere.",
+                    "Towpath does not serve the AWS service '{other}'. It serves codebuild, codeconnections, codepipeline, codestar-connections, iam, lambda, logs, s3 and sts; point AWS_ENDPOINT_URL_{} elsewhere.",
                     other.to_uppercase().replace('-', "_")
                 ),
             );

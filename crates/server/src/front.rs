@@ -9,6 +9,8 @@ use towpath_model::time::Clock;
 use towpath_orchestrator::Orchestrator;
 use towpath_services::call::Call;
 use towpath_services::codebuild::CodeBuild;
+use towpath_services::connections::Connections;
+use towpath_services::git::Door;
 use towpath_services::identity::Identity;
 use towpath_services::lambda::Lambda;
 use towpath_services::logs::Logs;
@@ -17,7 +19,7 @@ use towpath_services::s3::S3Service;
 use towpath_wire::signature::Verifier;
 
 use crate::metrics::Metrics;
-use crate::{api, aws, code, pages};
+use crate::{api, aws, code, git_http, pages};
 
 /// The embedded AWS services.
 pub struct Services {
@@ -25,6 +27,8 @@ pub struct Services {
     pub s3: Arc<S3Service>,
     pub codebuild: Arc<CodeBuild>,
     pub lambda: Arc<Lambda>,
+    pub connections: Arc<Connections>,
+    pub git: Arc<Door>,
     pub logs: Arc<Logs>,
 }
 
@@ -85,6 +89,9 @@ impl Front {
         }
         if let Some(zip) = code::handle(self, request.method(), request.uri()).await {
             return zip;
+        }
+        if git_http::is_git(request.uri().path()) && !pages::bucket_host(&request) {
+            return git_http::handle(self, request, peer).await;
         }
         if let Some(page) = pages::handle(self, &request) {
             return page;

@@ -6,6 +6,7 @@ pub mod api;
 mod aws;
 mod code;
 mod front;
+mod git_http;
 mod job_bearer;
 pub mod limits;
 pub mod listen;

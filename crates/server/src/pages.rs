@@ -45,7 +45,7 @@ pub fn handle(front: &Front, request: &Request<Body>) -> Option<Response<Body>> 
     Some(answer(StatusCode::OK, kind, body))
 }
 
-fn bucket_host(request: &Request<Body>) -> bool {
+pub(crate) fn bucket_host(request: &Request<Body>) -> bool {
     let host = request.headers().get(http::header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     name.ends_with(".localhost")

@@ -220,7 +220,7 @@ const EXPIRED_TOKEN: &str = "The security token included in the request is expir
 impl Service {
     pub fn dialect(&self) -> Dialect {
         match self.protocol {
-            Protocol::Json11 { .. } => Dialect::Json,
+            Protocol::Json10 { .. } | Protocol::Json11 { .. } => Dialect::Json,
             Protocol::Query { .. } => Dialect::Query,
             Protocol::RestJson { .. } => Dialect::Rest,
         }

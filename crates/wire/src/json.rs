@@ -1,4 +1,4 @@
-//! AWS JSON 1.1: the target header, reading a body into a checked input, writing answers and errors. Routing and the meaning of
+//! AWS JSON 1.1 and 1.0: the target header, reading a body into a checked input, writing answers and errors. Routing and the meaning of
 //! an operation are the server's.
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use crate::schema::{Input, Protocol, Schema, Service};
 use crate::validate;
 
 pub const CONTENT_TYPE_JSON: &str = "application/x-amz-json-1.1";
+const CONTENT_TYPE_JSON_1_0: &str = "application/x-amz-json-1.0";
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
@@ -24,20 +25,21 @@ pub fn split_target(value: &str) -> Option<(&str, &str)> {
 /// The service of a target prefix.
 pub fn service_of_target(prefix: &str) -> Option<&'static Service> {
     SERVICES.iter().copied().find(|service| match service.protocol {
-        Protocol::Json11 { target_prefix } => target_prefix == prefix,
+        Protocol::Json10 { target_prefix } | Protocol::Json11 { target_prefix } => target_prefix == prefix,
         Protocol::Query { .. } | Protocol::RestJson { .. } => false,
     })
 }
 
 /// Whether a service of this name speaks JSON here.
 pub fn serves(name: &str) -> bool {
-    SERVICES.iter().any(|service| service.name == name && matches!(service.protocol, Protocol::Json11 { .. }))
+    let speaks = |service: &&Service| matches!(service.protocol, Protocol::Json10 { .. } | Protocol::Json11 { .. });
+    SERVICES.iter().copied().filter(speaks).any(|service| service.name == name)
 }
 
 /// Whether a request's content type is that of AWS JSON, in either version, with or without parameters.
 pub fn is_content_type(value: &str) -> bool {
     let media_type = value.split(';').next().unwrap_or_default().trim();
-    [CONTENT_TYPE_JSON, "application/x-amz-json-1.0"].iter().any(|known| media_type.eq_ignore_ascii_case(known))
+    [CONTENT_TYPE_JSON, CONTENT_TYPE_JSON_1_0].iter().any(|known| media_type.eq_ignore_ascii_case(known))
 }
 
 /// Reads and checks a request body. Every broken constraint is named in one error.
@@ -85,6 +87,13 @@ pub fn respond_error(error: &WireError, request_id: &str) -> Response<Bytes> {
     if let Ok(code) = HeaderValue::from_str(&error.code) {
         response.headers_mut().insert(ERROR_TYPE, code);
     }
+    response
+}
+
+/// The same answer in version 1.0 of the protocol.
+#[must_use]
+pub fn in_version_1_0(mut response: Response<Bytes>) -> Response<Bytes> {
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE_JSON_1_0));
     response
 }
 
@@ -159,6 +168,15 @@ mod tests {
         assert_eq!(response.headers()["content-type"], "application/x-amz-json-1.1");
         assert_eq!(respond(&StageContext::default(), "x").expect("serialisable").body().as_ref(), b"{}");
         assert!(respond_empty("id-2").body().is_empty());
+    }
+
+    #[test]
+    fn the_older_version_differs_in_its_content_type() {
+        let answer = super::in_version_1_0(respond_empty("id"));
+        assert_eq!(answer.headers()["content-type"], "application/x-amz-json-1.0");
+        let prefix = "com.amazonaws.codeconnections.CodeConnections_20231201";
+        assert_eq!(service_of_target(prefix).expect("known").name, "codeconnections");
+        assert!(serves("codestar-connections"));
     }
 
     #[test]

@@ -222,7 +222,7 @@ pub fn respond_error(service: Option<&Service>, error: &WireError, request_id: &
 fn namespace(service: Option<&Service>) -> &'static str {
     match service.map(|service| service.protocol) {
         Some(Protocol::Query { namespace }) => namespace,
-        Some(Protocol::Json11 { .. } | Protocol::RestJson { .. }) | None => FAULT_NAMESPACE,
+        Some(Protocol::Json10 { .. } | Protocol::Json11 { .. } | Protocol::RestJson { .. }) | None => FAULT_NAMESPACE,
     }
 }
 

@@ -33,6 +33,8 @@ impl Service {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Protocol {
+    /// The older version of the same protocol; only the content type differs.
+    Json10 { target_prefix: &'static str },
     /// `X-Amz-Target: PREFIX.Operation` with a JSON body.
     Json11 { target_prefix: &'static str },
     /// `Action=Operation` in a form, answered in XML of that namespace.

@@ -14,9 +14,9 @@ use crate::errors::ExpectedError;
 
 /// Serves until SIGTERM or Ctrl-C. Prints one line when it is ready.
 pub async fn serve(args: &ServeArgs) -> Result<u8, ExpectedError> {
-    let config = match &args.config {
-        Some(file) => Loaded::read(file).map_err(ExpectedError::from)?.config,
-        None => crate::config::Config::default(),
+    let Loaded { config, directory: config_dir, .. } = match &args.config {
+        Some(file) => Loaded::read(file).map_err(ExpectedError::from)?,
+        None => Loaded::default(),
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| broken("listen for SIGTERM", &e))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| broken("listen for Ctrl-C", &e))?;
@@ -28,6 +28,7 @@ pub async fn serve(args: &ServeArgs) -> Result<u8, ExpectedError> {
         account: &args.account_id,
         region: DEFAULT_REGION,
         config: &config,
+        config_dir: &config_dir,
         listener,
         public_url: args.public_url.clone(),
         purpose: Purpose::Server,

@@ -33,6 +33,13 @@ pub const SERVICES: &[Service] = &[
         global: false,
     },
     Service {
+        name: "codeconnections",
+        signing: "codeconnections",
+        id: "CodeConnections",
+        protocol: Protocol::Json { prefix: "com.amazonaws.codeconnections.CodeConnections_20231201" },
+        global: false,
+    },
+    Service {
         name: "logs",
         signing: "logs",
         id: "CloudWatch Logs",

@@ -4,6 +4,7 @@
 pub mod approval;
 pub mod approve;
 pub mod completions;
+pub mod connection;
 pub mod history;
 pub mod import;
 pub mod list;

@@ -149,6 +149,7 @@ pub fn open_options(checked: &Checked, data: &Path, sources: &BTreeMap<String, P
         region: checked.region.clone(),
         config: checked.config.config.clone(),
         trees: trees::standing_in(&checked.file.declaration, sources, &checked.config.config),
+        config_dir: checked.config.directory.clone(),
     }
 }
 

@@ -32,6 +32,8 @@ pub struct OpenOptions {
     pub config: Config,
     /// Source actions that directories stand in for.
     pub trees: BTreeSet<String>,
+    /// What relative paths of the configuration start at.
+    pub config_dir: PathBuf,
 }
 
 /// Opens the system over a data directory: `assemble` for real, a script in tests.

@@ -148,7 +148,10 @@ impl Preparation<'_> {
             "Version": "2012-10-17",
             "Statement": [{
                 "Effect": "Allow",
-                "Action": ["s3:*", "codebuild:*", "logs:*", "kms:*", "sts:AssumeRole", "iam:PassRole"],
+                "Action": [
+                    "s3:*", "codebuild:*", "codeconnections:*", "codestar-connections:*", "logs:*", "kms:*", "sts:AssumeRole",
+                    "iam:PassRole",
+                ],
                 "Resource": "*",
             }],
         });

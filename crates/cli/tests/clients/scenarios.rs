@@ -99,4 +99,7 @@ scenarios!(two_nodes, "two_nodes.py", crate::python::with_a_database:
 scenarios!(server_input, "server_input.py", crate::python::alone:
     newer_data_directory, full_disk);
 
+scenarios!(git_sources, "git_sources.py", crate::python::alone:
+    api, permissions, through_connection, refusals, gitlab_subgroups, over_ssh, github_version_1, git_clients, statuses);
+
 scenarios!(import_templates, "import_templates.py", crate::python::against_a_server: cdk_app, template_in_place, refusals);

@@ -12,6 +12,7 @@ use towpath_providers::{Catalogue, RealmKind, Settings};
 use crate::approval_and_rehearsal::{noticed, with_a_topic};
 use crate::codepipeline_peer::CodePipelinePeer;
 use crate::ecr_source::{ecr_source, with_an_image};
+use crate::git_host::{connection_source, github_source};
 use crate::inspector_scan;
 use crate::lambda_peer::LambdaPeer;
 use crate::stage::{
@@ -44,6 +45,14 @@ fn cases() -> Vec<Case> {
             },
             finish: nothing,
         },
+        Case { name: "CodeStarSourceConnection", action: connection_source(&[]), prepare: nothing, finish: nothing },
+        Case {
+            name: "CodeStarSourceConnection, clone reference",
+            action: connection_source(&[("OutputArtifactFormat", "CODEBUILD_CLONE_REF")]),
+            prepare: nothing,
+            finish: nothing,
+        },
+        Case { name: "GitHub", action: github_source(), prepare: nothing, finish: nothing },
         Case {
             name: "S3 deploy, extracted",
             action: s3_deploy(&[("Extract", "true")]),

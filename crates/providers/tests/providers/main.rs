@@ -11,6 +11,8 @@ mod commands;
 mod conformance;
 mod ecr_peer;
 mod ecr_source;
+mod git_host;
+mod git_sources;
 mod inputs;
 mod inspector_peer;
 mod inspector_scan;

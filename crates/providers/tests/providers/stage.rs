@@ -15,6 +15,7 @@ use towpath_providers::{
     Call, Catalogue, Credentials, Endpoints, HandedJob, Provider, Realm, RealmKind, RealmSettings, Settings,
 };
 
+use crate::git_host;
 use crate::world::{Aws, NOW, SECRET};
 
 pub const PIPELINE_ROLE: &str = "arn:aws:iam::111122223333:role/pipeline";
@@ -67,12 +68,15 @@ impl Stage {
     pub fn over(aws: &Aws, kind: RealmKind) -> Self {
         let clock = Arc::new(TestClock(AtomicI64::new(NOW.millis())));
         let realm = realm(aws, kind, &clock);
-        let catalogue = Catalogue::new(Settings { rehearsal: true });
         let job = HandedJob {
             id: "33333333-3333-4333-8333-333333333333".to_owned(),
             function: "ferry-check".to_owned(),
             continuation_token: None,
         };
+        let hosts = BTreeMap::from([("Act".to_owned(), git_host::url())]);
+        let catalogue = Catalogue::new(Settings { rehearsal: true })
+            .with_github_hosts(hosts)
+            .with_connection_types(Arc::new(git_host::Types));
         Self { aws: aws.clone(), clock, realm, catalogue, scratch: TempDir::new().unwrap(), job }
     }
 
@@ -108,7 +112,10 @@ pub fn realm(aws: &Aws, kind: RealmKind, clock: &Arc<TestClock>) -> Realm {
         name: "test".to_owned(),
         kind,
         endpoints: Endpoints {
-            services: BTreeMap::from([("s3".to_owned(), "https://s3.fake.test".to_owned())]),
+            services: BTreeMap::from([
+                ("git".to_owned(), git_host::url()),
+                ("s3".to_owned(), "https://s3.fake.test".to_owned()),
+            ]),
             ..Endpoints::one("https://fake.test")
         },
         credentials: Credentials::new("AKIASERVICE", SECRET, None, None, "test").into(),

@@ -4,12 +4,22 @@
 use crate::schema::Service;
 
 pub mod codebuild;
+pub mod codeconnections;
 pub mod codepipeline;
+pub mod codestar_connections;
 pub mod iam;
 pub mod lambda;
 pub mod logs;
 pub mod sts;
 
 /// Every generated service, alphabetically.
-pub static SERVICES: &[&Service] =
-    &[&codebuild::SERVICE, &codepipeline::SERVICE, &iam::SERVICE, &lambda::SERVICE, &logs::SERVICE, &sts::SERVICE];
+pub static SERVICES: &[&Service] = &[
+    &codebuild::SERVICE,
+    &codeconnections::SERVICE,
+    &codepipeline::SERVICE,
+    &codestar_connections::SERVICE,
+    &iam::SERVICE,
+    &lambda::SERVICE,
+    &logs::SERVICE,
+    &sts::SERVICE,
+];
