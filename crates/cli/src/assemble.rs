@@ -12,7 +12,8 @@ mod serve;
 mod simulate;
 mod transport;
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +36,8 @@ use towpath_services::codebuild::{
     CodeBuild, DefaultSandbox, EmbeddedObjects, Parts as BuildParts, SandboxPolicy, Sandboxes,
     Settings as BuildSettings,
 };
+use towpath_services::codecommit::{CodeCommit, Parts as CodeCommitParts};
+use towpath_services::git::Door;
 use towpath_services::identity::{CODEPIPELINE_PRINCIPAL, Identity};
 use towpath_services::logs::Logs;
 use towpath_services::s3::{S3Options, S3Service};
@@ -134,6 +137,8 @@ impl System {
             Sandboxes::found_by(move || sandboxes(&config, purpose))
         });
         settings.endpoint = Some(url.clone());
+        let near = near(address);
+        settings.git_url = Some(near.clone());
         settings.node.clone_from(&node);
         settings.console_url = Some(format!("{url}/console"));
         let codebuild = CodeBuild::new(BuildParts {
@@ -145,6 +150,17 @@ impl System {
             settings,
         });
 
+        let door = Arc::new(Door::new(Arc::clone(&identity), surroundings.clone()));
+        let codecommit = CodeCommit::new(CodeCommitParts {
+            documents: Arc::clone(&documents),
+            ambient: surroundings.clone(),
+            identity: Arc::clone(&identity),
+            door: Arc::clone(&door),
+            data_dir: data_dir.to_owned(),
+            public_url: url.clone(),
+            region: region.to_owned(),
+        });
+
         let network = InProcess::default();
         let service_key = identity.service_key(CODEPIPELINE_PRINCIPAL).ok_or_else(|| ExpectedError::System {
             message: "the identity service has no key for CodePipeline".to_owned(),
@@ -154,7 +170,8 @@ impl System {
         let embedded = RealmSettings {
             name: "embedded".to_owned(),
             kind: RealmKind::Embedded,
-            endpoints: Endpoints::one(&url),
+            // Git is a program of its own: it comes in at the door, from this machine.
+            endpoints: Endpoints { default: Some(url.clone()), services: BTreeMap::from([("git".to_owned(), near)]) },
             credentials: Credentials::new(
                 &service_key.id,
                 service_key.secret.expose(),
@@ -188,7 +205,7 @@ impl System {
         });
         let commits = tokio::sync::Mutex::new(orchestrator.subscribe());
         let request_ids = surroundings.clone();
-        let services = Services { identity, s3, codebuild: Arc::clone(&codebuild), logs };
+        let services = Services { identity, s3, codebuild: Arc::clone(&codebuild), codecommit, logs };
         let front = Arc::new(Front::new(
             Arc::clone(&orchestrator),
             services,
@@ -243,6 +260,16 @@ impl System {
         }
         tracing::debug!("stopped");
     }
+}
+
+/// Where this process itself reaches the address that it listens on.
+fn near(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
 }
 
 type Opened = (Arc<dyn Store>, Arc<dyn towpath_store::Documents>);

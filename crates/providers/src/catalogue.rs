@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
 
 use crate::codebuild::CodeBuild;
+use crate::codecommit_source::CodeCommitSource;
 use crate::commands::Commands;
 use crate::manual_approval::ManualApproval;
 use crate::provider::Provider;
@@ -30,6 +31,7 @@ impl Catalogue {
     pub fn new(settings: Settings) -> Self {
         let mut list: Vec<Box<dyn Provider>> = vec![Box::new(CloudWatchAlarm::new())];
         list.extend(CodeBuild::CATEGORIES.map(|c| Box::new(CodeBuild::new(c)) as Box<dyn Provider>));
+        list.push(Box::new(CodeCommitSource::new()));
         list.extend(Commands::CATEGORIES.map(|c| Box::new(Commands::new(c)) as Box<dyn Provider>));
         list.push(Box::new(DeploymentWindow::new()));
         list.push(Box::new(ManualApproval::new()));

@@ -10,6 +10,7 @@ pub mod builds;
 pub mod catalogue;
 pub mod clients;
 pub mod codebuild;
+pub mod codecommit_source;
 pub mod commands;
 pub mod docs;
 pub mod git;

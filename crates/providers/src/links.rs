@@ -29,3 +29,12 @@ pub fn codebuild_batch(realm: &Realm, region: &str, arn: &str, batch_id: &str) -
         batch_id.replace(':', "%3A")
     )
 }
+
+pub fn codecommit_commit(realm: &Realm, region: &str, repository: &str, commit: &str) -> String {
+    match realm.console_url() {
+        Some(base) => format!("{}/codecommit/repositories/{repository}/commits/{commit}", base.trim_end_matches('/')),
+        None => format!(
+            "https://console.aws.amazon.com/codecommit/home?region={region}#/repository/{repository}/commit/{commit}"
+        ),
+    }
+}

@@ -179,6 +179,15 @@ impl Realm {
         &self.abroad.staging
     }
 
+    /// Where this process reaches the realm's git repositories, if that is not where their clone URLs point: git is a
+    /// program of its own, and a public URL may not be open to the server itself.
+    pub fn git_endpoint(&self) -> Option<&str> {
+        match self.settings.kind {
+            RealmKind::Embedded => self.settings.endpoints.of("git"),
+            RealmKind::Aws | RealmKind::Other => None,
+        }
+    }
+
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.settings.clock)
     }

@@ -151,6 +151,7 @@ async fn route(front: &Front, service: &str, call: Call) -> Response<Bytes> {
     match service {
         "codepipeline" => front.pipelines(call).serve().await,
         "codebuild" => front.services.codebuild.handle(&call).await,
+        "codecommit" => front.services.codecommit.handle(&call).await,
         "iam" => front.services.identity.handle_iam(&call).await,
         "logs" => front.services.logs.handle(&call).await,
         "sts" => front.services.identity.handle_sts(&call).await,
@@ -159,7 +160,7 @@ async fn route(front: &Front, service: &str, call: Call) -> Response<Bytes> {
                 "UnknownOperationException",
                 400,
                 format!(
-                    "Towpath does not serve the AWS service '{other}'. It serves codebuild, codepipeline, iam, logs, s3 and sts; point AWS_ENDPOINT_URL_{} elsewhere.",
+                    "Towpath does not serve the AWS service '{other}'. It serves codebuild, codecommit, codepipeline, iam, logs, s3 and sts; point AWS_ENDPOINT_URL_{} elsewhere.",
                     other.to_uppercase().replace('-', "_")
                 ),
             );

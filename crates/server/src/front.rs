@@ -9,6 +9,7 @@ use towpath_model::time::Clock;
 use towpath_orchestrator::Orchestrator;
 use towpath_services::call::Call;
 use towpath_services::codebuild::CodeBuild;
+use towpath_services::codecommit::{CodeCommit, smart_http};
 use towpath_services::identity::Identity;
 use towpath_services::logs::Logs;
 use towpath_services::s3::S3Service;
@@ -23,6 +24,7 @@ pub struct Services {
     pub identity: Arc<Identity>,
     pub s3: Arc<S3Service>,
     pub codebuild: Arc<CodeBuild>,
+    pub codecommit: Arc<CodeCommit>,
     pub logs: Arc<Logs>,
 }
 
@@ -79,6 +81,11 @@ impl Front {
     pub async fn handle(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
         if aws::is_aws(&request) {
             return aws::handle(self, request, peer).await;
+        }
+        if request.uri().path().starts_with(smart_http::PREFIX) && !pages::bucket_host(&request) {
+            let (parts, body) = request.into_parts();
+            let origin = aws::origin(&parts, peer);
+            return self.services.codecommit.handle_git(&parts, body, &origin).await.map(Body::new);
         }
         if let Some(page) = pages::handle(self, &request) {
             return page;

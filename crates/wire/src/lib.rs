@@ -16,4 +16,4 @@ pub mod validate;
 mod xml;
 
 pub use error::{Dialect, WireError};
-pub use generated::{codebuild, codepipeline, iam, logs, sts};
+pub use generated::{codebuild, codecommit, codepipeline, iam, logs, sts};

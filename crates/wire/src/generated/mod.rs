@@ -4,6 +4,7 @@
 use crate::schema::Service;
 
 pub mod codebuild;
+pub mod codecommit;
 pub mod codepipeline;
 pub mod iam;
 pub mod logs;
@@ -11,4 +12,4 @@ pub mod sts;
 
 /// Every generated service, alphabetically.
 pub static SERVICES: &[&Service] =
-    &[&codebuild::SERVICE, &codepipeline::SERVICE, &iam::SERVICE, &logs::SERVICE, &sts::SERVICE];
+    &[&codebuild::SERVICE, &codecommit::SERVICE, &codepipeline::SERVICE, &iam::SERVICE, &logs::SERVICE, &sts::SERVICE];
