@@ -59,6 +59,33 @@ pub const SERVICES: &[ServiceEntry] = &[
         validation_code: "InvalidInputException",
         quotes_values: false,
     },
+    // What CodeCommit says of a broken constraint is one of its own exceptions; the service puts it into those words.
+    ServiceEntry {
+        name: "codecommit",
+        operations: Operations::Only(&[
+            "BatchGetRepositories",
+            "CreateBranch",
+            "CreateCommit",
+            "CreateRepository",
+            "DeleteBranch",
+            "DeleteRepository",
+            "GetBranch",
+            "GetCommit",
+            "GetFile",
+            "GetRepository",
+            "ListBranches",
+            "ListRepositories",
+            "ListTagsForResource",
+            "PutFile",
+            "TagResource",
+            "UntagResource",
+            "UpdateDefaultBranch",
+            "UpdateRepositoryDescription",
+            "UpdateRepositoryName",
+        ]),
+        validation_code: "ValidationException",
+        quotes_values: false,
+    },
     // One service with two names. Neither models the ValidationException that both answer with.
     ServiceEntry {
         name: "codeconnections",

@@ -33,6 +33,7 @@ use towpath_model::declaration::PipelineDeclaration;
 use towpath_model::ids::{IdSource as _, Scope};
 use towpath_model::time::Clock;
 use towpath_orchestrator::{Orchestrator, Parts, TokioRuntime, limits::Quotas};
+use towpath_providers::realm::GIT;
 use towpath_providers::{Catalogue, Credentials, Endpoints, RealmKind, RealmSettings, Settings};
 use towpath_server::{Front, Services, listen};
 use towpath_services::ambient::Ambient;
@@ -40,6 +41,7 @@ use towpath_services::codebuild::{
     CodeBuild, DefaultSandbox, EmbeddedObjects, Parts as BuildParts, SandboxPolicy, Sandboxes,
     Settings as BuildSettings,
 };
+use towpath_services::codecommit::{CodeCommit, Parts as CodeCommitParts};
 use towpath_services::connections::{ConfiguredError, Connections};
 use towpath_services::git::Door;
 use towpath_services::identity::{CODEPIPELINE_PRINCIPAL, Identity};
@@ -149,6 +151,8 @@ impl System {
             Sandboxes::found_by(move || sandboxes(&config, purpose))
         });
         settings.endpoint = Some(url.clone());
+        let near = near(address);
+        settings.git_url = Some(near.clone());
         settings.node.clone_from(&node);
         settings.console_url = Some(format!("{url}/console"));
         let objects = Arc::new(EmbeddedObjects::new(S3Service::clone(&s3), Arc::clone(&identity)));
@@ -186,6 +190,17 @@ impl System {
         .map_err(|error| unconnected(&error))?;
         let connections = Arc::new(opened);
 
+        let door = Arc::new(Door::new(Arc::clone(&identity), surroundings.clone()));
+        let codecommit = CodeCommit::new(CodeCommitParts {
+            documents: Arc::clone(&documents),
+            ambient: surroundings.clone(),
+            identity: Arc::clone(&identity),
+            door: Arc::clone(&door),
+            data_dir: data_dir.to_owned(),
+            public_url: url.clone(),
+            region: region.to_owned(),
+        });
+
         let network = InProcess::default();
         let service_key = identity.service_key(CODEPIPELINE_PRINCIPAL).ok_or_else(|| ExpectedError::System {
             message: "the identity service has no key for CodePipeline".to_owned(),
@@ -195,7 +210,8 @@ impl System {
         let embedded = RealmSettings {
             name: "embedded".to_owned(),
             kind: RealmKind::Embedded,
-            endpoints: endpoints(&url, address),
+            // Git is a program of its own: it comes in at the door, from this machine.
+            endpoints: Endpoints { default: Some(url.clone()), services: BTreeMap::from([(GIT.to_owned(), near)]) },
             credentials: Credentials::new(
                 &service_key.id,
                 service_key.secret.expose(),
@@ -236,12 +252,12 @@ impl System {
         });
         let commits = tokio::sync::Mutex::new(orchestrator.subscribe());
         let request_ids = surroundings.clone();
-        let git = Arc::new(Door::new(Arc::clone(&identity), surroundings.clone()));
         let services = Services {
-            git,
+            git: door,
             identity,
             s3,
             codebuild: Arc::clone(&codebuild),
+            codecommit,
             connections: Arc::clone(&connections),
             lambda: Arc::clone(&lambda),
             logs,
@@ -318,6 +334,16 @@ impl System {
     }
 }
 
+/// Where this process itself reaches the address that it listens on.
+fn near(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
 type Opened = (Arc<dyn Store>, Arc<dyn towpath_store::Documents>);
 
 async fn open_store(data_dir: &Path, database_url: Option<&str>) -> Result<Opened, ExpectedError> {
@@ -372,20 +398,6 @@ fn quotas(config: &Config) -> Quotas {
 fn github_hosts(config: &Config) -> BTreeMap<String, String> {
     let sources = config.sources.iter();
     sources.filter_map(|(action, source)| Some((action.clone(), source.github_url.clone()?))).collect()
-}
-
-/// Where this server's own services are. Git is a program of its own: it takes the way over the socket, by the address
-/// that is listened to, which is there whatever the public URL leads through.
-fn endpoints(url: &str, address: SocketAddr) -> Endpoints {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    let here = format!("http://{}", SocketAddr::new(ip, address.port()));
-    let mut endpoints = Endpoints::one(url);
-    endpoints.services.insert(towpath_providers::realm::GIT.to_owned(), here);
-    endpoints
 }
 
 fn catalogue(config: &Config) -> Catalogue {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
 
 use crate::codebuild::CodeBuild;
+use crate::codecommit_source::CodeCommitSource;
 use crate::commands::Commands;
 use crate::connection_source::{ConnectionSource, ConnectionTypes, NoTypes};
 use crate::ecr_source::EcrSource;
@@ -41,6 +42,7 @@ impl Catalogue {
     pub fn new(settings: Settings) -> Self {
         let mut list: Vec<Box<dyn Provider>> = vec![Box::new(CloudWatchAlarm::new())];
         list.extend(CodeBuild::CATEGORIES.map(|c| Box::new(CodeBuild::new(c)) as Box<dyn Provider>));
+        list.push(Box::new(CodeCommitSource::new()));
         list.extend(Commands::CATEGORIES.map(|c| Box::new(Commands::new(c)) as Box<dyn Provider>));
         list.push(Box::new(ConnectionSource::new(Arc::new(NoTypes))));
         list.push(Box::new(DeploymentWindow::new()));

@@ -11,6 +11,7 @@ pub mod builds;
 pub mod catalogue;
 pub mod clients;
 pub mod codebuild;
+pub mod codecommit_source;
 pub mod commands;
 pub mod connection_source;
 pub mod docs;

@@ -81,3 +81,12 @@ pub fn pipeline_execution(realm: &Realm, region: &str, pipeline: &str, execution
         ),
     }
 }
+
+pub fn codecommit_commit(realm: &Realm, region: &str, repository: &str, commit: &str) -> String {
+    match realm.console_url() {
+        Some(base) => format!("{}/codecommit/repositories/{repository}/commits/{commit}", base.trim_end_matches('/')),
+        None => format!(
+            "https://console.aws.amazon.com/codecommit/home?region={region}#/repository/{repository}/commit/{commit}"
+        ),
+    }
+}

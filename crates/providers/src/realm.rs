@@ -210,6 +210,12 @@ impl Realm {
         self.abroad.jobs_by_id
     }
 
+    /// Where this process reaches the realm's git repositories, if that is not where their clone URLs point: git is a
+    /// program of its own, and a public URL may not be open to the server itself.
+    pub fn git_endpoint(&self) -> Option<&str> {
+        (self.settings.kind == RealmKind::Embedded).then(|| self.git_url())
+    }
+
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.settings.clock)
     }

@@ -50,7 +50,7 @@ macro_rules! services {
 services! {
     CloudWatch, "cloudwatch", "Amazon CloudWatch", false;
     CodeBuild, "codebuild", "AWS CodeBuild", true;
-    CodeCommit, "codecommit", "AWS CodeCommit", false;
+    CodeCommit, "codecommit", "AWS CodeCommit", true;
     CodeConnections, "codeconnections", "AWS CodeConnections", true;
     CodePipeline, "codepipeline", "AWS CodePipeline", true;
     Ecr, "ecr", "Amazon ECR", false;

@@ -122,7 +122,6 @@ async fn verified(front: &Front, parts: Parts, body: Body, peer: Peer, request_i
     let operation = operation(&parts, dialect, &parsed.scope.service, &body)?;
     let origin = origin(&parts, peer);
     let call = Call {
-    let call = Call {
         scope: Scope::new(signer.principal.account.clone(), parsed.scope.region.clone()),
         principal: signer.principal,
         operation,
@@ -181,6 +180,7 @@ async fn route(front: &Front, service: &str, call: Call, parts: &Parts) -> Respo
     match service {
         "codepipeline" => front.pipelines(call).serve().await,
         "codebuild" => front.services.codebuild.handle(&call).await,
+        "codecommit" => front.services.codecommit.handle(&call).await,
         "codeconnections" => front.services.connections.handle(Prefix::CodeConnections, &call).await,
         "codestar-connections" => front.services.connections.handle(Prefix::CodeStar, &call).await,
         "iam" => front.services.identity.handle_iam(&call).await,
@@ -192,7 +192,7 @@ async fn route(front: &Front, service: &str, call: Call, parts: &Parts) -> Respo
                 "UnknownOperationException",
                 400,
                 format!(
-                    "Towpath does not serve the AWS service '{other}'. It serves codebuild, codeconnections, codepipeline, codestar-connections, iam, lambda, logs, s3 and sts; point AWS_ENDPOINT_URL_{} elsewhere.",
+                    "Towpath does not serve the AWS service '{other}'. It serves codebuild, codecommit, codeconnections, codepipeline, codestar-connections, iam, lambda, logs, s3 and sts; point AWS_ENDPOINT_URL_{} elsewhere.",
                     other.to_uppercase().replace('-', "_")
                 ),
             );

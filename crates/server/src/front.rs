@@ -9,6 +9,7 @@ use towpath_model::time::Clock;
 use towpath_orchestrator::Orchestrator;
 use towpath_services::call::Call;
 use towpath_services::codebuild::CodeBuild;
+use towpath_services::codecommit::{CodeCommit, smart_http};
 use towpath_services::connections::Connections;
 use towpath_services::git::Door;
 use towpath_services::identity::Identity;
@@ -29,6 +30,7 @@ pub struct Services {
     pub lambda: Arc<Lambda>,
     pub connections: Arc<Connections>,
     pub git: Arc<Door>,
+    pub codecommit: Arc<CodeCommit>,
     pub logs: Arc<Logs>,
 }
 
@@ -92,6 +94,11 @@ impl Front {
         }
         if git_http::is_git(request.uri().path()) && !pages::bucket_host(&request) {
             return git_http::handle(self, request, peer).await;
+        }
+        if request.uri().path().starts_with(smart_http::PREFIX) && !pages::bucket_host(&request) {
+            let (parts, body) = request.into_parts();
+            let origin = aws::origin(&parts, peer);
+            return self.services.codecommit.handle_git(&parts, body, &origin).await.map(Body::new);
         }
         if let Some(page) = pages::handle(self, &request) {
             return page;

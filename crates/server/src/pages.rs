@@ -29,7 +29,7 @@ pub fn handle(front: &Front, request: &Request<Body>) -> Option<Response<Body>> 
         "/" | "/console" | "/console/" => ("text/html; charset=utf-8", STATUS.to_owned()),
         "/health" => ("application/json", r#"{"status":"ok"}"#.to_owned()),
         "/metrics" => ("text/plain; version=0.0.4", front.metrics.render(front.orchestrator.tasks_pending())),
-        _ if path.starts_with("/console/") || path.starts_with("/webhooks/") || path.starts_with("/v1/repos/") => {
+        _ if path.starts_with("/console/") || path.starts_with("/webhooks/") => {
             return Some(answer(
                 StatusCode::NOT_FOUND,
                 "text/plain; charset=utf-8",

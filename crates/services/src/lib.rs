@@ -4,6 +4,7 @@
 pub mod ambient;
 pub mod call;
 pub mod codebuild;
+pub mod codecommit;
 pub mod connections;
 pub mod git;
 pub mod identity;

@@ -17,4 +17,6 @@ pub mod validate;
 mod xml;
 
 pub use error::{Dialect, WireError};
-pub use generated::{codebuild, codeconnections, codepipeline, codestar_connections, iam, lambda, logs, sts};
+pub use generated::{
+    codebuild, codecommit, codeconnections, codepipeline, codestar_connections, iam, lambda, logs, sts,
+};

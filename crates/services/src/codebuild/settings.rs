@@ -20,6 +20,8 @@ pub struct Settings {
     pub queued_builds_max: usize,
     /// `AWS_ENDPOINT_URL` of builds; `None` while nothing listens.
     pub endpoint: Option<String>,
+    /// Where this process itself reaches the server for git; `endpoint` without it.
+    pub git_url: Option<String>,
     /// The name of this process where several share the documents and the data directory: each works on the builds that
     /// are its own.
     pub node: Option<String>,
@@ -38,6 +40,7 @@ impl Settings {
             concurrent_builds,
             queued_builds_max: 300,
             endpoint: None,
+            git_url: None,
             node: None,
             console_url: None,
         }

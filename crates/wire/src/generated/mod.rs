@@ -4,6 +4,7 @@
 use crate::schema::Service;
 
 pub mod codebuild;
+pub mod codecommit;
 pub mod codeconnections;
 pub mod codepipeline;
 pub mod codestar_connections;
@@ -15,6 +16,7 @@ pub mod sts;
 /// Every generated service, alphabetically.
 pub static SERVICES: &[&Service] = &[
     &codebuild::SERVICE,
+    &codecommit::SERVICE,
     &codeconnections::SERVICE,
     &codepipeline::SERVICE,
     &codestar_connections::SERVICE,

@@ -37,7 +37,12 @@ pub(super) fn project_variables(record: &BuildRecord) -> Vec<EnvironmentVariable
 }
 
 /// `CODEBUILD_*`, those aside that depend on the sandbox.
-pub(super) fn codebuild_variables(record: &BuildRecord, inputs: &[Input]) -> BTreeMap<String, String> {
+/// `cloned`: by input, the URL of one that was cloned.
+pub(super) fn codebuild_variables(
+    record: &BuildRecord,
+    inputs: &[Input],
+    cloned: &[Option<String>],
+) -> BTreeMap<String, String> {
     let build = &record.build;
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let (id, region) = (record.id(), &record.scope.region);
@@ -64,9 +69,11 @@ pub(super) fn codebuild_variables(record: &BuildRecord, inputs: &[Input]) -> BTr
     }
     let mut variables: BTreeMap<String, String> =
         variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    for input in inputs {
+    for (index, input) in inputs.iter().enumerate() {
         let suffix = input.identifier.as_deref().map(|name| format!("_{}", variable_name(name))).unwrap_or_default();
-        variables.insert(format!("CODEBUILD_SOURCE_REPO_URL{suffix}"), format!("s3://{}/{}", input.bucket, input.key));
+        let url = cloned.get(index).cloned().flatten();
+        let url = url.unwrap_or_else(|| format!("s3://{}/{}", input.bucket, input.key));
+        variables.insert(format!("CODEBUILD_SOURCE_REPO_URL{suffix}"), url);
         let version = if record.pipeline.is_some() { Some(input.arn()) } else { input.version.clone() };
         if let Some(version) = version {
             variables.insert(format!("CODEBUILD_SOURCE_VERSION{suffix}"), version);
@@ -76,7 +83,12 @@ pub(super) fn codebuild_variables(record: &BuildRecord, inputs: &[Input]) -> BTr
 }
 
 /// Region, credentials of the service role, and this server as AWS: beaten by every variable a user sets.
-pub(super) fn base(scope: &Scope, session: &SessionCredentials, endpoint: Option<&str>) -> BTreeMap<String, Secret> {
+pub(super) fn base(
+    scope: &Scope,
+    session: &SessionCredentials,
+    endpoint: Option<&str>,
+    has_clone: bool,
+) -> BTreeMap<String, Secret> {
     let mut variables = BTreeMap::from([
         ("AWS_REGION".to_owned(), Secret(scope.region.clone())),
         ("AWS_DEFAULT_REGION".to_owned(), Secret(scope.region.clone())),
@@ -86,6 +98,14 @@ pub(super) fn base(scope: &Scope, session: &SessionCredentials, endpoint: Option
     ]);
     if let Some(endpoint) = endpoint {
         variables.insert("AWS_ENDPOINT_URL".to_owned(), Secret(endpoint.to_owned()));
+    }
+    if has_clone {
+        // Inside a container the clone belongs to a user of the machine outside, which git would not trust.
+        for (name, value) in
+            [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "safe.directory"), ("GIT_CONFIG_VALUE_0", "*")]
+        {
+            variables.insert(name.to_owned(), Secret(value.to_owned()));
+        }
     }
     variables
 }

@@ -3,6 +3,7 @@
 //! after a crash does no harm; a write that loses a race (StopBuild) makes the worker look again.
 
 mod clean;
+mod clone;
 mod environment;
 mod files;
 mod follow;

@@ -34,7 +34,7 @@ const SESSION_SPARE_SECONDS: i32 = 900;
 const BUILDSPEC_BYTES_MAX: u64 = 1024 * 1024;
 
 /// A build that fails before its runner starts.
-struct Failure {
+pub(super) struct Failure {
     contexts: Vec<PhaseContext>,
     finalizing: bool,
 }
@@ -44,16 +44,24 @@ impl Failure {
         Self { contexts: vec![context(code, message)], finalizing: false }
     }
 
-    fn source(message: &str) -> Self {
+    pub(super) fn source(message: &str) -> Self {
         Self { contexts: vec![context("CLIENT_ERROR", message)], finalizing: true }
     }
 }
 
-enum Trouble {
+pub(super) enum Trouble {
     /// The build's.
     Failed(Failure),
     /// Ours.
     Step(StepError),
+}
+
+/// An input that is on the disk.
+struct Fetched {
+    /// The object's.
+    metadata: Vec<(String, String)>,
+    /// Where it was cloned from, if it was.
+    clone_url: Option<String>,
 }
 
 impl<E: Into<StepError>> From<E> for Trouble {
@@ -113,8 +121,11 @@ impl Worker {
                 return Ok(Next::Again);
             }
         }
+        let of_pipeline = loaded.record.pipeline.is_some();
+        let mut cloned = Vec::with_capacity(inputs.len());
         for (index, input) in inputs.iter().enumerate() {
-            let metadata = self.fetch(input, index, files, &session).await?;
+            let Fetched { metadata, clone_url } = self.fetch(input, index, files, &session, of_pipeline).await?;
+            cloned.push(clone_url);
             if index == 0 {
                 let revision = metadata.into_iter().find(|(name, _)| name == REVISION_METADATA).map(|(_, value)| value);
                 if loaded.record.pipeline.is_some() {
@@ -149,8 +160,13 @@ impl Worker {
                 .collect(),
             buildspec,
             environment: super::environment::project_variables(&loaded.record),
-            codebuild: super::environment::codebuild_variables(&loaded.record, &inputs),
-            base_environment: super::environment::base(&self.scope, &session, self.service.endpoint().as_deref()),
+            codebuild: super::environment::codebuild_variables(&loaded.record, &inputs, &cloned),
+            base_environment: super::environment::base(
+                &self.scope,
+                &session,
+                self.service.endpoint().as_deref(),
+                cloned.iter().any(Option::is_some),
+            ),
             sandbox,
             timeout_seconds: u64::try_from(i64::from(minutes) * 60 - spent).unwrap_or(0),
             artifacts: plan::wanted(&loaded.record.effective),
@@ -246,14 +262,15 @@ impl Worker {
         })
     }
 
-    /// Brings one input to disk; answers the object's metadata.
+    /// Brings one input to disk.
     async fn fetch(
         &self,
         input: &Input,
         index: usize,
         files: &Files,
         session: &SessionCredentials,
-    ) -> Result<Vec<(String, String)>, Trouble> {
+        of_pipeline: bool,
+    ) -> Result<Fetched, Trouble> {
         let objects = &self.service.objects;
         let failed = |key: &str, error: &ObjectError| {
             let text = format!("error while downloading key {key}, error: {}: {}", error.code, error.message);
@@ -278,12 +295,19 @@ impl Worker {
                 let read = objects.read(&session.principal, &input.bucket, key, None, &path).await;
                 read.map_err(|error| failed(key, &error))?;
             }
-            return Ok(Vec::new());
+            return Ok(Fetched { metadata: Vec::new(), clone_url: None });
         }
         let archive = files.download(index);
         let read =
             objects.read(&session.principal, &input.bucket, &input.key, input.version.as_deref(), &archive).await;
         let facts = read.map_err(|error| failed(&input.key, &error))?;
+        // Only what a pipeline hands over is ever a reference.
+        if of_pipeline && let Some(reference) = super::clone::reference(&archive)? {
+            tokio::fs::remove_file(&archive).await?;
+            let name = input.identifier.as_deref();
+            let url = self.clone_source(&reference, name, &destination, session).await?;
+            return Ok(Fetched { metadata: facts.metadata, clone_url: Some(url) });
+        }
         let unpacked = tokio::task::spawn_blocking(move || {
             let unpacked = unpack(&archive, &destination, &Limits::DEFAULT).map_err(|error| chain(&error));
             std::fs::remove_file(&archive)?;
@@ -294,7 +318,7 @@ impl Worker {
             let text = format!("error while unpacking key {}: {why}", input.key);
             Failure::source(&text)
         })?;
-        Ok(facts.metadata)
+        Ok(Fetched { metadata: facts.metadata, clone_url: None })
     }
 
     async fn buildspec(
