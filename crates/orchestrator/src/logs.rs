@@ -45,7 +45,7 @@ impl Orchestrator {
         if std::ptr::eq(realm, artifacts) {
             return Ok(nothing);
         }
-        let call = Call { realm, artifacts, clock: &*self.clock, scratch: &self.scratch };
+        let call = Call { realm, artifacts, clock: &*self.clock, scratch: &self.scratch, job: None };
         Ok(match provider.logs(&call, &invocation, &attempt.progress, token).await {
             Ok(page) => ActionLog::Page(page),
             Err(problem) => ActionLog::Unreadable(problem.detail()),

@@ -84,7 +84,7 @@ fn process(store: &Arc<MemoryStore>, runtime: &Virtual, lambda: &Lambda, jobs_by
         name: "embedded".to_owned(),
         kind: RealmKind::Embedded,
         endpoints: Endpoints::one("http://127.0.0.1:1"),
-        credentials: keys.clone(),
+        credentials: keys.clone().into(),
         http: http(),
         clock: Arc::new(runtime.clone()),
         console_url: None,
@@ -92,7 +92,7 @@ fn process(store: &Arc<MemoryStore>, runtime: &Virtual, lambda: &Lambda, jobs_by
     let lab = RealmTable {
         name: "lab".to_owned(),
         url: Some("http://127.0.0.1:2".to_owned()),
-        credentials: Some(keys),
+        credentials: Some(keys.into()),
         providers: ["Lambda", "LambdaInvoke", "Probe"].map(ToOwned::to_owned).to_vec(),
         abroad: Abroad { jobs_by_id, ..Abroad::default() },
         ..RealmTable::default()

@@ -438,7 +438,7 @@ impl InspectorScan {
 
 /// Builds are CodePipeline's own: where the artifacts are.
 const fn at_home<'a>(cx: &Call<'a>) -> Call<'a> {
-    Call { realm: cx.artifacts, artifacts: cx.artifacts, clock: cx.clock, scratch: cx.scratch }
+    Call { realm: cx.artifacts, artifacts: cx.artifacts, clock: cx.clock, scratch: cx.scratch, job: None }
 }
 
 #[async_trait]

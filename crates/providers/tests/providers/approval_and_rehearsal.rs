@@ -99,7 +99,7 @@ async fn what_is_not_given_is_null_and_links_go_to_our_own_console() {
         name: "embedded".to_owned(),
         kind: RealmKind::Embedded,
         endpoints: Endpoints::one("https://fake.test"),
-        credentials: Credentials::new("AKIASERVICE", "s", None, None, "test"),
+        credentials: Credentials::new("AKIASERVICE", "s", None, None, "test").into(),
         http: stage.aws.http(),
         clock: stage.clock.clone(),
         console_url: Some("https://towpath.example/console".to_owned()),

@@ -57,7 +57,7 @@ impl Connections {
             .with_optional(&format!("{}:HostArn", prefix.as_str()), input.host_arn.clone());
         self.may(call, prefix, &arn, context).await?;
         tags::check(given)?;
-        let provider_type = self.provider_type(call, &input).await?;
+        let provider_type = self.asked_type(call, &input).await?;
         if self.scan::<ConnectionRecord>(CONNECTIONS, &call.scope).await?.len() >= limits::CONNECTIONS_MAX {
             let most = limits::CONNECTIONS_MAX;
             return Err(errors::limit(format!("An account may have at most {most} connections in a Region.")));
@@ -78,7 +78,7 @@ impl Connections {
     }
 
     /// The type that the request or its host names.
-    async fn provider_type(&self, call: &Call, input: &CreateConnectionInput) -> Result<String, WireError> {
+    async fn asked_type(&self, call: &Call, input: &CreateConnectionInput) -> Result<String, WireError> {
         let Some(arn) = &input.host_arn else {
             return match &input.provider_type {
                 None => Err(errors::invalid("Either ProviderType or HostArn must be specified.")),
