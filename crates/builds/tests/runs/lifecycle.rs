@@ -12,9 +12,9 @@ use towpath_builds::{BuildsError, Handle, Liveness, spawn};
 
 use crate::support::{World, eventually, finish, printed, read, runner, runs, wait};
 
-/// The runner's process. Its mark is there a moment before its number is in it.
+/// The runner's process. It has its lock a moment before its mark is there, and the mark before its number is in it.
 fn pid_of(handle: &Handle) -> Pid {
-    let number = || read(&handle.dir().join("started")).trim().parse().ok();
+    let number = || fs::read_to_string(handle.dir().join("started")).ok()?.trim().parse().ok();
     eventually("the runner's number", || number().is_some());
     Pid::from_raw(number().expect("it was there"))
 }
