@@ -428,6 +428,12 @@ def step_functions():
         equal(row["output"]["executionResult"]["externalExecutionId"], made, "external id")
         holds(made in row["output"]["executionResult"]["externalExecutionUrl"], "link")
 
+        # Its events, read where it ran.
+        told = subprocess.run([world.server.binary, "logs", "p", "--action", "Flow"], capture_output=True, text=True)
+        equal(told.returncode, 0, told.stderr)
+        names = [line.split()[0] for line in told.stdout.splitlines()]
+        equal(names, ["ExecutionStarted", "PassStateEntered", "PassStateExited", "ExecutionSucceeded"], told.stdout + told.stderr)
+
         def declared(name, flowing):
             runs.api.create_pipeline(pipeline=pipeline(name, arn, FETCH, stage("Flow", flowing), pipelineType="V2"))
             return runs.first(name)

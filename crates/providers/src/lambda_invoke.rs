@@ -14,10 +14,11 @@ use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, 
 use towpath_model::limits::TIMEOUT_CUSTOM_MINUTES;
 
 use crate::job_credentials::{JobCredentials, job_credentials};
+use crate::logs::LogPage;
 use crate::problem::{Kind, Problem};
 use crate::provider::{Call, HandedJob, Provider};
 use crate::realms::Service;
-use crate::{links, rules};
+use crate::{links, logs, rules};
 
 const SERVICE: &str = "AWSLambda";
 
@@ -187,5 +188,19 @@ impl Provider for LambdaInvoke {
     /// A function that runs cannot be stopped; its job is withdrawn, so that its answer means nothing any more.
     async fn stop(&self, _cx: &Call<'_>, _action: &ActionInvocation, _progress: &Progress) -> Result<(), String> {
         Ok(())
+    }
+
+    /// What the function has logged since the action began.
+    async fn logs(
+        &self,
+        cx: &Call<'_>,
+        action: &ActionInvocation,
+        progress: &Progress,
+        token: Option<&str>,
+    ) -> Result<LogPage, Problem> {
+        match progress.external_id.as_deref().or_else(|| action.config("FunctionName")) {
+            Some(function) => logs::of_group(cx, action, &logs::group_of_function(function), token).await,
+            None => Ok(LogPage::default()),
+        }
     }
 }

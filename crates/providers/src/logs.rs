@@ -59,29 +59,61 @@ pub async fn of_stream(
     }
 }
 
-/// What a whole group got while the action ran: the log of a Lambda function, whose stream its callers are not told.
+/// The log group of a function, by whatever it is named: name, name and version or alias, ARN.
+pub fn group_of_function(function: &str) -> String {
+    let name = match function.split_once(":function:") {
+        Some((_, rest)) => rest,
+        None => function,
+    };
+    format!("/aws/lambda/{}", name.split(':').next().unwrap_or(name))
+}
+
+/// What a whole group got since the action began: the log of a Lambda function, whose stream its callers are not told.
+/// The token is the time of the last event that was told, and how many of that time were.
 pub async fn of_group(
     cx: &Call<'_>,
     action: &ActionInvocation,
     group: &str,
     token: Option<&str>,
 ) -> Result<LogPage, Problem> {
+    let told = token.and_then(|token| token.split_once('.'));
+    let told = told.and_then(|(time, count)| Some((time.parse().ok()?, count.parse().ok()?)));
+    let (mut last, mut count): (i64, usize) = told.unwrap_or((action.started.millis(), 0));
+    let mut known = count;
     let client: Client = cx.realm.logs(action).await?;
-    let request = client
-        .filter_log_events()
-        .log_group_name(group)
-        .start_time(action.started.millis())
-        .limit(LOG_PAGE_EVENTS)
-        .set_next_token(token.map(ToOwned::to_owned));
-    match request.send().await.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error))) {
-        Ok(answer) => {
-            let events = answer.events.unwrap_or_default();
-            let lines = events.into_iter().map(|e| line(e.timestamp, e.message)).collect();
-            Ok(LogPage { lines, next: answer.next_token })
+    let mut page = LogPage { lines: Vec::new(), next: token.map(ToOwned::to_owned) };
+    let (from, mut place) = (last, None);
+    for _ in 0..HISTORY_PAGES_MAX {
+        let request = client
+            .filter_log_events()
+            .log_group_name(group)
+            .start_time(from)
+            .limit(LOG_PAGE_EVENTS)
+            .set_next_token(place.take());
+        let answer = match request.send().await.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error))) {
+            Ok(answer) => answer,
+            // Nobody has logged there yet.
+            Err(problem) if problem.code.ends_with("ResourceNotFoundException") => return Ok(page),
+            Err(problem) => return Err(problem),
+        };
+        for event in answer.events.unwrap_or_default() {
+            let time = event.timestamp.unwrap_or_default();
+            if time == from && known > 0 {
+                known -= 1;
+                continue;
+            }
+            count = if time == last { count + 1 } else { 1 };
+            last = time;
+            page.lines.push(line(event.timestamp, event.message));
+            page.next = Some(format!("{last}.{count}"));
         }
-        Err(problem) if problem.code.ends_with("ResourceNotFoundException") => Ok(LogPage::default()),
-        Err(problem) => Err(problem),
+        // A page may be empty and not the last.
+        match answer.next_token {
+            Some(next) if page.lines.is_empty() => place = Some(next),
+            _ => break,
+        }
     }
+    Ok(page)
 }
 
 /// The events of a Step Functions execution, a line each. The token is the number of the last event that was told.
@@ -92,6 +124,10 @@ pub async fn of_state_machine(
     token: Option<&str>,
 ) -> Result<LogPage, Problem> {
     const SERVICE: &str = "AWSStepFunctions";
+    // An Express execution has no history; what it logs is in a group that its state machine names.
+    if execution_arn.contains(":express:") {
+        return Ok(LogPage::default());
+    }
     let told: i64 = token.and_then(|token| token.parse().ok()).unwrap_or_default();
     let client = cx.realm.sfn(action).await?;
     let mut page = LogPage { lines: Vec::new(), next: token.map(ToOwned::to_owned) };
@@ -101,6 +137,7 @@ pub async fn of_state_machine(
             .get_execution_history()
             .execution_arn(execution_arn)
             .max_results(LOG_PAGE_EVENTS)
+            .include_execution_data(false)
             .set_next_token(place.take());
         let answer = request.send().await.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error)))?;
         for event in answer.events.iter().filter(|event| event.id > told) {
@@ -146,5 +183,13 @@ mod tests {
         assert_eq!(group_and_stream(arn), Some(("/aws/codebuild/demo", "a/b")));
         assert_eq!(group_and_stream("arn:aws:logs:r:a:log-group:null:log-stream:null"), None);
         assert_eq!(group_and_stream("x"), None);
+    }
+
+    #[test]
+    fn groups_of_functions() {
+        let arn = "arn:aws:lambda:us-east-1:123456789012:function:smoke";
+        for name in ["smoke", "smoke:7", arn, &format!("{arn}:live"), "123456789012:function:smoke"] {
+            assert_eq!(group_of_function(name), "/aws/lambda/smoke", "{name}");
+        }
     }
 }

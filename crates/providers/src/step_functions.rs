@@ -19,10 +19,11 @@ use towpath_model::limits::{ERROR_MESSAGE_CHARS_MAX, TIMEOUT_STEP_FUNCTIONS_MINU
 
 use crate::artifact_files::{self, Trouble};
 use crate::limits::{STEP_FUNCTIONS_INPUT_BYTES_MAX, STEP_FUNCTIONS_SETTLE_MS};
-use crate::links;
+use crate::logs::LogPage;
 use crate::problem::{Kind, Problem};
 use crate::provider::{Call, Provider};
 use crate::realms::Service;
+use crate::{links, logs};
 
 const SERVICE: &str = "AWSStepFunctions";
 const LITERAL: &str = "Literal";
@@ -294,6 +295,20 @@ impl Provider for StepFunctions {
                 Ok(())
             }
             Err(problem) => Err(problem.detail()),
+        }
+    }
+
+    /// The execution's events.
+    async fn logs(
+        &self,
+        cx: &Call<'_>,
+        action: &ActionInvocation,
+        progress: &Progress,
+        token: Option<&str>,
+    ) -> Result<LogPage, Problem> {
+        match progress.external_id.as_deref() {
+            Some(arn) => logs::of_state_machine(cx, action, arn, token).await,
+            None => Ok(LogPage::default()),
         }
     }
 }
