@@ -126,9 +126,14 @@ impl<'a> S3<'a> {
         self.realm.note(self.action, Problem::of(SERVICE, error))
     }
 
-    pub async fn is_versioned(&self, bucket: &str) -> Result<bool, Problem> {
-        let answer = send!(self, self.client().await?.get_bucket_versioning().bucket(bucket).send())?;
-        Ok(answer.status() == Some(&aws_sdk_s3::types::BucketVersioningStatus::Enabled))
+    /// Whether the bucket keeps versions. None where an S3 that is not AWS's agrees and says it in a form that the SDK
+    /// cannot read (moto names the element otherwise): then an object's version id tells.
+    pub async fn is_versioned(&self, bucket: &str) -> Result<Option<bool>, Problem> {
+        match send!(self, self.client().await?.get_bucket_versioning().bucket(bucket).send()) {
+            Ok(answer) => Ok(Some(answer.status() == Some(&aws_sdk_s3::types::BucketVersioningStatus::Enabled))),
+            Err(problem) if problem.status == 200 && self.realm.kind() == RealmKind::Other => Ok(None),
+            Err(problem) => Err(problem),
+        }
     }
 
     /// Looks at one object. A HEAD answer has no body, so a refused one is asked again as GET for S3's own words.

@@ -128,6 +128,14 @@ fn bucket_outcome(bucket: &str, region: &str, problem: &Problem) -> Outcome {
     }
 }
 
+fn unversioned(bucket: &str) -> Outcome {
+    let message = format!(
+        "Versioning is not enabled on the Amazon S3 bucket named {bucket}. Enable versioning on the bucket, upload the \
+         object again, and then try again."
+    );
+    Outcome::failed(error_code::CONFIGURATION_ERROR, message)
+}
+
 fn object_outcome(wanted: &Wanted<'_>, region: &str, problem: &Problem) -> Outcome {
     let Wanted { bucket, key, version_id } = wanted;
     match problem.kind {
@@ -206,21 +214,18 @@ impl Provider for S3Source {
         };
         let Wanted { bucket, key, version_id } = wanted;
         let from = S3::new(cx.realm, action, &action.region);
-        match from.is_versioned(bucket).await {
-            Ok(true) => {}
-            Ok(false) => {
-                let message = format!(
-                    "Versioning is not enabled on the Amazon S3 bucket named {bucket}. Enable versioning on the bucket, \
-                     upload the object again, and then try again."
-                );
-                return Outcome::failed(error_code::CONFIGURATION_ERROR, message);
-            }
+        let versioned = match from.is_versioned(bucket).await {
+            Ok(Some(false)) => return unversioned(bucket),
+            Ok(versioned) => versioned,
             Err(problem) => return bucket_outcome(bucket, &action.region, &problem),
-        }
+        };
         let found = match from.look(bucket, key, version_id).await {
             Ok(found) => found,
             Err(problem) => return object_outcome(&wanted, &action.region, &problem),
         };
+        if versioned.is_none() && found.version_id.as_deref().is_none_or(|id| id == "null") {
+            return unversioned(bucket);
+        }
         let revision = revision(cx, action, output, &found, bucket);
         let mut metadata = HashMap::from([(REVISION_METADATA.to_owned(), revision.id.clone())]);
         if let Some(summary) = found.metadata.get(SUMMARY_METADATA) {

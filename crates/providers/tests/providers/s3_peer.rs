@@ -38,6 +38,8 @@ pub struct S3 {
     written: u32,
     /// The next so many GET answers end in the middle.
     pub cut_short: u32,
+    /// GetBucketVersioning answers in a form that no SDK reads.
+    pub mumbles: bool,
 }
 
 impl S3 {
@@ -90,6 +92,7 @@ impl S3 {
         match operation(request) {
             "GetBucketVersioning" => match self.buckets.get(&bucket) {
                 None => error(request, 404, "NoSuchBucket", "The specified bucket does not exist"),
+                Some(_) if self.mumbles => Response::ok("<Other/>"),
                 Some(b) => {
                     let status = if b.versioned { "<Status>Enabled</Status>" } else { "" };
                     Response::ok(format!("<VersioningConfiguration>{status}</VersioningConfiguration>"))

@@ -135,6 +135,23 @@ async fn each_thing_that_is_missing_has_its_own_words() {
     assert!(failure(stage.start(&action).await).1.starts_with("The Amazon S3 bucket named artifacts does not exist."));
 }
 
+/// moto names the element of its answer otherwise than AWS does.
+#[tokio::test]
+async fn versions_tell_where_the_bucket_cannot_be_understood() {
+    let aws = Stage::new().aws;
+    aws.world().s3.mumbles = true;
+    let id = aws.world().s3.put("sources", "web/app.zip", b"new", headers(&[]));
+    let (_, variables, _) = success(Stage::over(&aws, RealmKind::Other).start(&s3_source()).await);
+    assert_eq!(variables["VersionId"], id);
+    aws.world().s3.buckets.get_mut("sources").unwrap().objects.get_mut("web/app.zip").unwrap()[0].id =
+        "null".to_owned();
+    let (_, message) = failure(Stage::over(&aws, RealmKind::Other).start(&s3_source()).await);
+    assert!(message.starts_with("Versioning is not enabled on the Amazon S3 bucket named sources."), "{message}");
+    // AWS itself is understood, or something is wrong.
+    let (_, message) = failure(Stage::over(&aws, RealmKind::Aws).start(&s3_source()).await);
+    assert!(message.starts_with("The Amazon S3 bucket named sources cannot be used"), "{message}");
+}
+
 #[tokio::test]
 async fn the_artifact_is_encrypted_as_its_store_says() {
     let stage = Stage::new();
