@@ -86,8 +86,13 @@ def notice():
         holds(message["consoleLink"].startswith(server.url), message["consoleLink"])
         matches(message["approval"]["expires"], r"\d{4}-\d\d-\d\dT\d\d:\d\dZ", "expires")
         expires = datetime.datetime.strptime(message["approval"]["expires"], "%Y-%m-%dT%H:%M%z")
-        begun = runs.action_latest("ferry", "Gate", "Ok")["lastStatusChange"]
-        minutes = (expires - begun).total_seconds() / 60
+        first = runs.first("ferry")
+
+        def lasts(name, until):
+            row = next(row for row in runs.actions(name, runs.first(name)) if row["actionName"] == "Ok")
+            return (until - row["startTime"]).total_seconds() / 60
+
+        minutes = lasts("ferry", expires)
         holds(89 <= minutes <= 90, f"it expires after {minutes} minutes")
 
         iam = client("iam")
@@ -96,7 +101,6 @@ def notice():
         key = iam.create_access_key(UserName="ada")["AccessKey"]
         ada = client("codepipeline", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
         Pipelines(ada).answer("ferry", "Gate", message["approval"]["token"], summary="fine")
-        first = runs.first("ferry")
         runs.ended("ferry", first, "Succeeded")
         by = f"arn:aws:iam::{ACCOUNT}:user/ada"
         equal(runs.action_latest("ferry", "Gate", "Ok")["lastUpdatedBy"], by, "lastUpdatedBy")
@@ -108,6 +112,8 @@ def notice():
         runs.api.create_pipeline(pipeline=gated("plain", arn, {"NotificationArn": topic.arn}))
         _, message = topic.heard()
         equal((message["approval"]["customData"], message["approval"]["externalEntityLink"]), (None, None), "absent")
+        days = lasts("plain", datetime.datetime.strptime(message["approval"]["expires"], "%Y-%m-%dT%H:%M%z")) / 60 / 24
+        holds(6.999 <= days <= 7, f"without a timeout it expires after {days} days")
         runs.answer("plain", "Gate", message["approval"]["token"], status="Rejected", summary="no")
         runs.ended("plain", runs.first("plain"), "Failed")
 
@@ -124,11 +130,15 @@ def refusals():
         equal(error["code"], "ConfigurationError", "code")
         holds(error["message"].startswith(f"No Amazon SNS topic with the ARN {gone} was found."), error["message"])
         for topic, words in [
-            (f"arn:aws:sns:eu-west-1:{ACCOUNT}:t", f"the Amazon SNS topic must be in the region of the pipeline ({REGION})"),
-            (f"arn:aws:sqs:{REGION}:{ACCOUNT}:t", "it must be the ARN of an Amazon SNS topic, arn:aws:sns:REGION:ACCOUNT:NAME"),
+            ("topic", "The ARN {} you specified for sending notifications for the approval action Ok contains a format error."),
+            (f"arn:aws:sqs:{REGION}:{ACCOUNT}:t",
+             "The ARN {} has been specified for sending notifications for the approval action Ok, but the AWS service for this "
+             "ARN cannot be used to send approval requests."),
+            (f"arn:aws:sns:eu-west-1:{ACCOUNT}:t",
+             "The ARN {} has been specified for sending notifications for the approval action Ok, but the ARN is not in the "
+             "same region as the pipeline."),
         ]:
-            text = ("Action configuration for action 'Ok' has an invalid value for configuration 'NotificationArn': " + words)
-            refused("InvalidActionDeclarationException", text, runs.api.create_pipeline,
+            refused("InvalidActionDeclarationException", words.format(topic), runs.api.create_pipeline,
                     pipeline=gated("q", arn, {"NotificationArn": topic}))
     with tempfile.TemporaryDirectory() as directory, Server(directory, "[rehearsal]\nenabled = true\n"):
         runs, arn = Pipelines(), role()

@@ -170,6 +170,12 @@ fn configuration(rules: &mut Rules, path: &Path, what: &str, action: &ActionDecl
             refuse(rules, path, what, why.clone(), Some(format!("Remove '{key}' from {what} '{}'.", action.name)));
             continue;
         }
+        if entry.is_approval() && key == NOTIFICATION {
+            if let Some(message) = wrong_topic(rules.region, &action.name, value) {
+                refuse(rules, path, what, message, Some("It is the ARN of an Amazon SNS topic there.".to_owned()));
+            }
+            continue;
+        }
         // A value with references is checked once they are resolved.
         let fits = || {
             config::fits(&property.valid, value).and_then(|()| rules.action_types.check_value(&entry.id, key, value))
@@ -184,15 +190,6 @@ fn configuration(rules: &mut Rules, path: &Path, what: &str, action: &ActionDecl
             );
             refuse(rules, path.clone(), what, message, None);
         }
-        let region = value.split(':').nth(3).unwrap_or_default();
-        if entry.is_approval() && key == NOTIFICATION && references(value).is_empty() && region != rules.region {
-            let message = format!(
-                "Action configuration for action '{}' has an invalid value for configuration '{key}': the Amazon SNS topic \
-                 must be in the region of the pipeline ({})",
-                action.name, rules.region
-            );
-            refuse(rules, path.clone(), what, message, None);
-        }
         let queryable = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if property.queryable && (value.chars().count() > 20 || !value.chars().all(queryable)) {
             let message = format!(
@@ -203,6 +200,39 @@ fn configuration(rules: &mut Rules, path: &Path, what: &str, action: &ActionDecl
             refuse(rules, path, what, message, None);
         }
     }
+}
+
+/// What keeps a topic from being told of an approval, in AWS's words.
+fn wrong_topic(region: &str, action: &str, arn: &str) -> Option<String> {
+    if !references(arn).is_empty() {
+        return None;
+    }
+    let but = |why: &str| {
+        format!(
+            "The ARN {arn} has been specified for sending notifications for the approval action {action}, but {why}"
+        )
+    };
+    let parts: Vec<&str> = arn.split(':').collect();
+    let ["arn", partition, service, topic_region, account, name] = parts.as_slice() else {
+        return Some(malformed_topic(action, arn));
+    };
+    let is_account = account.len() == 12 && account.chars().all(|c| c.is_ascii_digit());
+    match () {
+        () if *service != "sns" && !service.is_empty() => {
+            Some(but("the AWS service for this ARN cannot be used to send approval requests."))
+        }
+        () if [partition, service, topic_region, name].iter().any(|part| part.is_empty()) || !is_account => {
+            Some(malformed_topic(action, arn))
+        }
+        () if *topic_region != region => Some(but("the ARN is not in the same region as the pipeline.")),
+        () => None,
+    }
+}
+
+fn malformed_topic(action: &str, arn: &str) -> String {
+    format!(
+        "The ARN {arn} you specified for sending notifications for the approval action {action} contains a format error."
+    )
 }
 
 /// `commands`, `outputVariables` and `files` belong to the Commands action, `environmentVariables` also to EKS.

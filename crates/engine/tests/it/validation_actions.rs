@@ -115,14 +115,31 @@ fn configuration_values() {
             &format!("Action configuration for action 'A' has an invalid value for configuration '{key}': {expected}"),
         );
     }
-    let topic = |region: &str| approval("A").config("NotificationArn", &format!("arn:aws:sns:{region}:123456789012:t"));
-    refused(
-        topic("eu-north-1"),
-        "configuration.NotificationArn",
-        "Action configuration for action 'A' has an invalid value for configuration 'NotificationArn': the Amazon SNS topic \
-         must be in the region of the pipeline (eu-west-1)",
-    );
-    assert_eq!(violations(&with_action(topic("eu-west-1"))), []);
+    let topic = |arn: &str| approval("A").config("NotificationArn", arn);
+    for wrong in ["t", "arn:aws:sns:eu-west-1:1:t", "arn:aws:sns::123456789012:t", "arn:aws::eu-west-1:123456789012:t"]
+    {
+        let format = format!(
+            "The ARN {wrong} you specified for sending notifications for the approval action A contains a format error."
+        );
+        refused(topic(wrong), "configuration.NotificationArn", &format);
+    }
+    for (wrong, why) in [
+        ("arn:aws:sns:eu-north-1:123456789012:t", "the ARN is not in the same region as the pipeline."),
+        (
+            "arn:aws:sqs:eu-west-1:123456789012:t",
+            "the AWS service for this ARN cannot be used to send approval requests.",
+        ),
+    ] {
+        let message = format!(
+            "The ARN {wrong} has been specified for sending notifications for the approval action A, but {why}"
+        );
+        refused(topic(wrong), "configuration.NotificationArn", &message);
+    }
+    for right in
+        ["arn:aws:sns:eu-west-1:123456789012:t", "arn:aws-cn:sns:eu-west-1:123456789012:t.fifo", "#{Src.Topic}"]
+    {
+        assert_eq!(violations(&with_action(topic(right))), [], "{right}");
+    }
     let json = violations(&with_action(codebuild("B").input("SOut").config("EnvironmentVariables", "[{")));
     assert!(json[0].message.contains("'EnvironmentVariables': it must be JSON ("), "{}", json[0].message);
     // What a reference stands for is only known later.
