@@ -425,9 +425,31 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Exponential, bounded, spread by the id so that many actions do not ask in step.
+/// Exponential, bounded, with a jitter of up to a half that follows from the id and the attempt: many actions do not ask in
+/// step, and a simulation replays.
 fn backoff(failures: u32, id: &str) -> Duration {
     let whole = UNAVAILABLE_BACKOFF_FIRST.saturating_mul(1 << failures.min(10)).min(UNAVAILABLE_BACKOFF_MAX);
-    let spread = id.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 50;
+    let spread = id.bytes().fold(failures, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 50;
     whole.mul_f64(f64::from(100 - spread) / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound_and_are_spread() {
+        for failures in 0..40 {
+            let whole = UNAVAILABLE_BACKOFF_FIRST.saturating_mul(1 << failures.min(10)).min(UNAVAILABLE_BACKOFF_MAX);
+            let pauses: BTreeSet<Duration> =
+                (0..100).map(|n| backoff(failures, &format!("11111111-1111-4111-8111-{n:012}"))).collect();
+            assert!(pauses.iter().all(|pause| *pause > whole / 2 && *pause <= whole), "{failures}: {pauses:?}");
+            assert!(pauses.len() > 20, "{failures}: they ask in step: {pauses:?}");
+        }
+        // One action's own pauses differ too, once they are as long as they get.
+        let late: BTreeSet<Duration> = (20..30).map(|failures| backoff(failures, "1")).collect();
+        assert!(late.len() > 5, "{late:?}");
+    }
 }
