@@ -149,8 +149,8 @@ impl Preparation<'_> {
             "Statement": [{
                 "Effect": "Allow",
                 "Action": [
-                    "s3:*", "codebuild:*", "codeconnections:*", "codestar-connections:*", "logs:*", "kms:*", "sts:AssumeRole",
-                    "iam:PassRole",
+                    "s3:*", "codebuild:*", "codecommit:*", "codeconnections:*", "codepipeline:*", "codestar-connections:*",
+                    "lambda:*", "logs:*", "kms:*", "sts:AssumeRole", "iam:PassRole",
                 ],
                 "Resource": "*",
             }],
