@@ -111,10 +111,12 @@ class CodeBuild:
             for name in source.namelist():
                 archive.writestr(name, source.read(name))
             archive.writestr("built.txt", f"built from {len(source.namelist())} files")
+        key = body.get("encryptionKeyOverride")
+        how = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key} if key else {}
         for artifact in [body["artifactsOverride"], *body.get("secondaryArtifactsOverride", [])]:
             if artifact["type"] == "S3":
                 place = "/".join(part for part in (artifact["path"], artifact["name"]) if part)
-                self.s3.put_object(Bucket=artifact["location"], Key=place, Body=made.getvalue())
+                self.s3.put_object(Bucket=artifact["location"], Key=place, Body=made.getvalue(), **how)
         group, stream = f"/aws/codebuild/{body['projectName']}", work["id"].split(":")[1]
         if not self.logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
             self.logs.create_log_group(logGroupName=group)

@@ -9,6 +9,7 @@ import io
 import os
 import pathlib
 import subprocess
+import sys
 import tempfile
 import zipfile
 
@@ -50,6 +51,7 @@ def outside(moto, service):
 def elsewhere(more='staging-bucket = "staging"', builds=None):
     """A server whose CodeBuild actions run in moto's realm; gives moto, the scripted CodeBuild and the server."""
     with Moto() as moto, tempfile.TemporaryDirectory() as directory:
+        more = more(moto) if callable(more) else more
         outside(moto, "s3").create_bucket(Bucket="staging")
         with CodeBuild(outside(moto, "s3"), outside(moto, "logs")) as scripted:
             profile = pathlib.Path(directory) / "config"
@@ -153,6 +155,37 @@ def without_a_bucket():
         equal(builds.started, [], "builds")
 
 
+def kms_key(moto):
+    return outside(moto, "kms").create_key(Description="towpath")["KeyMetadata"]["Arn"]
+
+
+def encrypted():
+    """Under a key of the realm's KMS: the source object, what is staged, and what the build leaves there."""
+    key = []
+
+    def config(moto):
+        key.append(kms_key(moto))
+        return f'staging-bucket = "staging"\nstaging-kms-key = "{key[0]}"'
+
+    with elsewhere(config) as (moto, builds, _):
+        runs, there = prepared(), outside(moto, "s3")
+        runs.api.create_pipeline(pipeline=declared())
+        execution = runs.first("p")
+        runs.ended("p", execution, "Succeeded")
+        equal(builds.started[0]["encryptionKeyOverride"], key[0], "what the build is told")
+        staged = [item["Key"] for item in there.list_objects_v2(Bucket="staging")["Contents"]]
+        equal(len(staged), 2, "an input and an output")
+        for name in staged:
+            head = there.head_object(Bucket="staging", Key=name)
+            equal((head["ServerSideEncryption"], head["SSEKMSKeyId"]), ("aws:kms", key[0]), name)
+        equal(client("s3").get_object(Bucket="site", Key="page.txt")["Body"].read(), b"hello", "the page")
+        # The store at home has no such key and keeps none of it.
+        row = next(row for row in runs.actions("p", execution) if row["actionName"] == "Make")
+        place = row["output"]["outputArtifacts"][0]["s3location"]
+        head = client("s3").head_object(Bucket=place["bucket"], Key=place["key"])
+        equal((head["ServerSideEncryption"], "SSEKMSKeyId" in head), ("AES256", False), "at home")
+
+
 def motos_codebuild():
     """moto's own CodeBuild takes the start and answers for the build, which writes nothing."""
     with elsewhere(builds=lambda moto: moto.url) as (moto, _, __):
@@ -248,5 +281,60 @@ def working_tree():
             equal(site.get_object(Bucket="tree-site", Key="web/v7/new.txt")["Body"].read(), b"two", "the second run's file")
 
 
+FUNCTION = """\
+import boto3
+
+
+def handler(event, context):
+    job = event["CodePipeline.job"]
+    given = job["data"]["actionConfiguration"]["configuration"]["UserParameters"]
+    print("asked to", given)
+    boto3.client("codepipeline").put_job_success_result(jobId=job["id"], outputVariables={"Told": given})
+"""
+
+ASKED = """\
+name: asked
+roleArn: arn:aws:iam::123456789012:role/asked
+artifactStore: {{type: S3, location: asked-artifacts}}
+stages:
+  - name: Source
+    actions:
+      - name: Fetch
+        actionTypeId: {{category: Source, owner: AWS, provider: S3, version: 1}}
+        configuration: {{S3Bucket: asked-source, S3ObjectKey: app.zip}}
+        outputArtifacts: [{{name: App}}]
+  - name: Tell
+    actions:
+      - name: Ask
+        actionTypeId: {{category: Invoke, owner: AWS, provider: Lambda, version: 1}}
+        configuration: {{FunctionName: {name}, UserParameters: wave}}
+"""
+
+
+def function_in_a_run():
+    """`towpath run` with a function of towpath.toml; its log and the action's, read by `towpath logs` from the server."""
+    os.environ["PATH"] = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
+    with tempfile.TemporaryDirectory() as directory:
+        home = pathlib.Path(directory) / "home"
+        (home / "functions").mkdir(parents=True)
+        (home / "functions" / "app.py").write_text(FUNCTION)
+        (home / "pipeline.yaml").write_text(ASKED.format(name="teller"))
+        (home / "towpath.toml").write_text(
+            f'[functions.teller]\npath = "functions"\nruntime = "python3.{sys.version_info.minor}"\n'
+            'handler = "app.handler"\ntimeout = 60\nmemory = 512\n')
+        server = Server(directory)
+        ran = subprocess.run([server.binary, "run", str(home), "--data-dir", str(server.data)], capture_output=True, text=True,
+                             timeout=120)
+        equal(ran.returncode, 0, ran.stdout + ran.stderr)
+        with server:
+            runs = Pipelines()
+            row = next(row for row in runs.actions("asked", runs.first("asked")) if row["actionName"] == "Ask")
+            equal(row["output"]["outputVariables"], {"Told": "wave"}, "what the function answered")
+            logs = subprocess.run([server.binary, "logs", "asked", "--action", "Ask"], capture_output=True, text=True, timeout=60)
+            equal(logs.returncode, 0, logs.stderr)
+            holds("asked to wave\n" in logs.stdout, logs.stdout + logs.stderr)
+
+
 if __name__ == "__main__":
-    main([a_build, a_batch, without_a_bucket, motos_codebuild, working_tree])
+    main([a_build, a_batch, without_a_bucket, encrypted, motos_codebuild, working_tree,
+          function_in_a_run])

@@ -7,7 +7,7 @@ import tempfile
 import boto3 as aws
 
 from harness import REGION, Pipelines, Server, action, bucket, client, equal, holds, main, pipeline, rehearsal, role, stage
-from harness import zipped
+from harness import refused, zipped
 from rules import Moto
 
 REALM = """\
@@ -85,11 +85,36 @@ def overrides():
 
         runs.api.create_pipeline(pipeline=declared("q", "false"))
         runs.ended("q", runs.first("q"), "Succeeded")
-        execution = start("q", ("S3_OBJECT_KEY", "a dir/other+ü.zip"))
-        runs.ended("q", execution, "Failed")
-        error = runs.action_latest("q", "Source", "Fetch")["errorDetails"]
-        holds("AllowOverrideForS3ObjectKey" in error["message"], error["message"])
+        pin = {"actionName": "Fetch", "revisionType": "S3_OBJECT_KEY", "revisionValue": "a dir/other+ü.zip"}
+        refused("ValidationException", "The object key of action 'Fetch' cannot be overridden unless its configuration sets "
+                "AllowOverrideForS3ObjectKey to true.", runs.api.start_pipeline_execution, name="q", sourceRevisions=[pin])
+
+
+def encrypted():
+    """An object under a key of moto's KMS becomes an artifact as any other; the key stays where it is."""
+    with Moto() as moto, tempfile.TemporaryDirectory() as directory, Server(directory, REALM.format(url=moto.url)):
+        keys = {"endpoint_url": moto.url, "region_name": REGION, "aws_access_key_id": "testing",
+                "aws_secret_access_key": "testing"}
+        key = aws.client("kms", **keys).create_key(Description="sources")["KeyMetadata"]["Arn"]
+        outside = aws.client("s3", **keys)
+        outside.create_bucket(Bucket="theirs")
+        outside.put_bucket_versioning(Bucket="theirs", VersioningConfiguration={"Status": "Enabled"})
+        body = zipped({"app.txt": "under a key"})
+        outside.put_object(Bucket="theirs", Key="app.zip", Body=body, ServerSideEncryption="aws:kms", SSEKMSKeyId=key)
+        head = outside.head_object(Bucket="theirs", Key="app.zip")
+        equal((head["ServerSideEncryption"], head["SSEKMSKeyId"]), ("aws:kms", key), "how it lies there")
+        runs = Pipelines()
+        bucket("artifacts")
+        fetch = action("Fetch", "Source", "S3", {"S3Bucket": "theirs", "S3ObjectKey": "app.zip"}, outputs=["src"])
+        runs.api.create_pipeline(pipeline=pipeline(
+            "p", role(), stage("Source", fetch), stage("Use", rehearsal("Use", inputs=["src"]))))
+        execution = runs.first("p")
+        runs.ended("p", execution, "Succeeded")
+        place = runs.actions("p", execution)[-1]["output"]["outputArtifacts"][0]["s3location"]
+        got = client("s3").get_object(Bucket=place["bucket"], Key=place["key"])
+        holds(got["Body"].read() == body, "the artifact")
+        equal((got["ServerSideEncryption"], "SSEKMSKeyId" in got), ("AES256", False), "the artifact store has its own way")
 
 
 if __name__ == "__main__":
-    main([overrides])
+    main([overrides, encrypted])

@@ -169,7 +169,7 @@ fn a_source_that_is_not_there() {
         &["the source of action `Fetch` is not there: nowhere", "hint: give its directory with `--source Fetch=DIR`"],
     );
     told(&[("pipeline.json", &text)], &["run", ".", "--source", "Nobody=."])
-        .is(2, &["the pipeline has no S3 source action of that name", "hint: the pipeline has Fetch"]);
+        .is(2, &["the pipeline has no source action of that name", "hint: the pipeline has Fetch"]);
 }
 
 #[test]

@@ -83,15 +83,17 @@ scenarios!(identity, "identity.py", crate::python::against_a_server:
 scenarios!(kill, "kill.py", crate::python::alone: random_moments, terminate, every_kind_of_wait);
 
 scenarios!(realms, "realms.py", crate::python::alone:
-    a_build, a_batch, without_a_bucket, motos_codebuild, working_tree);
+    a_build, a_batch, without_a_bucket, encrypted, motos_codebuild, working_tree, function_in_a_run);
 
 scenarios!(rules, "rules.py", crate::python::alone: alarm, commands, another_region);
 
 scenarios!(ecr_source, "ecr_source.py", crate::python::alone: images, missing);
 
+scenarios!(inspector, "inspector.py", crate::python::alone: scans);
+
 scenarios!(approvals, "approvals.py", crate::python::alone: notice, refusals);
 
-scenarios!(s3_elsewhere, "s3_elsewhere.py", crate::python::alone: overrides);
+scenarios!(s3_elsewhere, "s3_elsewhere.py", crate::python::alone: overrides, encrypted);
 
 scenarios!(two_nodes, "two_nodes.py", crate::python::with_a_database: 
     one_state, takeover, a_node_that_was_only_slow, random_kills);
