@@ -1,10 +1,12 @@
 """Handlers of Lambda functions as people write them for CodePipeline: they find their job in the event, work on its artifacts
-with the credentials it brings, and answer through boto3. They know nothing of Towpath. Used by invoke_actions.py, which has
-them run; the module is also what is zipped for a Lambda service.
+with the credentials it brings, and answer through boto3. They know nothing of Towpath. invoke_actions.py runs them itself, in
+the place of AWS; lambda_actions.py zips the module for the embedded Lambda, as it does their counterparts for Node.js,
+tests/node/functions.mjs.
 """
 
 import io
 import json
+import time
 import zipfile
 
 import boto3
@@ -24,6 +26,7 @@ def place(artifact):
 def smoke(event, context):
     """Reads its input, writes its output, and answers with variables; anything that goes wrong is the job's failure."""
     job = event["CodePipeline.job"]
+    print("smoke works")
     pipelines = boto3.client("codepipeline")
     try:
         data = job["data"]
@@ -93,3 +96,30 @@ def throwing(event, context):
 def silent(event, context):
     """Ends well and answers nothing, which says nothing."""
     return {"statusCode": 200}
+
+
+def hanging(event, context):
+    """Does not end."""
+    print("hanging now")
+    time.sleep(3600)
+
+
+def late(event, context):
+    """Answers once an object is there, however long that takes, and says what came of it."""
+    job = event["CodePipeline.job"]
+    gate = json.loads(job["data"]["actionConfiguration"]["configuration"]["UserParameters"])
+    print(f"job {job['id']} waits")
+    s3, pipelines = boto3.client("s3"), boto3.client("codepipeline")
+    while True:
+        try:
+            s3.head_object(Bucket=gate["bucket"], Key=gate["key"])
+            break
+        except s3.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] != "404":
+                raise
+            time.sleep(0.1)
+    try:
+        pipelines.put_job_success_result(jobId=job["id"], outputVariables={"When": "late"})
+        print("its answer was taken")
+    except pipelines.exceptions.ClientError as error:
+        print(f"its answer was refused: {error.response['Error']['Code']}")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 
 import boto3 as aws
 
@@ -46,6 +47,8 @@ class Moto:
         for line in self.process.stderr:
             if "Running on http://" in line:
                 self.url = line.split("Running on ")[1].strip()
+                # It tells of every request; a pipe that nobody reads would hold it up.
+                threading.Thread(target=lambda: [None for _ in self.process.stderr], daemon=True).start()
                 return self
         raise AssertionError("moto's server did not start")
 

@@ -7,9 +7,12 @@ use crate::shell;
 
 /// Clients that nobody here wrote. Pinned, so that a red run is ours.
 const PYTHON_PACKAGES: &str = "tests/requirements.txt";
+/// The AWS SDK of the tests' Lambda functions, with its lock file.
+const NODE_PACKAGES: &str = "tests/node";
 
 pub fn run(root: &Path, arguments: &[String]) -> Result<ExitCode, String> {
     let python = python(root)?;
+    node(root)?;
     let nextest = shell::succeeds(Command::new("cargo").args(["nextest", "--version"]));
     let mut tests = Command::new("cargo");
     if nextest {
@@ -45,4 +48,22 @@ pub fn python(root: &Path) -> Result<PathBuf, String> {
     )?;
     std::fs::write(&stamp, wanted).map_err(|error| format!("{} cannot be written: {error}", stamp.display()))?;
     Ok(python)
+}
+
+/// The packages that functions in Node.js bring along. Node.js itself is the machine's own, as it is a server's.
+fn node(root: &Path) -> Result<(), String> {
+    let packages = root.join(NODE_PACKAGES);
+    let lock = packages.join("package-lock.json");
+    let wanted =
+        std::fs::read_to_string(&lock).map_err(|error| format!("{} cannot be read: {error}", lock.display()))?;
+    let stamp = packages.join("node_modules").join("installed");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    shell::say("installing the AWS SDK for Node.js into tests/node");
+    shell::must(
+        Command::new("npm").args(["ci", "--ignore-scripts", "--loglevel=error"]).current_dir(&packages),
+        "npm and Node.js 18 or newer are needed (Debian: npm, nodejs), and the npm registry must be reachable",
+    )?;
+    std::fs::write(&stamp, wanted).map_err(|error| format!("{} cannot be written: {error}", stamp.display()))
 }

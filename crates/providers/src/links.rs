@@ -58,12 +58,22 @@ pub fn pipeline(realm: &Realm, region: &str, pipeline: &str) -> String {
 
 /// The log group of a function, as CodePipeline links to it.
 pub fn lambda_logs(realm: &Realm, region: &str, function: &str) -> String {
+    let function = function_name(function);
     match realm.console_url() {
         Some(base) => format!("{}/lambda/functions/{function}", base.trim_end_matches('/')),
         None => format!(
             "https://console.aws.amazon.com/cloudwatch/home?region={region}#logStream:group=/aws/lambda/{function}"
         ),
     }
+}
+
+/// The bare name in a name, an ARN or the rest of one, each with or without a version or an alias.
+pub fn function_name(reference: &str) -> &str {
+    let rest = match reference.split_once("function:") {
+        Some((before, rest)) if before.is_empty() || before.ends_with(':') => rest,
+        _ => reference,
+    };
+    rest.split(':').next().unwrap_or(rest)
 }
 
 /// An execution of a state machine. Towpath has no Step Functions, so it is always somebody else's page.
@@ -88,5 +98,25 @@ pub fn codecommit_commit(realm: &Realm, region: &str, repository: &str, commit: 
         None => format!(
             "https://console.aws.amazon.com/codecommit/home?region={region}#/repository/{repository}/commit/{commit}"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::function_name;
+
+    #[test]
+    fn functions_have_many_names() {
+        for reference in [
+            "ferry",
+            "ferry:live",
+            "123456789012:function:ferry",
+            "function:ferry:1",
+            "arn:aws:lambda:eu-west-1:123456789012:function:ferry",
+            "arn:aws:lambda:eu-west-1:123456789012:function:ferry:live",
+        ] {
+            assert_eq!(function_name(reference), "ferry", "{reference}");
+        }
+        assert_eq!(function_name("my-function"), "my-function");
     }
 }

@@ -8,6 +8,7 @@ use towpath_model::action::ActionInvocation;
 use towpath_model::time::Timestamp;
 
 use crate::limits::{HISTORY_PAGES_MAX, LOG_PAGE_EVENTS};
+use crate::links;
 use crate::problem::Problem;
 use crate::provider::Call;
 
@@ -61,11 +62,7 @@ pub async fn of_stream(
 
 /// The log group of a function, by whatever it is named: name, name and version or alias, ARN.
 pub fn group_of_function(function: &str) -> String {
-    let name = match function.split_once(":function:") {
-        Some((_, rest)) => rest,
-        None => function,
-    };
-    format!("/aws/lambda/{}", name.split(':').next().unwrap_or(name))
+    format!("/aws/lambda/{}", links::function_name(function))
 }
 
 /// What a whole group got since the action began: the log of a Lambda function, whose stream its callers are not told.

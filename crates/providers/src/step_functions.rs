@@ -307,8 +307,9 @@ impl Provider for StepFunctions {
         token: Option<&str>,
     ) -> Result<LogPage, Problem> {
         match progress.external_id.as_deref() {
-            Some(arn) => logs::of_state_machine(cx, action, arn, token).await,
-            None => Ok(LogPage::default()),
+            // Step Functions keeps nothing of an Express execution.
+            Some(arn) if !arn.contains(":express:") => logs::of_state_machine(cx, action, arn, token).await,
+            _ => Ok(LogPage::default()),
         }
     }
 }

@@ -62,6 +62,9 @@ scenarios!(conditions, "conditions.py", crate::python::against_a_server:
 scenarios!(lambda_functions, "lambda_functions.py", crate::python::alone:
     life, failures, wrong_input, versions, runtimes, calling_aws, events, aws_cli, declared);
 
+scenarios!(lambda_actions, "lambda_actions.py", crate::python::alone:
+    python, python_unanswered, node, node_unanswered, permissions, condition, public_url, killed);
+
 scenarios!(main_job, "main_job.py", crate::python::against_a_server: boto3, failures, stopping);
 
 scenarios!(aws_cli, "aws_cli.py", crate::python::against_a_server: main_job, refusals, job_worker);

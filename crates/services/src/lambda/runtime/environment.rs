@@ -173,12 +173,14 @@ impl Environment {
                         Ran { body, failed: true, duration: begun.elapsed(), spent: false, status: Some(("error", kind)) }
                     }
                     Ok(Reply::TooLarge(bytes)) => {
+                        // A client whose answer is refused ends, AWS's own does; it gets no further event.
+                        self.end();
                         let kind = "Function.ResponseSizeTooLarge";
                         let text = format!(
                             "Response payload size ({bytes} bytes) exceeded maximum allowed payload size \
                              ({RESPONSE_BYTES_MAX} bytes)."
                         );
-                        Ran { body: error(kind, &text), failed: true, duration: begun.elapsed(), spent: false, status: Some(("error", kind.to_owned())) }
+                        Ran { body: error(kind, &text), failed: true, duration: begun.elapsed(), spent: true, status: Some(("error", kind.to_owned())) }
                     }
                     Err(_) => Ran { body: exit_error(&id, ""), failed: true, duration: begun.elapsed(), spent: true, status: Some(("error", "Runtime.ExitError".to_owned())) },
                 },

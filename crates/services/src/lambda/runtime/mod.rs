@@ -285,6 +285,8 @@ impl Lambda {
         }
         if let Some(endpoint) = &self.settings.endpoint {
             set("AWS_ENDPOINT_URL", endpoint);
+            // A function that has its other services elsewhere still answers its job here.
+            set("AWS_ENDPOINT_URL_CODEPIPELINE", endpoint);
         }
         let own = config.environment.as_ref().and_then(|environment| environment.variables.as_ref());
         for (name, value) in own.into_iter().flatten() {
