@@ -285,7 +285,7 @@ impl System {
             }
         });
         codebuild.resume().await.map_err(|e| broken("take up the unfinished builds", &e))?;
-        lambda.resume().await.map_err(|e| broken("take up the functions", &e))?;
+        lambda.resume().map_err(|e| broken("take up the functions", &e))?;
         orchestrator.resume().await.map_err(|e| broken("take up the unfinished executions", &e))?;
 
         let stop = watch::Sender::new(false);

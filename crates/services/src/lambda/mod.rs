@@ -133,7 +133,7 @@ impl Lambda {
     }
 
     /// Takes up what the last process left: events that wait, files that nobody needs. Call it once the front door is open.
-    pub async fn resume(self: &Arc<Self>) -> std::io::Result<()> {
+    pub fn resume(self: &Arc<Self>) -> std::io::Result<()> {
         runtime::write_clients(&self.clients_dir())?;
         if !self.settings.shared {
             // Whoever used these is gone with the last process.
@@ -295,7 +295,8 @@ impl Lambda {
         function: Option<&Function>,
     ) -> Result<(), WireError> {
         let qualifier = reference.qualifier.as_deref().unwrap_or_default();
-        let policy = function.and_then(|function| function.policies.get(qualifier)).map(|policy| policy.document());
+        let policy =
+            function.and_then(|function| function.policies.get(qualifier)).map(records::ResourcePolicy::document);
         let policy = policy.map(|text| Policy::parse(&text, Kind::Resource)).transpose();
         let policy = policy.map_err(|error| errors::internal("read the policy of a function", &error))?;
         let resource = reference.qualified_arn(&call.scope);

@@ -40,7 +40,7 @@ impl Lambda {
                 ..FunctionCodeLocation::default()
             }),
             concurrency: reserved.map(|reserved| Concurrency { reserved_concurrent_executions: Some(reserved) }),
-            configuration: Some(shown(call, &reference.qualifier, version)),
+            configuration: Some(shown(call, reference.qualifier.as_deref(), version)),
             tags: Some(function.tags).filter(|tags| !tags.is_empty()),
             tags_error: None,
         })
@@ -56,7 +56,7 @@ impl Lambda {
         self.may(call, &reference.arn(scope)).await?;
         let function = self.function(scope, &reference).await?;
         let version = self.resolve(scope, &reference, &function).await?;
-        Ok(shown(call, &reference.qualifier, version))
+        Ok(shown(call, reference.qualifier.as_deref(), version))
     }
 
     pub(super) async fn list_functions(
@@ -172,7 +172,7 @@ impl Lambda {
 }
 
 /// A configuration with the ARN by which it was asked for.
-fn shown(call: &Call, qualifier: &Option<String>, version: Version) -> FunctionConfiguration {
+fn shown(call: &Call, qualifier: Option<&str>, version: Version) -> FunctionConfiguration {
     let mut config = version.config;
     let name = config.function_name.clone().unwrap_or_default();
     if let Some(qualifier) = qualifier {

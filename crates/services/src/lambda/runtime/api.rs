@@ -169,7 +169,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Answer {
         }
         Some((id, "error")) => {
             let id = id.to_owned();
-            if let Err(refusal) = check(shared, &id) {
+            if let Some(refusal) = refusal(shared, &id) {
                 return refusal;
             }
             match Limited::new(request.into_body(), ERROR_BYTES_MAX).collect().await {
@@ -223,7 +223,7 @@ async fn next(shared: &Shared) -> Answer {
 }
 
 async fn response(shared: &Shared, id: &str, request: Request<Incoming>) -> Answer {
-    if let Err(refusal) = check(shared, id) {
+    if let Some(refusal) = refusal(shared, id) {
         return refusal;
     }
     let mode = request.headers().get(RESPONSE_MODE).map(HeaderValue::as_bytes);
@@ -260,14 +260,14 @@ fn too_large(shared: &Shared, id: &str, bytes: usize) -> Answer {
     refuse(413, "RequestEntityTooLarge", &text)
 }
 
-/// Whether this invocation waits for an answer.
-fn check(shared: &Shared, id: &str) -> Result<(), Answer> {
+/// Why no answer to this invocation is taken; None where one is waited for.
+fn refusal(shared: &Shared, id: &str) -> Option<Answer> {
     match &*shared.phase.lock().unwrap_or_else(PoisonError::into_inner) {
-        Phase::Busy { id: current, reply: Some(_) } if current == id => Ok(()),
+        Phase::Busy { id: current, reply: Some(_) } if current == id => None,
         Phase::Busy { id: current, reply: None } if current == id => {
-            Err(refuse(403, "InvalidStateTransition", "The invocation is answered already."))
+            Some(refuse(403, "InvalidStateTransition", "The invocation is answered already."))
         }
-        _ => Err(refuse(400, "InvalidRequestID", "Invalid request ID")),
+        _ => Some(refuse(400, "InvalidRequestID", "Invalid request ID")),
     }
 }
 
@@ -288,14 +288,14 @@ fn settle(shared: &Shared, id: &str, reply: Reply) -> Answer {
 }
 
 fn accepted() -> Answer {
-    json(202, serde_json::json!({"status": "OK"}))
+    json(202, &serde_json::json!({"status": "OK"}))
 }
 
 fn refuse(status: u16, kind: &str, message: &str) -> Answer {
-    json(status, serde_json::json!({"errorMessage": message, "errorType": kind}))
+    json(status, &serde_json::json!({"errorMessage": message, "errorType": kind}))
 }
 
-fn json(status: u16, body: serde_json::Value) -> Answer {
+fn json(status: u16, body: &serde_json::Value) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(body.to_string())));
     *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -105,7 +105,7 @@ impl Environment {
         let watching = tokio::spawn(watch_monitor(child, tell));
         let reading = {
             let (output, log, ambient) = (Arc::clone(&output), Arc::clone(&log), ambient.clone());
-            tokio::spawn(async move { read_output(&output, &log, &ambient).await })
+            tokio::spawn(async move { Box::pin(read_output(&output, &log, &ambient)).await })
         };
         let mut environment = Self {
             api,
@@ -137,7 +137,7 @@ impl Environment {
         environment.init = begun.elapsed();
         if let Some(body) = failed {
             environment.drain(ambient);
-            let tail = environment.with_log(|log| log.tail());
+            let tail = environment.with_log(RunLog::tail);
             environment.end();
             environment.wait_end().await;
             return Err((Some(tail), Unstarted::Function(body)));

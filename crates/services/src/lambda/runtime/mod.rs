@@ -8,6 +8,7 @@ mod log;
 pub mod monitor;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -323,13 +324,15 @@ fn report(environment: &Environment, id: &str, ran: &environment::Ran, memory_mb
         "REPORT RequestId: {id}\tDuration: {millis:.2} ms\tBilled Duration: {billed} ms\tMemory Size: {memory_mb} MB\tMax \
          Memory Used: {used} MB\t"
     );
-    if environment.served == 1 {
-        line.push_str(&format!("Init Duration: {:.2} ms\t", environment.init.as_secs_f64() * 1000.0));
-    }
-    match &ran.status {
-        Some(("timeout", _)) => line.push_str("Status: timeout"),
-        Some((_, kind)) => line.push_str(&format!("Status: error\tError Type: {kind}")),
-        None => {}
-    }
+    // Writing to a text cannot fail.
+    let _ = match environment.served {
+        1 => write!(line, "Init Duration: {:.2} ms\t", environment.init.as_secs_f64() * 1000.0),
+        _ => Ok(()),
+    };
+    let _ = match &ran.status {
+        Some(("timeout", _)) => write!(line, "Status: timeout"),
+        Some((_, kind)) => write!(line, "Status: error\tError Type: {kind}"),
+        None => Ok(()),
+    };
     line
 }
