@@ -7,18 +7,23 @@ use crate::command::{self, GitError, git, git_in, is_object_id, line};
 use crate::commit::{self, Commit};
 use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIME, REFS_MAX};
 
-/// Settings that every kept repository has. `core.fsync`: a ref that was acknowledged, and all that it leads to, survives
-/// a loss of power.
-const SETTINGS: &[(&str, &str)] = &[
-    ("core.fsync", "all"),
-    ("core.logAllRefUpdates", "false"),
-    ("receive.denyDeleteCurrent", "refuse"),
-    ("receive.denyNonFastForwards", "false"),
-    ("receive.advertisePushOptions", "false"),
-    ("transfer.advertiseSID", "false"),
-    ("uploadpack.allowAnySHA1InWant", "true"),
-    ("http.receivepack", "true"),
-];
+/// Settings that every kept repository has, as its configuration file says them. `core.fsync`: a ref that was acknowledged,
+/// and all that it leads to, survives a loss of power.
+const SETTINGS: &str = "\
+[core]
+\tfsync = all
+\tlogAllRefUpdates = false
+[receive]
+\tdenyDeleteCurrent = refuse
+\tdenyNonFastForwards = false
+\tadvertisePushOptions = false
+[transfer]
+\tadvertiseSID = false
+[uploadpack]
+\tallowAnySHA1InWant = true
+[http]
+\treceivepack = true
+";
 
 const BRANCHES: &str = "refs/heads/";
 
@@ -36,6 +41,14 @@ pub struct File {
     pub size: u64,
 }
 
+/// What a path of a tree is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    File,
+    Directory,
+    Submodule,
+}
+
 impl Bare {
     /// A repository that is there.
     pub fn at(directory: impl Into<PathBuf>) -> Self {
@@ -48,10 +61,10 @@ impl Bare {
         let mut init = git();
         init.args(["init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--"]).arg(&bare.directory);
         command::ask(init, "init").await?;
-        for (key, value) in SETTINGS {
-            let mut config = git_in(&bare.directory);
-            config.args(["config", key, value]);
-            command::ask(config, "config").await?;
+        let file = bare.directory.join("config");
+        let text = tokio::fs::read_to_string(&file).await?;
+        if !text.ends_with(SETTINGS) {
+            tokio::fs::write(&file, text + SETTINGS).await?;
         }
         Ok(bare)
     }
@@ -175,9 +188,14 @@ impl Bare {
         Ok(Some(File { blob, mode, size }))
     }
 
-    /// Whether a path of a commit or tree is a directory.
-    pub async fn is_directory(&self, tree: &str, path: &str) -> Result<bool, GitError> {
-        Ok(self.entry(tree, path).await?.is_some_and(|[kind, ..]| kind == "tree"))
+    /// What is at a path of a commit or tree.
+    pub async fn kind(&self, tree: &str, path: &str) -> Result<Option<Kind>, GitError> {
+        Ok(self.entry(tree, path).await?.and_then(|[kind, ..]| match kind.as_str() {
+            "blob" => Some(Kind::File),
+            "tree" => Some(Kind::Directory),
+            "commit" => Some(Kind::Submodule),
+            _ => None,
+        }))
     }
 
     /// Type, mode, object and size of what is at a path.

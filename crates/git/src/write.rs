@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use crate::bare::{Bare, File, is_file_path};
+use crate::bare::{Bare, File, Kind, is_file_path};
 use crate::command::{self, GitError, line};
 use crate::commit::Person;
 
@@ -34,8 +34,24 @@ pub enum Written {
     },
     /// The tree is that of the parent.
     NoChange,
-    /// A path is a file and a directory at once, or one that git keeps for itself.
+    /// A path that git keeps for itself, or does not take.
     BadPath(String),
+    /// A path whose place is taken.
+    Taken {
+        path: String,
+        by: Taken,
+    },
+}
+
+/// What is where a file should go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// Another path of the same commit: one is a file where the other needs a directory.
+    Path,
+    Directory,
+    /// A file, where the path needs a directory.
+    File,
+    Submodule,
 }
 
 impl Bare {
@@ -58,8 +74,8 @@ impl Bare {
         if let Some(bad) = new.changes.iter().find(|change| !is_file_path(&change.path)) {
             return Ok(Written::BadPath(bad.path.clone()));
         }
-        if let Some(bad) = self.conflict(new).await? {
-            return Ok(Written::BadPath(bad));
+        if let Some((path, by)) = self.conflict(new).await? {
+            return Ok(Written::Taken { path, by });
         }
         let git = || -> Command {
             let mut command = self.git();
@@ -118,23 +134,30 @@ impl Bare {
 
 impl Bare {
     /// A path that would be a file where a directory is, or the other way round: git would replace the one by the other.
-    async fn conflict(&self, new: &NewCommit<'_>) -> Result<Option<String>, GitError> {
+    async fn conflict(&self, new: &NewCommit<'_>) -> Result<Option<(String, Taken)>, GitError> {
         let puts = || new.changes.iter().filter(|change| change.to.is_some());
         let goes = |path: &str| new.changes.iter().any(|change| change.path == path && change.to.is_none());
         for put in puts() {
             let path = put.path.as_str();
             let above = || path.match_indices('/').map(|(at, _)| &path[..at]);
             if puts().any(|other| above().any(|directory| directory == other.path)) {
-                return Ok(Some(path.to_owned()));
+                return Ok(Some((path.to_owned(), Taken::Path)));
             }
             let Some(parent) = new.parent else { continue };
-            if self.is_directory(parent, path).await? {
-                return Ok(Some(path.to_owned()));
-            }
+            let mut by = match self.kind(parent, path).await? {
+                Some(Kind::Directory) => Some(Taken::Directory),
+                Some(Kind::Submodule) => Some(Taken::Submodule),
+                Some(Kind::File) | None => None,
+            };
             for directory in above() {
-                if self.file(parent, directory).await?.is_some() && !goes(directory) {
-                    return Ok(Some(path.to_owned()));
-                }
+                by = by.or(match self.kind(parent, directory).await? {
+                    Some(Kind::File) if !goes(directory) => Some(Taken::File),
+                    Some(Kind::Submodule) => Some(Taken::Submodule),
+                    _ => None,
+                });
+            }
+            if let Some(by) = by {
+                return Ok(Some((path.to_owned(), by)));
             }
         }
         Ok(None)
@@ -147,6 +170,10 @@ mod tests {
 
     fn put(path: &str, blob: &str) -> Change {
         Change { path: path.to_owned(), to: Some(("100644".to_owned(), blob.to_owned())) }
+    }
+
+    fn after<'a>(parent: &'a str, changes: &'a [Change], author: &'a Person) -> NewCommit<'a> {
+        NewCommit { parent: Some(parent), changes, author, message: "Next" }
     }
 
     #[tokio::test]
@@ -183,17 +210,23 @@ mod tests {
         );
         assert_eq!(bare.file(&commit, "a").await.expect("asked"), None, "a directory");
 
-        let next = |changes| NewCommit { parent: Some(&commit), changes, author: &author, message: "Next" };
         let same = [put("a/b.txt", &blob)];
-        assert_eq!(bare.write_commit(&next(&same), &index).await.expect("asked"), Written::NoChange);
-        for bad in ["../x", "a", "a/b.txt/c", ".git/config", "/etc/passwd"] {
+        assert_eq!(bare.write_commit(&after(&commit, &same, &author), &index).await.expect("asked"), Written::NoChange);
+        for bad in ["../x", ".git/config", "/etc/passwd"] {
             let bad = [put(bad, &blob)];
-            let new = NewCommit { parent: Some(&commit), changes: &bad, author: &author, message: "Bad" };
-            let written = bare.write_commit(&new, &index).await.expect("asked");
+            let written = bare.write_commit(&after(&commit, &bad, &author), &index).await.expect("asked");
             assert!(matches!(written, Written::BadPath(_)), "{bad:?} {written:?}");
         }
+        for (paths, by) in
+            [(&["a"][..], Taken::Directory), (&["a/b.txt/c"], Taken::File), (&["new", "new/file"], Taken::Path)]
+        {
+            let changes: Vec<Change> = paths.iter().map(|path| put(path, &blob)).collect();
+            let written = bare.write_commit(&after(&commit, &changes, &author), &index).await.expect("asked");
+            assert!(matches!(&written, Written::Taken { by: found, .. } if *found == by), "{paths:?} {written:?}");
+        }
         let gone = [Change { path: "a/b.txt".into(), to: None }];
-        let Written::Commit { commit: second, .. } = bare.write_commit(&next(&gone), &index).await.expect("asked")
+        let Written::Commit { commit: second, .. } =
+            bare.write_commit(&after(&commit, &gone, &author), &index).await.expect("asked")
         else {
             panic!("no commit")
         };

@@ -21,6 +21,8 @@ pub enum Trouble {
     /// The artifact's object could not be written.
     Output(Problem),
     Archive(ReadError),
+    /// The artifact holds no files, it says where they are.
+    Reference,
     Missing {
         path: String,
     },
@@ -54,6 +56,7 @@ impl Trouble {
                 error_code::JOB_FAILED,
                 format!("The archive is malformed: the artifact {name} cannot be read: {error}."),
             ),
+            Self::Reference => inputs::clone_reference_outcome(artifact),
             Self::Missing { path } => wrong(format!("The artifact {name} has no file {path}.")),
             Self::TooLarge { path, max } => {
                 wrong(format!("The file {path} of the artifact {name} has more than {max} bytes."))
@@ -84,7 +87,9 @@ pub async fn read(
 }
 
 fn entry(zip: &Path, path: &str, max: u64) -> Result<Vec<u8>, Trouble> {
-    let mut archive = Archive::open(zip, &Limits::DEFAULT).map_err(Trouble::Archive)?;
+    let opened = Archive::open(zip, &Limits::DEFAULT);
+    let mut archive = opened
+        .map_err(|error| if inputs::is_clone_reference(zip) { Trouble::Reference } else { Trouble::Archive(error) })?;
     let entries = archive.entries().clone();
     let found = entries.iter().find(|entry| entry.name == path).and_then(|entry| archive.resolve(entry)).cloned();
     let found = found.ok_or_else(|| Trouble::Missing { path: path.to_owned() })?;

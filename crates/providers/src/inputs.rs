@@ -1,6 +1,10 @@
 //! Input artifacts: copying those that lie in another Region to where the action runs, and what is said of one that cannot
 //! be read. The orchestrator calls [`copy_inputs`] before `start`.
 
+use std::path::Path;
+
+use towpath_git::CloneRef;
+use towpath_git::limits::CLONE_REF_BYTES_MAX;
 use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, error_code};
 
 use crate::objects::{S3, Source, Target};
@@ -54,4 +58,22 @@ pub fn outcome(artifact: &ArtifactLocation, problem: &Problem) -> Outcome {
             problem.outcome(error_code::JOB_FAILED, format!("{unable} {}", problem.detail()))
         }
     }
+}
+
+/// Whether a downloaded artifact is no zip but a reference that builds clone.
+pub fn is_clone_reference(file: &Path) -> bool {
+    let is_small = std::fs::metadata(file).is_ok_and(|found| found.len() <= CLONE_REF_BYTES_MAX);
+    is_small && std::fs::read(file).is_ok_and(|bytes| CloneRef::read(&bytes).is_some())
+}
+
+/// What that means for an action that needs files.
+pub fn clone_reference_outcome(artifact: &ArtifactLocation) -> Outcome {
+    Outcome::failed(
+        error_code::CONFIGURATION_ERROR,
+        format!(
+            "The artifact {} is a reference to a repository (OutputArtifactFormat CODEBUILD_CLONE_REF), which CodeBuild \
+             actions alone can use. Set OutputArtifactFormat of the source action to CODE_ZIP.",
+            artifact.name
+        ),
+    )
 }

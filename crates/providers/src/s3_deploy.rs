@@ -23,6 +23,7 @@ use crate::objects::{Pieces, S3, Source, StoreError, Target};
 use crate::problem::{Kind, Problem};
 use crate::provider::{Call, Provider};
 use crate::realms::Service;
+use crate::session::CLONE_REF_METADATA;
 
 const CANNED_ACLS: [&str; 7] = [
     "private",
@@ -168,6 +169,8 @@ impl Plan {
 /// Why a deploy went wrong.
 enum Trouble {
     Artifact(Problem),
+    /// The artifact holds no files, it says where they are.
+    Reference,
     Bucket(Problem),
     Archive(ReadError),
     /// Our own disk.
@@ -178,6 +181,7 @@ impl Trouble {
     fn outcome(&self, action: &ActionInvocation, plan: &Plan, artifact: &ArtifactLocation) -> Outcome {
         match self {
             Self::Artifact(problem) => inputs::outcome(artifact, problem),
+            Self::Reference => inputs::clone_reference_outcome(artifact),
             Self::Bucket(problem) => bucket_outcome(&plan.target.bucket, &action.region, problem),
             Self::Archive(error) => Outcome::failed(
                 error_code::JOB_FAILED,
@@ -222,6 +226,9 @@ async fn deploy_whole(
     let from = S3::new(cx.artifacts, action, &artifact.region);
     let to = S3::new(cx.realm, action, &action.region);
     let found = from.look(&artifact.bucket, &artifact.key, None).await.map_err(Trouble::Artifact)?;
+    if found.metadata.contains_key(CLONE_REF_METADATA) {
+        return Err(Trouble::Reference);
+    }
     let source = Source {
         bucket: &artifact.bucket,
         key: &artifact.key,
@@ -250,7 +257,12 @@ async fn deploy_files(
         StoreError::Read(error) => Trouble::Local(error),
     })?;
     let path = file.path().to_path_buf();
-    let archive = blocking(move || Archive::open(&path, &Limits::DEFAULT)).await?.map_err(Trouble::Archive)?;
+    let opened = blocking(move || {
+        Archive::open(&path, &Limits::DEFAULT).map_err(|error| {
+            if inputs::is_clone_reference(&path) { Trouble::Reference } else { Trouble::Archive(error) }
+        })
+    });
+    let archive = opened.await??;
     let to = S3::new(cx.realm, action, &action.region);
     let large = Semaphore::new(limits::LARGE_UPLOADS_AT_ONCE);
     let entries = Arc::clone(archive.entries());

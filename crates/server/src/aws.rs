@@ -19,7 +19,7 @@ use towpath_wire::{Dialect, WireError, json, lambda, query, rest};
 use crate::Front;
 use crate::front::Peer;
 use crate::job_bearer;
-use crate::limits::{BODY_BYTES_MAX, REST_BYTES_MAX};
+use crate::limits::{BODY_BYTES_MAX, CODECOMMIT_BYTES_MAX, REST_BYTES_MAX};
 
 /// Whether a request speaks AWS: signed in its header or its query, or naming an operation.
 pub fn is_aws(request: &Request<Body>) -> bool {
@@ -88,7 +88,11 @@ fn refuse(dialect: Dialect, error: &WireError, request_id: &str) -> Response<Byt
 async fn verified(front: &Front, parts: Parts, body: Body, peer: Peer, request_id: &str) -> Result<Caller, WireError> {
     let parsed = signature::parse(&parts)?.ok_or_else(|| WireError::missing_authentication(Dialect::Json))?;
     let dialect = parsed.dialect();
-    let most = if dialect == Dialect::Rest { REST_BYTES_MAX } else { BODY_BYTES_MAX };
+    let most = match parsed.scope.service.as_ref() {
+        "codecommit" => CODECOMMIT_BYTES_MAX,
+        _ if dialect == Dialect::Rest => REST_BYTES_MAX,
+        _ => BODY_BYTES_MAX,
+    };
     let body = match Limited::new(body, most).collect().await {
         Ok(collected) => collected.to_bytes(),
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {

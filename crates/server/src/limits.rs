@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Largest body of a request to Lambda: a zip of 50 MB in base64, and what goes with it.
 pub const REST_BYTES_MAX: usize = 70_167_211;
+/// Largest body of a request to CodeCommit: a commit of 20 MB in base64, and what goes with it.
+pub const CODECOMMIT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Longest wait for the head of a request on an open connection.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections at once.

@@ -107,4 +107,10 @@ scenarios!(server_input, "server_input.py", crate::python::alone:
 scenarios!(git_sources, "git_sources.py", crate::python::alone:
     api, permissions, through_connection, refusals, gitlab_subgroups, over_ssh, github_version_1, git_clients, statuses);
 
+scenarios!(codecommit, "codecommit.py", crate::python::alone:
+    repositories, branches, commits, wrong_input, aws_cli, git_clients, access);
+
+scenarios!(codecommit_pipelines, "codecommit_pipelines.py", crate::python::alone:
+    zip_of_a_commit, full_clone, refusals, tutorial);
+
 scenarios!(import_templates, "import_templates.py", crate::python::against_a_server: cdk_app, template_in_place, refusals);

@@ -10,6 +10,7 @@ use towpath_model::catalogue::{ActionTypes as _, Category, Owner, Repeat};
 use towpath_providers::{Catalogue, RealmKind, Settings};
 
 use crate::approval_and_rehearsal::{noticed, with_a_topic};
+use crate::codecommit_source::{codecommit_source, with_a_repository};
 use crate::codepipeline_peer::CodePipelinePeer;
 use crate::ecr_source::{ecr_source, with_an_image};
 use crate::git_host::{connection_source, github_source};
@@ -43,6 +44,13 @@ fn cases() -> Vec<Case> {
             prepare: |stage| {
                 stage.aws.world().s3.put("sources", "web/app.zip", b"zip", [].into());
             },
+            finish: nothing,
+        },
+        Case { name: "CodeCommit", action: codecommit_source(&[]), prepare: with_a_repository, finish: nothing },
+        Case {
+            name: "CodeCommit, clone reference",
+            action: codecommit_source(&[("OutputArtifactFormat", "CODEBUILD_CLONE_REF")]),
+            prepare: with_a_repository,
             finish: nothing,
         },
         Case { name: "CodeStarSourceConnection", action: connection_source(&[]), prepare: nothing, finish: nothing },

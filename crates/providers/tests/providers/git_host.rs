@@ -1,13 +1,15 @@
 //! A git host: git's own http-backend behind Basic authentication, one repository in it, at the place where GitHub has it
-//! and at the one where a connection has it. And what is known of that connection.
+//! and at the ones where a connection and CodeCommit have it. And what is known of that connection.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 use towpath_model::action::ActionInvocation;
 use towpath_model::catalogue::{Category, Owner};
@@ -17,6 +19,13 @@ use crate::conformance::CONFIGURED_SECRET;
 use crate::stage::{artifact, invocation};
 
 pub const CONNECTION: &str = "arn:aws:codeconnections:eu-west-1:111122223333:connection/c-1";
+
+/// What CodeCommit calls the repository, and one that it has and that git refuses to show.
+pub const REPOSITORY: &str = "ferry";
+pub const REFUSED: &str = "harbour";
+
+/// Paths and Basic credentials of requests, in order.
+static SEEN: Mutex<Vec<(String, String, String)>> = Mutex::new(Vec::new());
 
 struct Host {
     url: String,
@@ -30,6 +39,7 @@ fn host() -> &'static Host {
         let root = TempDir::new().unwrap();
         let commit = repository(&root.path().join("git-http/111122223333/eu-west-1/c-1/towline-co/ferry.git"));
         assert_eq!(commit, repository(&root.path().join("towline-co/ferry.git")), "the same commit twice");
+        repository(&root.path().join("v1/repos").join(REPOSITORY));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let directory = root.path().to_owned();
@@ -49,6 +59,13 @@ pub fn url() -> String {
 
 pub fn commit() -> &'static str {
     &host().commit
+}
+
+/// Users and passwords that were sent for what is at a path.
+pub fn seen(path: &str) -> Vec<(String, String)> {
+    let seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let of_path = seen.iter().filter(|(asked, ..)| asked.starts_with(path));
+    of_path.map(|(_, user, password)| (user.clone(), password.clone())).collect()
 }
 
 fn git(arguments: &[&str]) -> String {
@@ -112,10 +129,19 @@ fn served(root: &Path, stream: &TcpStream) {
     } else {
         (&mut reader).take(of("content-length").parse().unwrap_or(0)).read_to_end(&mut body).unwrap();
     }
-    let (status, kept, answer) = if of("authorization").starts_with("Basic ") {
-        backend(root, (method, path, query), &headers, &body)
-    } else {
+    let authorization = of("authorization");
+    if let Some(encoded) = authorization.strip_prefix("Basic ") {
+        let text = String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap();
+        let (user, password) = text.split_once(':').unwrap();
+        let told = (path.to_owned(), user.to_owned(), password.to_owned());
+        SEEN.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+    }
+    let (status, kept, answer) = if !authorization.starts_with("Basic ") {
         ("401 Unauthorized".to_owned(), vec!["WWW-Authenticate: Basic realm=\"host\"".to_owned()], Vec::new())
+    } else if path.starts_with(&format!("/v1/repos/{REFUSED}/")) {
+        ("403 Forbidden".to_owned(), Vec::new(), Vec::new())
+    } else {
+        backend(root, (method, path, query), &headers, &body)
     };
     let mut head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n", answer.len());
     for header in kept {

@@ -6,6 +6,8 @@ mod batches;
 mod cloudwatch_peer;
 mod codebuild;
 mod codebuild_peer;
+mod codecommit_peer;
+mod codecommit_source;
 mod codepipeline_peer;
 mod commands;
 mod conformance;

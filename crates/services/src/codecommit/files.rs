@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use towpath_git::bare::is_file_path;
-use towpath_git::write::{Change, NewCommit, Written};
+use towpath_git::write::{Change, NewCommit, Taken, Written};
 use towpath_git::{Bare, Person};
 use towpath_wire::WireError;
 use towpath_wire::codecommit::{
@@ -16,7 +16,7 @@ use towpath_wire::types::Blob;
 use super::CodeCommit;
 use super::branches::{check_branch, check_commit_id};
 use super::errors::{bad_path, git, no_branch, of};
-use super::limits::{COMMIT_BYTES_MAX, FILE_BYTES_MAX, FILES_MAX};
+use super::limits::{AUTHOR_CHARS_MAX, COMMIT_BYTES_MAX, FILE_BYTES_MAX, FILES_MAX, MESSAGE_BYTES_MAX};
 use super::records::Found;
 use crate::call::Call;
 
@@ -25,6 +25,27 @@ struct Words {
     name: Option<String>,
     email: Option<String>,
     message: Option<String>,
+}
+
+impl Words {
+    fn check(&self) -> Result<(), WireError> {
+        let is_long = |text: &Option<String>| text.as_ref().is_some_and(|text| text.chars().count() > AUTHOR_CHARS_MAX);
+        if is_long(&self.name) {
+            let text = format!("The user name has more than {AUTHOR_CHARS_MAX} characters.");
+            return Err(of("NameLengthExceededException", text));
+        }
+        let is_bad = |email: &String| email.chars().any(|c| c.is_control() || matches!(c, '<' | '>'));
+        if is_long(&self.email) || self.email.as_ref().is_some_and(is_bad) {
+            let text =
+                format!("The email address must have at most {AUTHOR_CHARS_MAX} characters, and neither < nor >.");
+            return Err(of("InvalidEmailException", text));
+        }
+        if self.message.as_ref().is_some_and(|message| message.len() > MESSAGE_BYTES_MAX) {
+            let text = format!("The commit message has more than {MESSAGE_BYTES_MAX} bytes.");
+            return Err(of("CommitMessageLengthExceededException", text));
+        }
+        Ok(())
+    }
 }
 
 impl CodeCommit {
@@ -56,6 +77,8 @@ impl CodeCommit {
         check_branch(&input.branch_name)?;
         check_path(&input.file_path)?;
         check_size(&input.file_content)?;
+        let words = Words { name: input.name, email: input.email, message: input.commit_message };
+        words.check()?;
         let found = self.find(&call.scope, &input.repository_name).await?;
         let parent = parent(&found, &input.branch_name, input.parent_commit_id.as_deref()).await?;
         let blob = found.bare.store_blob(&input.file_content.0).await.map_err(git)?;
@@ -70,7 +93,6 @@ impl CodeCommit {
             return Err(of("SameFileContentException", text));
         }
         let change = Change { path: input.file_path, to: Some((wanted.to_owned(), blob.clone())) };
-        let words = Words { name: input.name, email: input.email, message: input.commit_message };
         let (commit, tree) = self.commit(call, &found, &input.branch_name, parent, &[change], words).await?;
         Ok(PutFileOutput { blob_id: blob, commit_id: commit, tree_id: tree })
     }
@@ -105,6 +127,8 @@ impl CodeCommit {
                 return Err(of("SamePathRequestException", format!("The path {path} is named twice.")));
             }
         }
+        let words = Words { name: input.author_name, email: input.email, message: input.commit_message };
+        words.check()?;
         let found = self.find(&call.scope, &input.repository_name).await?;
         let parent = parent(&found, &input.branch_name, input.parent_commit_id.as_deref()).await?;
         let before = async |path: &str| match &parent {
@@ -162,7 +186,6 @@ impl CodeCommit {
             updated.push(metadata(&set.file_path, Some(&to)));
             changes.push(Change { path: set.file_path, to: Some(to) });
         }
-        let words = Words { name: input.author_name, email: input.email, message: input.commit_message };
         let (commit, tree) = self.commit(call, &found, &input.branch_name, parent, &changes, words).await?;
         Ok(CreateCommitOutput {
             commit_id: Some(commit),
@@ -200,10 +223,8 @@ impl CodeCommit {
         let (commit, tree) = match found.bare.write_commit(&new, &self.scratch()).await.map_err(git)? {
             Written::Commit { commit, tree } => (commit, tree),
             Written::NoChange => return Err(of("NoChangeException", "The commit would change nothing.")),
-            Written::BadPath(path) => {
-                let text = format!("The path {path} is a file and a folder at once.");
-                return Err(of("FileNameConflictsWithDirectoryNameException", text));
-            }
+            Written::BadPath(path) => return Err(bad_path(&path)),
+            Written::Taken { path, by } => return Err(taken(&path, by)),
         };
         let zeros = "0".repeat(commit.len());
         let moved = found.bare.update_branch(branch, &commit, parent.as_deref().unwrap_or(&zeros)).await;
@@ -214,6 +235,18 @@ impl CodeCommit {
         self.touch(&call.scope, &found.name).await;
         Ok((commit, tree))
     }
+}
+
+fn taken(path: &str, by: Taken) -> WireError {
+    let (code, what) = match by {
+        Taken::Path => {
+            ("PutFileEntryConflictException", "is a file in one entry of the commit and a folder in another")
+        }
+        Taken::Directory => ("FileNameConflictsWithDirectoryNameException", "is a folder of the repository"),
+        Taken::File => ("DirectoryNameConflictsWithFileNameException", "leads through a file of the repository"),
+        Taken::Submodule => ("FilePathConflictsWithSubmodulePathException", "leads into a submodule"),
+    };
+    of(code, format!("The path {path} {what}."))
 }
 
 fn outdated() -> WireError {
@@ -236,6 +269,12 @@ async fn parent(found: &Found, branch: &str, named: Option<&str>) -> Result<Opti
             Err(outdated())
         }
         (None, named) => {
+            if found.bare.object(&format!("refs/tags/{branch}")).await.map_err(git)?.is_some() {
+                return Err(of(
+                    "BranchNameIsTagNameException",
+                    format!("{branch} is the name of a tag, not of a branch."),
+                ));
+            }
             let is_empty = found.bare.branches().await.map_err(git)?.is_empty();
             match named {
                 None if is_empty => Ok(None),

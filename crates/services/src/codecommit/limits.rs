@@ -12,6 +12,9 @@ pub const FILES_MAX: usize = 100;
 pub const FILE_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// All files of one CreateCommit.
 pub const COMMIT_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// A commit's message through the API; an author's name, or address.
+pub const MESSAGE_BYTES_MAX: usize = 100 * 1024;
+pub const AUTHOR_CHARS_MAX: usize = 256;
 pub const NAME_CHARS_MAX: usize = 100;
 pub const DESCRIPTION_CHARS_MAX: usize = 1_000;
 pub const TAGS_MAX: usize = 50;

@@ -227,6 +227,41 @@ fn speaks_v2(protocol: Option<&str>) -> bool {
 mod tests {
     use super::*;
 
+    /// What a program was fed of a body, and how that ended.
+    async fn fed(body: Vec<u8>, packed: bool, limit: u64) -> (Vec<u8>, std::io::Result<()>) {
+        let mut command = tokio::process::Command::new("cat");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("cat runs");
+        let (stdin, mut stdout) = (child.stdin.take().expect("stdin"), child.stdout.take().expect("stdout"));
+        let mut seen = Vec::new();
+        let body = http_body_util::Full::new(Bytes::from(body));
+        let (read, ended) = tokio::join!(stdout.read_to_end(&mut seen), feed(body, stdin, packed, limit));
+        read.expect("read");
+        child.wait().await.expect("ended");
+        (seen, ended)
+    }
+
+    #[tokio::test]
+    async fn what_comes_in_has_a_limit_whatever_its_encoding() {
+        let gzip = |bytes: &[u8]| {
+            let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            packed.write_all(bytes).expect("packed");
+            packed.finish().expect("packed")
+        };
+        let (seen, ended) = fed(b"0032want".to_vec(), false, 8).await;
+        assert!(ended.is_ok() && seen == b"0032want");
+        let (seen, ended) = fed(gzip(b"0032want"), true, 8).await;
+        assert!(ended.is_ok() && seen == b"0032want");
+        let (_, ended) = fed(b"0032want".to_vec(), false, 7).await;
+        assert_eq!(ended.expect_err("too large").kind(), std::io::ErrorKind::FileTooLarge);
+        let bomb = gzip(&vec![0; 4_000_000]);
+        assert!(bomb.len() < 10_000, "small on the wire");
+        let (seen, ended) = fed(bomb, true, 100_000).await;
+        assert_eq!(ended.expect_err("too large").kind(), std::io::ErrorKind::FileTooLarge);
+        assert!(seen.len() <= 100_000);
+        let (_, ended) = fed(b"not gzip".to_vec(), true, 100).await;
+        assert!(ended.is_err());
+    }
+
     #[test]
     fn protocols_are_plain_words() {
         assert!(is_protocol("version=2") && is_protocol("version=1:side=x"));
