@@ -270,7 +270,7 @@ def commits():
         body["fileContent"] = base64.b64encode(big + b"x").decode()
         status, _, answer = wire.post("PutFile", json.dumps(body))
         equal((status, json.loads(answer)["__type"]), (400, "FileContentSizeLimitExceededException"))
-        four = [{"filePath": f"f{n}", "fileContent": base64.b64encode(big[n:]).decode()} for n in range(4)]
+        four = [{"filePath": f"f{n}", "fileContent": base64.b64encode(big[n:5_300_000]).decode()} for n in range(4)]
         body = {"repositoryName": "demo", "branchName": "main", "parentCommitId": fifth, "putFiles": four}
         status, _, answer = wire.post("CreateCommit", json.dumps(body))
         equal((status, json.loads(answer)["__type"]), (400, "FolderContentSizeLimitExceededException"))
@@ -348,7 +348,8 @@ def aws_cli():
         url = made["repositoryMetadata"]["cloneUrlHttp"]
         equal(url, f"{server.url}/v1/repos/MyDemoRepo")
         equal([row["repositoryName"] for row in aws("list-repositories")["repositories"]], ["MyDemoRepo"])
-        aws("put-file", "--repository-name", "MyDemoRepo", "--branch-name", "main", "--file-content", "SGVsbG8=", "--file-path", "hello.txt")
+        (pathlib.Path(directory) / "hello.txt").write_text("Hello")
+        aws("put-file", "--repository-name", "MyDemoRepo", "--branch-name", "main", "--file-content", "fileb://hello.txt", "--file-path", "hello.txt")
         branch = aws("get-branch", "--repository-name", "MyDemoRepo", "--branch-name", "main")["branch"]
         aws("create-branch", "--repository-name", "MyDemoRepo", "--branch-name", "MyNewBranch", "--commit-id", branch["commitId"])
         equal(aws("list-branches", "--repository-name", "MyDemoRepo")["branches"], ["MyNewBranch", "main"])
@@ -503,7 +504,7 @@ def access():
         iam.put_role_policy(RoleName="puller", PolicyName="p", PolicyDocument=allow("codecommit:GitPull"))
         iam.put_user_policy(UserName="nobody", PolicyName="p", PolicyDocument=allow("sts:AssumeRole"))
         sts = client("sts", aws_access_key_id=nobody["AWS_ACCESS_KEY_ID"], aws_secret_access_key=nobody["AWS_SECRET_ACCESS_KEY"])
-        keys = sts.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/puller", RoleSessionName="s")["Credentials"]
+        keys = sts.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/puller", RoleSessionName="session")["Credentials"]
         session = {"AWS_ACCESS_KEY_ID": keys["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"], "AWS_SESSION_TOKEN": keys["SessionToken"]}
         with_helper("ls-remote", url, keys=session)
         forbidden("push", "origin", "main", directory=work, keys=session)
