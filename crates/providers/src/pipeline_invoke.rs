@@ -79,7 +79,7 @@ struct Variable {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Revision {
+struct Pinned {
     action_name: String,
     revision_type: String,
     revision_value: String,
@@ -105,7 +105,7 @@ fn variables(text: &str) -> Result<Vec<PipelineVariable>, String> {
 }
 
 fn source_revisions(text: &str) -> Result<Vec<SourceRevisionOverride>, String> {
-    let given: Vec<Revision> = items(SOURCE_REVISIONS, text, "actionName, revisionType, revisionValue")?;
+    let given: Vec<Pinned> = items(SOURCE_REVISIONS, text, "actionName, revisionType, revisionValue")?;
     let made = given.into_iter().map(|one| {
         SourceRevisionOverride::builder()
             .action_name(one.action_name)
