@@ -56,30 +56,31 @@ pub(super) fn git(error: GitError) -> WireError {
     }
 }
 
+/// Member, what is said if it is missing, what if it is wrong.
+const MEMBERS: &[(&str, &str, &str)] = &[
+    ("repositoryNames", "RepositoryNamesRequiredException", "InvalidRepositoryNameException"),
+    ("repositoryName", "RepositoryNameRequiredException", "InvalidRepositoryNameException"),
+    ("oldName", "RepositoryNameRequiredException", "InvalidRepositoryNameException"),
+    ("newName", "RepositoryNameRequiredException", "InvalidRepositoryNameException"),
+    ("repositoryDescription", "InvalidRepositoryDescriptionException", "InvalidRepositoryDescriptionException"),
+    ("defaultBranchName", "BranchNameRequiredException", "InvalidBranchNameException"),
+    ("branchName", "BranchNameRequiredException", "InvalidBranchNameException"),
+    ("commitId", "CommitIdRequiredException", "InvalidCommitIdException"),
+    ("filePath", "PathRequiredException", "InvalidPathException"),
+    ("fileContent", "FileContentRequiredException", "FileContentSizeLimitExceededException"),
+    ("fileMode", "FileModeRequiredException", "InvalidFileModeException"),
+    ("sortBy", "InvalidSortByException", "InvalidSortByException"),
+    ("order", "InvalidOrderException", "InvalidOrderException"),
+    ("resourceArn", "ResourceArnRequiredException", "InvalidResourceArnException"),
+    ("tagKeys", "TagKeysListRequiredException", "InvalidTagKeysListException"),
+    ("tags", "TagsMapRequiredException", "InvalidTagsMapException"),
+];
+
 /// A broken constraint of the model as the exception of the first member it names.
 pub(super) fn of_constraint(error: WireError) -> WireError {
     if error.code != SERVICE.validation_code {
         return error;
     }
-    // Member, what is said if it is missing, what if it is wrong.
-    const MEMBERS: &[(&str, &str, &str)] = &[
-        ("repositoryNames", "RepositoryNamesRequiredException", "InvalidRepositoryNameException"),
-        ("repositoryName", "RepositoryNameRequiredException", "InvalidRepositoryNameException"),
-        ("oldName", "RepositoryNameRequiredException", "InvalidRepositoryNameException"),
-        ("newName", "RepositoryNameRequiredException", "InvalidRepositoryNameException"),
-        ("repositoryDescription", "InvalidRepositoryDescriptionException", "InvalidRepositoryDescriptionException"),
-        ("defaultBranchName", "BranchNameRequiredException", "InvalidBranchNameException"),
-        ("branchName", "BranchNameRequiredException", "InvalidBranchNameException"),
-        ("commitId", "CommitIdRequiredException", "InvalidCommitIdException"),
-        ("filePath", "PathRequiredException", "InvalidPathException"),
-        ("fileContent", "FileContentRequiredException", "FileContentSizeLimitExceededException"),
-        ("fileMode", "FileModeRequiredException", "InvalidFileModeException"),
-        ("sortBy", "InvalidSortByException", "InvalidSortByException"),
-        ("order", "InvalidOrderException", "InvalidOrderException"),
-        ("resourceArn", "ResourceArnRequiredException", "InvalidResourceArnException"),
-        ("tagKeys", "TagKeysListRequiredException", "InvalidTagKeysListException"),
-        ("tags", "TagsMapRequiredException", "InvalidTagsMapException"),
-    ];
     let named = |member: &str| {
         let at = [format!("'{member}'"), format!("'{member}."), format!(".{member}'")];
         at.iter().any(|at| error.message.contains(at.as_str()))

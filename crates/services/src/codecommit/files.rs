@@ -169,9 +169,9 @@ impl CodeCommit {
             let to = (git_mode(put.file_mode.as_deref().or(own_mode.as_deref().map(mode_name)))?.to_owned(), blob);
             let told = metadata(&put.file_path, Some(&to));
             if old.is_some() {
-                updated.push(told)
+                updated.push(told);
             } else {
-                added.push(told)
+                added.push(told);
             }
             changes.push(Change { path: put.file_path, to: Some(to) });
         }
