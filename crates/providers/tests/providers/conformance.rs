@@ -373,6 +373,24 @@ async fn no_outcome_shows_a_secret() {
     }
 }
 
+/// Who looks at an action is led to what it did outside, and told of it in a sentence.
+#[tokio::test]
+async fn what_was_done_outside_has_an_id_and_a_link() {
+    // An S3 deploy has no page of its own: its entry links to the bucket. The others do nothing outside.
+    let without = ["S3 deploy", "manual approval", "CloudWatchAlarm", "VariableCheck", "DeploymentWindow", "Rehearsal"];
+    for case in cases() {
+        let stage = prepared(&case);
+        let (Outcome::Succeeded { progress, .. } | Outcome::AwaitingCallback { progress }) = run(&stage, &case).await
+        else {
+            panic!("{}", case.name);
+        };
+        let linked = progress.external_url.as_deref().is_some_and(|link| link.starts_with("http"));
+        let wanted = !without.iter().any(|name| case.name.starts_with(name));
+        assert_eq!(linked, wanted, "{}: {progress:?}", case.name);
+        assert!(!linked || progress.external_id.is_some(), "{}: {progress:?}", case.name);
+    }
+}
+
 #[tokio::test]
 async fn a_session_that_is_not_accepted_any_more_is_opened_again() {
     for case in cases() {
