@@ -30,10 +30,11 @@ CLEAN = {
 }
 
 
-def git(*arguments, directory=None, check=True, env=None):
+def git(*arguments, directory=None, check=True, env=None, text=None):
     done = subprocess.run(
-        ["git", *arguments], cwd=directory, capture_output=True, text=True, timeout=60, env={**CLEAN, **(env or {})}
+        ["git", *arguments], cwd=directory, input=text, capture_output=True, timeout=60, env={**CLEAN, **(env or {})}
     )
+    done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
     if check and done.returncode:
         raise AssertionError(f"git {' '.join(arguments)}: {done.stderr}")
     return done.stdout.strip() if check else done
@@ -52,7 +53,10 @@ class Repositories:
         git("init", "--quiet", "--bare", f"--initial-branch={branch}", str(bare))
         return self.commit(full_id, files, branch, message)
 
-    def commit(self, full_id, files, branch="main", message="next"):
+    def tag(self, full_id, name, commit):
+        git("--git-dir", str(self.root / f"{full_id}.git"), "tag", name, commit)
+
+    def commit(self, full_id, files, branch="main", message="next", submodules=None):
         bare = self.root / f"{full_id}.git"
         work = self.root / f"{full_id.replace('/', '-')}.work"
         shutil.rmtree(work, ignore_errors=True)
@@ -65,6 +69,11 @@ class Repositories:
             path = work / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+        for name, (url, commit) in (submodules or {}).items():
+            git("config", "--file", ".gitmodules", f"submodule.{name}.path", name, directory=work)
+            git("config", "--file", ".gitmodules", f"submodule.{name}.url", url, directory=work)
+            git("update-index", "--add", "--cacheinfo", f"160000,{commit},{name}", directory=work)
+            (work / name).mkdir(exist_ok=True)
         git("add", "--all", directory=work)
         git("commit", "--quiet", "-m", message, directory=work)
         git("push", "--quiet", "origin", branch, directory=work)
@@ -85,8 +94,16 @@ class GitHost:
         self.statuses = []
         # Answers that are given before a status is looked at: trouble that passes.
         self.trouble = []
-        # How often anything was asked for.
+        # Tokens that may read, and write no status.
+        self.readers = set()
+        # Answers to git, given before anything is looked at.
+        self.broken = []
+        # What was asked for, and each password that was offered.
         self.requests = []
+        self.passwords = []
+        # Requests about statuses wait for it.
+        self.open = threading.Event()
+        self.open.set()
         host = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -123,10 +140,14 @@ class GitHost:
             def handled(self, body):
                 path, _, query = self.path.partition("?")
                 host.requests.append((self.command, path))
+                host.passwords.append(host.password(self.headers))
                 if path.startswith(("/api/", "/2.0/")):
+                    host.open.wait(120)
                     if host.trouble:
                         return self.answer(*host.trouble.pop(0))
                     return self.answer(*host.status(path, self.headers, body))
+                if host.broken:
+                    return self.answer(*host.broken.pop(0))
                 if host.password(self.headers) not in host.tokens:
                     return self.answer(401, b"", [("WWW-Authenticate", 'Basic realm="host"')])
                 self.backend(path, query, body)
@@ -152,16 +173,28 @@ class GitHost:
                 status = next((int(value.split()[0]) for name, value in headers if name == "Status"), 200)
                 self.answer(status, rest, [pair for pair in headers if pair[0] != "Status"])
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.handler = Handler
+        self.port = 0
+        self.start()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self):
+        """Again at the same address, after an end."""
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), self.handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def end(self):
+        self.server.shutdown()
+        self.server.server_close()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
+        self.open.set()
+        self.end()
 
     @staticmethod
     def password(headers):
@@ -176,6 +209,8 @@ class GitHost:
         """One commit status, held to the documentation of the host whose path it is."""
         if self.password(headers) not in self.tokens:
             return 401, {"message": "Bad credentials"}
+        if self.password(headers) in self.readers:
+            return 403, {"message": "Resource not accessible by personal access token"}
         try:
             given = json.loads(body)
         except ValueError:
@@ -254,8 +289,9 @@ class SshHost:
         sshd = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
         if sshd is None:
             raise AssertionError("there is no sshd; install openssh-server (CONTRIBUTING.md)")
+        self.command = [sshd, "-D", "-e", "-f", str(config)]
         self.log = open(self.directory / "sshd.log", "ab")
-        self.process = subprocess.Popen([sshd, "-D", "-e", "-f", str(config)], stderr=self.log)
+        self.start()
         self.url = f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}{self.repositories.root}"
 
     def key(self, name="client"):
@@ -275,7 +311,13 @@ class SshHost:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def start(self):
+        self.process = subprocess.Popen(self.command, stderr=self.log)
+
+    def end(self):
         self.process.terminate()
         self.process.wait(timeout=10)
+
+    def __exit__(self, *_):
+        self.end()
         self.log.close()

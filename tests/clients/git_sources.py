@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -83,7 +84,7 @@ def ran(source, name="ferry", role_arn=None, want="Succeeded"):
     """A pipeline from this source to the site; gives its first execution and its actions by name."""
     pipelines = Pipelines()
     role_arn = role_arn or f"arn:aws:iam::{ACCOUNT}:role/pipeline"
-    declared = pipeline(name, role_arn, stage("Source", source), stage("Release", to_site()))
+    declared = pipeline(name, role_arn, stage("Source", source), stage("Release", to_site()), pipelineType="V2")
     pipelines.api.create_pipeline(pipeline=declared)
     execution = pipelines.first(name)
     pipelines.ended(name, execution, want)
@@ -216,10 +217,11 @@ def permissions():
 
 def through_connection():
     """CreateConnection, a token, a pipeline: the commit arrives with its variables, and the token is seen nowhere."""
-    with tempfile.TemporaryDirectory() as directory, GitHost(f"{directory}/git", [TOKEN]) as hub, Server(directory) as server:
+    with tempfile.TemporaryDirectory() as directory, GitHost(f"{directory}/git", [TOKEN]) as hub, Watch(TOKEN), Server(
+        directory
+    ) as server:
         commit = hub.repositories.make("towline-co/ferry", FILES, message="The first\n\nWith more")
         prepared()
-        watch = Watch(TOKEN)
         arn = connected(server, "hub", hub.url)
         equal(client("codeconnections").get_connection(ConnectionArn=arn)["Connection"]["ConnectionStatus"], "AVAILABLE")
         equal(json.loads(towpath(server, "list", "--format", "json"))["Connections"][0]["ConnectionArn"], arn)
@@ -258,33 +260,50 @@ def through_connection():
         pipelines.ended("ferry", pinned, "Succeeded")
         equal(site("main/index.html"), "<p>one")
         holds(newer != commit, "two commits")
-        watch.end()
         holds(TOKEN not in json.dumps(pipelines.actions("ferry", pinned), default=str), "no answer has the token")
         nowhere(server, TOKEN)
 
 
 class Watch:
-    """Looks at every process's command line while a scenario runs."""
+    """Keeps every command line of the gits that are started in its time, and looks at those of all other processes. The
+    server has to start after it."""
 
     def __init__(self, secret):
         self.secret, self.found, self.over = secret.encode(), [], threading.Event()
-        self.thread = threading.Thread(target=self.look)
+        self.thread = threading.Thread(target=self.look, daemon=True)
+        self.path = os.environ["PATH"]
+        self.directory = tempfile.TemporaryDirectory()
+        self.lines = pathlib.Path(self.directory.name) / "lines"
+
+    def __enter__(self):
+        program = pathlib.Path(self.directory.name) / "git"
+        program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {self.lines}\nexec {shutil.which("git")} "$@"\n')
+        program.chmod(0o755)
+        os.environ["PATH"] = f"{self.directory.name}:{self.path}"
         self.thread.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self.over.set()
+        self.thread.join()
+        os.environ["PATH"] = self.path
+        if kind is None:
+            equal(self.found, [], "command lines with the secret")
+            lines = self.lines.read_bytes()
+            holds(b"fetch --quiet" in lines and b"ls-remote" in lines, "git was seen at work")
+            holds(self.secret not in lines, "a command line of git has the secret")
+        self.directory.cleanup()
 
     def look(self):
         while not self.over.is_set():
             for place in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
                 try:
-                    if self.secret in place.read_bytes():
-                        self.found.append(place)
+                    line = place.read_bytes()
                 except OSError:
-                    pass
+                    continue
+                if self.secret in line:
+                    self.found.append(line)
             self.over.wait(0.01)
-
-    def end(self):
-        self.over.set()
-        self.thread.join()
-        equal(self.found, [], "command lines with the secret")
 
 
 def nowhere(server, secret):
@@ -439,13 +458,11 @@ def over_ssh():
 
 def github_version_1():
     """The first version of the GitHub action: a token in the definition, masked wherever it is shown."""
-    with tempfile.TemporaryDirectory() as directory, GitHost(f"{directory}/git", [TOKEN]) as hub:
+    with tempfile.TemporaryDirectory() as directory, GitHost(f"{directory}/git", [TOKEN]) as hub, Watch(TOKEN):
         with Server(directory, f'[source.Take]\ngithub-url = "{hub.url}"\n') as server:
             commit = hub.repositories.make("towline-co/ferry", FILES, message="Sail")
             prepared(EVERYTHING)
-            watch = Watch(TOKEN)
             _, actions = ran(from_github("towline-co", "ferry", TOKEN))
-            watch.end()
             equal(site("main/index.html"), "<p>one")
             variables = actions["Take"]["output"]["outputVariables"]
             equal(set(variables), {"AuthorDate", "BranchName", "CommitId", "CommitMessage", "CommitterDate", "CommitUrl", "RepositoryName"})

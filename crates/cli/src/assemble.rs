@@ -19,7 +19,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -33,8 +32,9 @@ use towpath_model::declaration::PipelineDeclaration;
 use towpath_model::ids::{IdSource as _, Scope};
 use towpath_model::time::Clock;
 use towpath_orchestrator::{Orchestrator, Parts, TokioRuntime, limits::Quotas};
+use towpath_providers::git::{CommitFollower, Unfollowed};
 use towpath_providers::realm::GIT;
-use towpath_providers::{Catalogue, Credentials, Endpoints, RealmKind, RealmSettings, Settings};
+use towpath_providers::{Catalogue, Credentials, Endpoints, GitHosts, RealmKind, RealmSettings, Settings};
 use towpath_server::{Front, Services, listen};
 use towpath_services::ambient::Ambient;
 use towpath_services::codebuild::{
@@ -53,7 +53,7 @@ use towpath_store::{PostgresStore, SqliteStore, Store, StoreError};
 use self::ambient::{SystemClock, SystemIds};
 use self::connections::HostTypes;
 use self::scratch::Scratch;
-use self::statuses::Statuses;
+use self::statuses::{Beginning, Statuses};
 use self::transport::InProcess;
 use crate::config::{Config, SandboxKind};
 use crate::errors::ExpectedError;
@@ -228,15 +228,16 @@ impl System {
         let scratch =
             Scratch::open(data_dir, node.as_deref()).map_err(|e| broken("prepare the scratch directory", &e))?;
         let quotas = quotas(config);
-        let used_git = Arc::new(AtomicBool::new(false));
+        // A person's own run tells no git host.
+        let follower: Arc<dyn CommitFollower> = match purpose {
+            Purpose::Server => Arc::new(Beginning::new(Arc::clone(&store))),
+            Purpose::Person => Arc::new(Unfollowed),
+        };
+        let hosts =
+            GitHosts { github: github_hosts(config), types: Arc::new(HostTypes(Arc::clone(&connections))), follower };
         let orchestrator = Orchestrator::new(Parts {
             store: Arc::clone(&store),
-            catalogue: Arc::new(
-                catalogue(config)
-                    .used_git(Arc::clone(&used_git))
-                    .with_connection_types(Arc::new(HostTypes(Arc::clone(&connections))))
-                    .standing_in(&trees),
-            ),
+            catalogue: Arc::new(Catalogue::with_git_hosts(catalogue_settings(config), hosts).standing_in(&trees)),
             realms: Arc::new(realms),
             roles: Arc::new(roles::EmbeddedRoles { identity: Arc::clone(&identity) }),
             clock: Arc::clone(&clock),
@@ -289,7 +290,6 @@ impl System {
         orchestrator.resume().await.map_err(|e| broken("take up the unfinished executions", &e))?;
 
         let stop = watch::Sender::new(false);
-        // A person's own run tells nobody.
         if purpose == Purpose::Server {
             let statuses = Statuses {
                 store,
@@ -297,7 +297,6 @@ impl System {
                 ambient: surroundings,
                 console_url: format!("{url}/console"),
                 github_hosts: github_hosts(config),
-                wanted: used_git,
             };
             tokio::spawn(statuses.follow(orchestrator.subscribe(), stop.subscribe()));
         }
@@ -400,9 +399,13 @@ fn github_hosts(config: &Config) -> BTreeMap<String, String> {
     sources.filter_map(|(action, source)| Some((action.clone(), source.github_url.clone()?))).collect()
 }
 
+fn catalogue_settings(config: &Config) -> Settings {
+    Settings { rehearsal: config.rehearsal.enabled }
+}
+
+/// What declarations are held to.
 fn catalogue(config: &Config) -> Catalogue {
-    let settings = Settings { rehearsal: config.rehearsal.enabled };
-    Catalogue::new(settings).with_github_hosts(github_hosts(config))
+    Catalogue::new(catalogue_settings(config))
 }
 
 /// Builds and functions run under this same program.

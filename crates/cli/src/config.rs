@@ -282,13 +282,6 @@ pub struct Realm {
     pub regions: Vec<String>,
 }
 
-impl Config {
-    /// Git hosts are configured here.
-    pub const fn has_connections(&self) -> bool {
-        false
-    }
-}
-
 impl Default for Realm {
     fn default() -> Self {
         Self {

@@ -130,6 +130,11 @@ impl ExpectedError {
                 "clone it yourself and give the directory with `--source {action}=DIR`, or mend `url` and `branch` of \
                  [source.{action}] in towpath.toml"
             ),
+            Self::SourceNeeded { action, provider } if provider == "CodeStarSourceConnection" => format!(
+                "say in [connections.NAME] of towpath.toml how its git host is reached (docs/connections.md); or let a \
+                 directory stand in for it with `--source {action}=DIR`, or with `path` (or `url` and `branch`) of \
+                 [source.{action}]"
+            ),
             Self::SourceNeeded { action, provider } => format!(
                 "let a directory stand in for it with `--source {action}=DIR`, or with `path` (or `url` and `branch`) of \
                  [source.{action}] in towpath.toml; or name where {provider} is: `[realm.aws]` and `profile = \"...\"`"

@@ -158,11 +158,11 @@ pub fn complaint(err: &[u8]) -> String {
     let text = String::from_utf8_lossy(err);
     let lines = text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty());
     let told: Vec<&str> = lines.collect();
-    let grave: Vec<&str> = told
-        .iter()
-        .filter(|line| ["fatal:", "error:", "remote:", "ERROR:", "ssh:"].iter().any(|start| line.starts_with(start)))
-        .copied()
-        .collect();
+    let starts = ["fatal:", "error:", "remote:", "ERROR:", "ssh:", "kex_exchange_identification:", "Connection closed"];
+    // ssh says these in its own way.
+    let holds = ["Permission denied (", "Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED"];
+    let is_grave = |line: &str| starts.iter().any(|s| line.starts_with(s)) || holds.iter().any(|h| line.contains(h));
+    let grave: Vec<&str> = told.iter().filter(|line| is_grave(line)).copied().collect();
     let kept = if grave.is_empty() { told } else { grave };
     kept.join("; ").chars().filter(|c| !c.is_control()).take(1000).collect()
 }
@@ -187,6 +187,10 @@ mod tests {
         let err = b"Cloning into 'x'...\rremote: no such thing\nfatal: repository 'u' not found\n";
         assert_eq!(complaint(err), "remote: no such thing; fatal: repository 'u' not found");
         assert_eq!(complaint(b"odd\n"), "odd");
+        let err =
+            b"Warning: added\ngit@h: Permission denied (publickey).\r\nfatal: Could not read from remote repository.\n";
+        let told = "git@h: Permission denied (publickey).; fatal: Could not read from remote repository.";
+        assert_eq!(complaint(err), told);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tokio::process::Command;
 use towpath_model::secret::Secret;
 
@@ -60,6 +62,8 @@ pub enum Reason {
     Unauthorized,
     /// The server knows who asks and says no.
     Forbidden,
+    /// Over SSH: the server is not the one that is known.
+    HostKey,
     NoRepository,
     /// The repository lacks the branch or the commit.
     NoRevision,
@@ -131,6 +135,8 @@ impl Remote {
             ("fetch.recurseSubmodules".to_owned(), "false".to_owned()),
             ("transfer.bundleURI".to_owned(), "false".to_owned()),
             ("gc.auto".to_owned(), "0".to_owned()),
+            // Packs are indexed in bounded memory, and are where it is looked how much came.
+            ("fetch.unpackLimit".to_owned(), "1".to_owned()),
         ];
         match &self.access {
             Access::Anonymous => {
@@ -151,6 +157,24 @@ impl Remote {
         }
     }
 
+    /// The answer, or why there is none. Should the server repeat what it was told, the password stays out of its words.
+    fn answered(&self, said: Said) -> Result<Vec<u8>, FetchError> {
+        if said.status.success() {
+            return Ok(said.out);
+        }
+        let reason = reason(&said.err);
+        let mut words = said.err;
+        if let Access::Basic { user, password } = &self.access {
+            let sent = STANDARD.encode(format!("{user}:{}", password.expose()));
+            for secret in [password.expose(), &sent] {
+                if !secret.is_empty() {
+                    words = words.replace(secret, "****");
+                }
+            }
+        }
+        Err(FetchError::Refused { reason, said: words })
+    }
+
     /// The object that a full ref name (`refs/heads/main`) leads to; of an annotated tag the commit.
     pub async fn resolve(&self, full_ref: &str) -> Result<Option<String>, FetchError> {
         let mut command = git();
@@ -158,7 +182,7 @@ impl Remote {
         let peeled = format!("{full_ref}^{{}}");
         command.args(["ls-remote", "--quiet", "--", &self.url, full_ref, &peeled]);
         let said = command::run(command, "ls-remote", None, limits::ANSWER_BYTES_MAX, limits::ANSWER_TIME).await?;
-        let out = refused(said)?;
+        let out = self.answered(said)?;
         let text = String::from_utf8_lossy(&out);
         let mut found = None;
         for (id, name) in text.lines().filter_map(|line| line.split_once('\t')) {
@@ -167,6 +191,40 @@ impl Remote {
             }
         }
         Ok(found.filter(|id| is_object_id(id)))
+    }
+
+    /// The branch that HEAD names there, none in an empty repository, and how long its ids are.
+    async fn head(&self) -> Result<(Option<String>, usize), FetchError> {
+        let mut command = git();
+        self.reach(&mut command);
+        command.args(["ls-remote", "--quiet", "--symref", "--", &self.url, "HEAD"]);
+        let said = command::run(command, "ls-remote", None, limits::ANSWER_BYTES_MAX, limits::ANSWER_TIME).await?;
+        let out = self.answered(said)?;
+        let text = String::from_utf8_lossy(&out);
+        let mut lines = text.lines();
+        let branch = lines.find_map(|line| line.strip_prefix("ref: refs/heads/")?.strip_suffix("\tHEAD"));
+        let id = text.lines().filter_map(|line| line.strip_suffix("\tHEAD")).find(|id| is_object_id(id));
+        Ok((branch.map(ToOwned::to_owned), id.map_or(limits::OBJECT_ID_CHARS[0], str::len)))
+    }
+
+    /// Makes a bare repository what the other one is now: every branch and every tag, and nothing else. The first time
+    /// it is made; the server is asked before that, so that what does not exist there leaves nothing here.
+    pub async fn mirror(&self, repository: &Path, bounds: &Bounds) -> Result<(), FetchError> {
+        if !repository.join("HEAD").exists() {
+            let (branch, id_chars) = self.head().await?;
+            init(repository, true, id_chars, branch.as_deref()).await?;
+        }
+        let refs = ["+refs/heads/*:refs/heads/*".to_owned(), "+refs/tags/*:refs/tags/*".to_owned()];
+        self.fetch(repository, &["--prune", "--force", "--no-write-fetch-head"], &refs, bounds).await?;
+        // In the foreground: nothing may outlive the command.
+        let mut tidy = git_in(repository);
+        tidy.args(["-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false", "gc", "--auto", "--quiet"]);
+        let tidied = command::run(tidy, "gc", None, limits::ANSWER_BYTES_MAX, bounds.time).await;
+        if let Err(error) = tidied.and_then(|said| said.success("gc")) {
+            // The repository is whole; the next fetch tries again.
+            tracing::debug!(%error, repository = %repository.display(), "a mirror stays untidy");
+        }
+        Ok(())
     }
 
     /// Fetches exactly one commit into a new bare repository. `branch` is where to look for it should the server not
@@ -181,7 +239,7 @@ impl Remote {
         if !is_object_id(id) {
             return Err(FetchError::refused(Reason::NoRevision, format!("{id} is not the whole id of a commit")));
         }
-        init(repository, true, id.len()).await?;
+        init(repository, true, id.len(), None).await?;
         match self.fetch(repository, &["--depth", "1", "--no-tags"], &[id.to_owned()], bounds).await {
             Ok(()) => {}
             Err(error) if error.reason() == Reason::NoRevision => {
@@ -212,7 +270,7 @@ impl Remote {
             return Err(FetchError::refused(Reason::NoRevision, format!("{id} is not the whole id of a commit")));
         }
         let repository = work_tree.join(".git");
-        init(work_tree, false, id.len()).await?;
+        init(work_tree, false, id.len(), None).await?;
         let mut remote = git_in(&repository);
         remote.args(["remote", "add", "origin", "--", shown_url]);
         command::ask(remote, "remote").await?;
@@ -246,13 +304,16 @@ impl Remote {
         command.arg("--").arg(&self.url).args(refs);
         let fetching = command::run(command, FETCHING, None, limits::ANSWER_BYTES_MAX, bounds.time);
         let packs = repository.join("objects/pack");
+        let too_large = || {
+            let text = format!("The repository is larger than {} bytes.", bounds.bytes);
+            Err(FetchError::refused(Reason::TooLarge, text))
+        };
         tokio::select! {
-            said = fetching => refused(said?).map(drop),
-            () = outgrown(&packs, bounds.bytes) => Err(FetchError::refused(
-                Reason::TooLarge,
-                format!("The repository is larger than {} bytes.", bounds.bytes),
-            )),
-        }
+            said = fetching => self.answered(said?)?,
+            () = outgrown(&packs, bounds.bytes) => return too_large(),
+        };
+        // What came between two looks.
+        if size(&packs).await > bounds.bytes { too_large() } else { Ok(()) }
     }
 }
 
@@ -293,9 +354,9 @@ async fn check_tree(repository: &Path, id: &str, bounds: &Bounds) -> Result<(), 
     Ok(())
 }
 
-async fn init(directory: &Path, bare: bool, id_chars: usize) -> Result<(), GitError> {
+async fn init(directory: &Path, bare: bool, id_chars: usize, branch: Option<&str>) -> Result<(), GitError> {
     let mut init = git();
-    init.args(["init", "--quiet", "--template=", "--initial-branch=main"]);
+    init.args(["init", "--quiet", "--template="]).arg(format!("--initial-branch={}", branch.unwrap_or("main")));
     if bare {
         init.arg("--bare");
     }
@@ -310,16 +371,20 @@ async fn init(directory: &Path, bare: bool, id_chars: usize) -> Result<(), GitEr
 async fn outgrown(directory: &Path, bytes_max: u64) {
     loop {
         tokio::time::sleep(limits::LOOK).await;
-        let directory: PathBuf = directory.to_owned();
-        let sum = tokio::task::spawn_blocking(move || {
-            let entries = std::fs::read_dir(directory).ok()?;
-            Some(entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(|found| found.len()).sum::<u64>())
-        });
-        // What cannot be read now is not large.
-        if sum.await.ok().flatten().unwrap_or(0) > bytes_max {
+        if size(directory).await > bytes_max {
             return;
         }
     }
+}
+
+/// The bytes of a directory's files. What cannot be read now is not large.
+async fn size(directory: &Path) -> u64 {
+    let directory: PathBuf = directory.to_owned();
+    let sum = tokio::task::spawn_blocking(move || {
+        let entries = std::fs::read_dir(directory).ok()?;
+        Some(entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(|found| found.len()).sum::<u64>())
+    });
+    sum.await.ok().flatten().unwrap_or(0)
 }
 
 /// `https://host:port`: git asks the helper for no other place, whereto it may be redirected.
@@ -338,16 +403,10 @@ fn is_scp(url: &str) -> bool {
     })
 }
 
-fn refused(said: Said) -> Result<Vec<u8>, FetchError> {
-    if said.status.success() {
-        return Ok(said.out);
-    }
-    Err(FetchError::Refused { reason: reason(&said.err), said: said.err })
-}
-
 /// What git's complaint means. Its words are stable in the C locale; what is not recognised is not guessed.
 fn reason(said: &str) -> Reason {
     const WORDS: &[(Reason, &[&str])] = &[
+        (Reason::HostKey, &["Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED"]),
         (Reason::Forbidden, &["returned error: 403"]),
         (
             Reason::Unauthorized,
@@ -357,7 +416,7 @@ fn reason(said: &str) -> Reason {
                 "could not read Password",
                 "returned error: 401",
                 "Permission denied (",
-                "Host key verification failed",
+                "Invalid username or token",
             ],
         ),
         (
@@ -372,7 +431,14 @@ fn reason(said: &str) -> Reason {
         ),
         (
             Reason::NoRepository,
-            &["returned error: 404", "' not found", "Repository not found", "does not appear to be a git repository"],
+            &[
+                "returned error: 404",
+                "' not found",
+                "epository not found",
+                "Project not found",
+                "could not be found",
+                "does not appear to be a git repository",
+            ],
         ),
         (
             Reason::Unreachable,
@@ -384,6 +450,12 @@ fn reason(said: &str) -> Reason {
                 "Connection refused",
                 "Connection reset",
                 "Connection timed out",
+                "Connection closed",
+                "Operation timed out",
+                "Timeout was reached",
+                "No route to host",
+                "Network is unreachable",
+                "Temporary failure in name resolution",
                 "Operation too slow",
                 "early EOF",
                 "unexpected disconnect",
@@ -441,6 +513,12 @@ mod tests {
             ("fatal: could not read Username for 'http://h': terminal prompts disabled", Reason::Unauthorized),
             ("fatal: Authentication failed for 'http://h/'", Reason::Unauthorized),
             ("fatal: repository 'http://h/' not found", Reason::NoRepository),
+            ("remote: Repository not found.; fatal: repository 'https://h/o/r.git/' not found", Reason::NoRepository),
+            ("fatal: '/srv/x.git' does not appear to be a git repository", Reason::NoRepository),
+            ("git@h: Permission denied (publickey).; fatal: Could not read", Reason::Unauthorized),
+            ("Host key verification failed.; fatal: Could not read from remote repository.", Reason::HostKey),
+            ("ssh: connect to host h port 22: Connection refused; fatal: Could not read", Reason::Unreachable),
+            ("fatal: unable to access 'x': Could not resolve host: h", Reason::Unreachable),
             ("fatal: couldn't find remote ref refs/heads/x", Reason::NoRevision),
             ("fatal: remote error: upload-pack: not our ref 0123", Reason::NoRevision),
             ("fatal: unable to access 'http://h/': Failed to connect to h port 1", Reason::Unreachable),

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
 
@@ -11,6 +10,7 @@ use crate::codecommit_source::CodeCommitSource;
 use crate::commands::Commands;
 use crate::connection_source::{ConnectionSource, ConnectionTypes, NoTypes};
 use crate::ecr_source::EcrSource;
+use crate::git::{CommitFollower, Unfollowed};
 use crate::github_source::GitHubSource;
 use crate::inspector_scan::InspectorScan;
 use crate::lambda_invoke::LambdaInvoke;
@@ -33,21 +33,42 @@ pub struct Settings {
     pub rehearsal: bool,
 }
 
+/// What is known of git hosts beyond an action's configuration.
+pub struct GitHosts {
+    /// GitHub sources that are on other hosts than GitHub, by the action's name.
+    pub github: BTreeMap<String, String>,
+    /// What connections lead to.
+    pub types: Arc<dyn ConnectionTypes>,
+    /// Who follows the commits that are taken.
+    pub follower: Arc<dyn CommitFollower>,
+}
+
+impl Default for GitHosts {
+    /// Nothing is known, and nobody follows.
+    fn default() -> Self {
+        Self { github: BTreeMap::new(), types: Arc::new(NoTypes), follower: Arc::new(Unfollowed) }
+    }
+}
+
 pub struct Catalogue {
     providers: BTreeMap<ActionTypeId, Box<dyn Provider>>,
-    used_git: Arc<AtomicBool>,
 }
 
 impl Catalogue {
     pub fn new(settings: Settings) -> Self {
+        Self::with_git_hosts(settings, GitHosts::default())
+    }
+
+    pub fn with_git_hosts(settings: Settings, hosts: GitHosts) -> Self {
+        let GitHosts { github, types, follower } = hosts;
         let mut list: Vec<Box<dyn Provider>> = vec![Box::new(CloudWatchAlarm::new())];
         list.extend(CodeBuild::CATEGORIES.map(|c| Box::new(CodeBuild::new(c)) as Box<dyn Provider>));
         list.push(Box::new(CodeCommitSource::new()));
         list.extend(Commands::CATEGORIES.map(|c| Box::new(Commands::new(c)) as Box<dyn Provider>));
-        list.push(Box::new(ConnectionSource::new(Arc::new(NoTypes))));
+        list.push(Box::new(ConnectionSource::new(types, Arc::clone(&follower))));
         list.push(Box::new(DeploymentWindow::new()));
         list.push(Box::new(EcrSource::new()));
-        list.push(Box::new(GitHubSource::new(BTreeMap::new())));
+        list.push(Box::new(GitHubSource::new(github, follower)));
         list.push(Box::new(InspectorScan::new()));
         list.extend(LambdaInvoke::CATEGORIES.map(|c| Box::new(LambdaInvoke::new(c)) as Box<dyn Provider>));
         list.push(Box::new(ManualApproval::new()));
@@ -62,33 +83,10 @@ impl Catalogue {
         Self::of(list)
     }
 
-    /// The same with GitHub sources that are on other hosts than GitHub, by the action's name.
-    #[must_use]
-    pub fn with_github_hosts(mut self, hosts: BTreeMap<String, String>) -> Self {
-        let provider = GitHubSource::new(hosts);
-        self.providers.insert(provider.entry().id.clone(), Box::new(provider));
-        self
-    }
-
-    /// The same with somebody who knows what connections lead to.
-    #[must_use]
-    pub fn with_connection_types(mut self, types: Arc<dyn ConnectionTypes>) -> Self {
-        let provider = ConnectionSource::new(types);
-        self.providers.insert(provider.entry().id.clone(), Box::new(provider));
-        self
-    }
-
-    /// The same with a flag that is raised once a source is asked for whose host takes commit statuses.
-    #[must_use]
-    pub fn used_git(mut self, used: Arc<AtomicBool>) -> Self {
-        self.used_git = used;
-        self
-    }
-
     /// A catalogue of other providers, for simulations.
     pub fn of(list: Vec<Box<dyn Provider>>) -> Self {
         let providers = list.into_iter().map(|p| (p.entry().id.clone(), p)).collect();
-        Self { providers, used_git: Arc::default() }
+        Self { providers }
     }
 
     /// With directories that stand in for source actions of these names.
@@ -105,13 +103,10 @@ impl Catalogue {
             };
             (id, wrapped)
         });
-        Self { providers: wrapped.collect(), used_git: self.used_git }
+        Self { providers: wrapped.collect() }
     }
 
     pub fn get(&self, id: &ActionTypeId) -> Option<&dyn Provider> {
-        if matches!(id.provider.as_str(), "CodeStarSourceConnection" | "GitHub") {
-            self.used_git.store(true, Ordering::Release);
-        }
         self.providers.get(id).map(AsRef::as_ref)
     }
 

@@ -20,7 +20,7 @@ use towpath_model::catalogue::{
 use towpath_model::limits::{SUMMARY_CHARS_MAX, TIMEOUT_DEFAULT_MINUTES};
 use towpath_model::secret::Secret;
 
-use crate::git::{self, Described, Format, SourceError};
+use crate::git::{self, CommitFollower, Described, Format, SourceError};
 use crate::links;
 use crate::provider::{Call, Provider};
 use crate::realm::RealmKind;
@@ -49,11 +49,12 @@ impl ConnectionTypes for NoTypes {
 pub struct ConnectionSource {
     entry: ActionTypeEntry,
     types: Arc<dyn ConnectionTypes>,
+    follower: Arc<dyn CommitFollower>,
 }
 
 impl ConnectionSource {
-    pub fn new(types: Arc<dyn ConnectionTypes>) -> Self {
-        Self { entry: entry(), types }
+    pub fn new(types: Arc<dyn ConnectionTypes>, follower: Arc<dyn CommitFollower>) -> Self {
+        Self { entry: entry(), types, follower }
     }
 }
 
@@ -281,6 +282,7 @@ impl Provider for ConnectionSource {
         // The role was just allowed to use the connection.
         let provider = self.types.provider_type(wanted.connection).await.unwrap_or_default();
         let Some(id) = id else { return wanted.no_branch(&provider) };
+        self.follower.follow().await;
         let commit = match taken(cx, action, &wanted, &remote, &id).await {
             Ok(commit) => commit,
             Err(error) => return wanted.refused(&error),

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use towpath_artifacts::{PackError, pack_directory};
 use towpath_git::{Bounds, CloneRef, Commit, FetchError, GitError, Person, Reason, Remote, fetch};
@@ -18,6 +19,21 @@ use crate::objects::{S3, StoreError, Target};
 use crate::problem::Problem;
 use crate::provider::Call;
 use crate::session::{CLONE_REF_METADATA, REVISION_METADATA};
+
+/// Who follows what becomes of the commits that actions take. It is told before an action has one, so that whatever
+/// happens afterwards, a crash among it, finds it following.
+#[async_trait]
+pub trait CommitFollower: Send + Sync {
+    async fn follow(&self);
+}
+
+/// Where nobody does.
+pub struct Unfollowed;
+
+#[async_trait]
+impl CommitFollower for Unfollowed {
+    async fn follow(&self) {}
+}
 
 /// `OutputArtifactFormat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +117,7 @@ impl SourceError {
             ),
             Self::Fetch(error) => match error.reason() {
                 Reason::Unreachable => Outcome::Unavailable { message: error.to_string() },
-                Reason::Unauthorized | Reason::Forbidden => {
+                Reason::Unauthorized | Reason::Forbidden | Reason::HostKey => {
                     failed(error_code::PERMISSION_ERROR, format!("{refused} {error}"))
                 }
                 Reason::NoRepository => failed(

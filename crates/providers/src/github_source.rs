@@ -2,6 +2,7 @@
 //! pipeline's own definition carries. Its host may be another GitHub, by action: GitHub Enterprise Server.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use towpath_git::{Access, Remote};
@@ -10,7 +11,7 @@ use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, 
 use towpath_model::limits::TIMEOUT_DEFAULT_MINUTES;
 use towpath_model::secret::Secret;
 
-use crate::git::{self, Described, SourceError};
+use crate::git::{self, CommitFollower, Described, SourceError};
 use crate::provider::{Call, Provider};
 
 pub const HOST: &str = "https://github.com";
@@ -21,11 +22,12 @@ pub struct GitHubSource {
     entry: ActionTypeEntry,
     /// Other hosts than GitHub, by the action's name.
     hosts: BTreeMap<String, String>,
+    follower: Arc<dyn CommitFollower>,
 }
 
 impl GitHubSource {
-    pub fn new(hosts: BTreeMap<String, String>) -> Self {
-        Self { entry: entry(), hosts }
+    pub fn new(hosts: BTreeMap<String, String>, follower: Arc<dyn CommitFollower>) -> Self {
+        Self { entry: entry(), hosts, follower }
     }
 
     fn wanted<'a>(&'a self, action: &'a ActionInvocation) -> Result<Wanted<'a>, String> {
@@ -159,6 +161,7 @@ impl Provider for GitHubSource {
             let progress = Progress { summary: Some(message.clone()), ..Progress::default() };
             return Outcome::Failed { progress, error: ErrorDetails::new(error_code::CONFIGURATION_ERROR, message) };
         };
+        self.follower.follow().await;
         let commit = match git::zip(cx, action, wanted.output, &remote, &id, Some(wanted.branch)).await {
             Ok(commit) => commit,
             Err(error) => return wanted.refused(&error),

@@ -41,7 +41,7 @@ pub mod staging;
 pub mod step_functions;
 pub mod working_tree;
 
-pub use catalogue::{Catalogue, Settings};
+pub use catalogue::{Catalogue, GitHosts, Settings};
 pub use inputs::copy_inputs;
 pub use provider::{Artifacts, Call, HandedJob, Provider};
 pub use realm::{Abroad, Endpoints, KeySource, Realm, RealmKind, RealmSettings, Staging};

@@ -69,7 +69,8 @@ pub async fn handle(front: &Front, request: Request<Body>, peer: Peer) -> Respon
         .await;
     let ready = match found {
         Ok(repository) if asked.advertisement => services.connections.refresh(&repository).await.map(|()| repository),
-        other => other,
+        Ok(repository) => services.connections.go_on(&repository).await.map(|()| repository),
+        Err(refusal) => Err(refusal),
     };
     match ready {
         Ok(repository) => {

@@ -1,12 +1,15 @@
 //! Commit statuses, written back to git hosts: pending when a pipeline has taken a commit, success or failure when the
 //! execution is over. An effect after the commit: it follows the committed history with a cursor of its own, so that
-//! nothing is lost by a crash and the engine knows nothing of it. Each status is sent at least once; what a host refuses
-//! is logged and left. It never touches an execution.
+//! nothing is lost by a crash and the engine knows nothing of it. The cursor begins with the first action that is about to
+//! take a commit; where none ever does, no history is read. Each status is sent at least once; what a host refuses is
+//! logged and left. It never touches an execution.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -19,6 +22,7 @@ use tokio::sync::watch;
 use towpath_model::catalogue::ActionTypeId;
 use towpath_model::history::{ActionRecord, EventState, HistoryEntry, HistoryEvent};
 use towpath_model::secret::Secret;
+use towpath_providers::git::CommitFollower;
 use towpath_services::ambient::Ambient;
 use towpath_services::connections::{Access, CommitState, CommitStatus, Connections, commit_status_request};
 use towpath_store::{ActionFilter, DocumentsExt as _, Expect, HistoryFilter, Key, Store, StoreError};
@@ -60,9 +64,42 @@ pub struct Statuses {
     /// Base of the links that statuses carry.
     pub console_url: String,
     /// GitHub hosts other than GitHub, by the action's name.
-    pub github_hosts: std::collections::BTreeMap<String, String>,
-    /// Set once an action has taken a commit: before that the history is not even read.
-    pub wanted: Arc<AtomicBool>,
+    pub github_hosts: BTreeMap<String, String>,
+}
+
+/// Where the history begins that concerns git hosts.
+pub struct Beginning {
+    store: Arc<dyn Store>,
+    is_there: AtomicBool,
+}
+
+impl Beginning {
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, is_there: AtomicBool::new(false) }
+    }
+
+    async fn mark(&self) -> Result<(), StoreError> {
+        let sequence = self.store.history_end().await?;
+        match self.store.put_json(key(), &Told { sequence }, Expect::Absent).await {
+            // There since an earlier commit.
+            Err(error) if error.is_conflict() => Ok(()),
+            marked => marked.map(drop),
+        }
+    }
+}
+
+#[async_trait]
+impl CommitFollower for Beginning {
+    async fn follow(&self) {
+        if self.is_there.load(Ordering::Acquire) {
+            return;
+        }
+        match self.mark().await {
+            Ok(()) => self.is_there.store(true, Ordering::Release),
+            // The next commit tries again; a status is not worth an action.
+            Err(error) => tracing::warn!(%error, "the commit statuses of an execution may be missing"),
+        }
+    }
 }
 
 /// Whether an action type takes commits whose host has statuses.
@@ -78,10 +115,8 @@ impl Statuses {
     /// Follows the history until the server stops.
     pub async fn follow(self, mut commits: watch::Receiver<u64>, mut stop: watch::Receiver<bool>) {
         let connectors = Connectors::default();
-        // Where to begin if nothing was ever told: what lies before the first git source concerns nobody.
-        let mut begin = 0;
         loop {
-            match self.pass(&connectors, &mut begin).await {
+            match self.pass(&connectors).await {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(error) => {
@@ -98,18 +133,12 @@ impl Statuses {
     }
 
     /// Tells one page of the history; `true` when there may be more.
-    async fn pass(&self, connectors: &Connectors, begin: &mut u64) -> Result<bool, StoreError> {
-        let end = self.store.history_end().await?;
+    async fn pass(&self, connectors: &Connectors) -> Result<bool, StoreError> {
         let place = key();
         let told = self.store.get_json::<Told>(&place.collection, &place.partition, &place.key).await?;
-        // In this order: whatever is committed after `end` was read is seen by the next pass.
-        if told.is_none() && !self.wanted.load(Ordering::Acquire) {
-            *begin = end;
-            return Ok(false);
-        }
-        let (from, expect) =
-            told.map_or((*begin, Expect::Absent), |told| (told.value.sequence, Expect::Version(told.version)));
-        if from >= end && expect != Expect::Absent {
+        let Some(told) = told else { return Ok(false) };
+        let (from, expect) = (told.value.sequence, Expect::Version(told.version));
+        if from >= self.store.history_end().await? {
             return Ok(false);
         }
         let entries = self.store.history(&HistoryFilter::All, from, PAGE).await?;

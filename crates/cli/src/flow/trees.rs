@@ -50,7 +50,7 @@ pub fn check(
         let needs = match provider {
             // Neither is here, so somebody else must have it.
             "ECR" => !elsewhere,
-            "CodeStarSourceConnection" => !elsewhere && !config.has_connections(),
+            "CodeStarSourceConnection" => !elsewhere && config.connections.is_empty(),
             // GitHub itself is called; CodeCommit is in this Towpath, with whatever was pushed there.
             _ => false,
         };
@@ -286,6 +286,11 @@ mod tests {
         assert_eq!(standing_in(&ecr, &given, &Config::default()).len(), 1);
         let aws = Config { realms: [("aws".to_owned(), crate::config::Realm::default())].into(), ..Config::default() };
         check(&ecr, &none, &aws).unwrap();
+        let connected = pipeline(&action("AWS", "CodeStarSourceConnection", json!({"ConnectionArn": "arn"})));
+        let error = check(&connected, &none, &Config::default()).unwrap_err();
+        assert!(error.hint().unwrap().contains("[connections.NAME]"), "{:?}", error.hint());
+        let text = crate::document::Text::new("towpath.toml", "[connections.hub]\ntoken = \"hunter2\"\n");
+        check(&connected, &none, &crate::config::Loaded::parse(text).unwrap().config).unwrap();
         let url = crate::config::Source { url: Some("https://git.example.com/app".to_owned()), ..Default::default() };
         let cloned = Config { sources: [("Fetch".to_owned(), url)].into(), ..Config::default() };
         check(&ecr, &none, &cloned).unwrap();

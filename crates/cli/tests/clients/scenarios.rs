@@ -112,5 +112,13 @@ scenarios!(codecommit, "codecommit.py", crate::python::alone:
 
 scenarios!(codecommit_pipelines, "codecommit_pipelines.py", crate::python::alone:
     zip_of_a_commit, full_clone, refusals, tutorial);
+||||||| parent of 098935e (Connections: builds clone through them, hostile hosts and repositories, statuses from the first commit on)
+
+scenarios!(git_builds, "git_builds.py", crate::python::alone:
+    whole_pipeline, submodules, a_run, refused_builds);
+
+scenarios!(git_trouble, "git_trouble.py", crate::python::alone:
+    own_hosts, passing_trouble, github_down, ssh_down, ill_will, hostile_repository, tokens_that_only_read,
+    statuses_outlive_a_kill);
 
 scenarios!(import_templates, "import_templates.py", crate::python::against_a_server: cdk_app, template_in_place, refusals);

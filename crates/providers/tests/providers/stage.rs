@@ -12,7 +12,7 @@ use towpath_model::declaration::{ConditionType, EnvironmentVariable};
 use towpath_model::ids::Scope;
 use towpath_model::time::{Clock, Timestamp};
 use towpath_providers::{
-    Call, Catalogue, Credentials, Endpoints, HandedJob, Provider, Realm, RealmKind, RealmSettings, Settings,
+    Call, Catalogue, Credentials, Endpoints, GitHosts, HandedJob, Provider, Realm, RealmKind, RealmSettings, Settings,
 };
 
 use crate::git_host;
@@ -73,10 +73,12 @@ impl Stage {
             function: "ferry-check".to_owned(),
             continuation_token: None,
         };
-        let hosts = BTreeMap::from([("Act".to_owned(), git_host::url())]);
-        let catalogue = Catalogue::new(Settings { rehearsal: true })
-            .with_github_hosts(hosts)
-            .with_connection_types(Arc::new(git_host::Types));
+        let hosts = GitHosts {
+            github: BTreeMap::from([("Act".to_owned(), git_host::url())]),
+            types: Arc::new(git_host::Types),
+            ..GitHosts::default()
+        };
+        let catalogue = Catalogue::with_git_hosts(Settings { rehearsal: true }, hosts);
         Self { aws: aws.clone(), clock, realm, catalogue, scratch: TempDir::new().unwrap(), job }
     }
 

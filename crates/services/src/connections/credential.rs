@@ -156,18 +156,19 @@ pub fn check_url(url: &str, what: &str) -> Result<(), String> {
     if url.len() > limits::URL_BYTES_MAX || url.bytes().any(|b| b <= b' ' || b == 0x7f) {
         return wrong(&format!("may have at most {} characters and no spaces", limits::URL_BYTES_MAX));
     }
-    let Ok(parsed) = url.replace("{repo}", "repo").parse::<Uri>() else { return wrong("is no URL") };
-    let user = parsed.authority().and_then(|authority| authority.as_str().rsplit_once('@')).map(|(user, _)| user);
-    let scheme = parsed.scheme_str().unwrap_or_default();
-    if parsed.host().is_none_or(|host| host.is_empty() || host.starts_with('-')) {
+    let Some((scheme @ ("http" | "https" | "ssh"), _)) = url.split_once("://") else {
+        return wrong("must begin with https://, http:// or ssh://");
+    };
+    let parsed = url.replace("{repo}", "repo").parse::<Uri>().ok();
+    let authority = parsed.as_ref().and_then(Uri::authority);
+    let user = authority.and_then(|authority| authority.as_str().rsplit_once('@')).map(|(user, _)| user);
+    if authority.is_none_or(|authority| authority.host().is_empty() || authority.host().starts_with('-')) {
         return wrong("names no host; write https://HOST, http://HOST or ssh://git@HOST");
     }
     match (scheme, user) {
-        ("http" | "https", None) => Ok(()),
-        ("http" | "https", Some(_)) => wrong("must not carry a user name or password; give them apart"),
         ("ssh", Some(user)) if user.contains(':') || user.starts_with('-') => wrong("must not carry a password"),
-        ("ssh", _) => Ok(()),
-        _ => wrong("must begin with https://, http:// or ssh://"),
+        ("ssh", _) | (_, None) => Ok(()),
+        (_, Some(_)) => wrong("must not carry a user name or password; give them apart"),
     }
 }
 
@@ -210,8 +211,17 @@ mod tests {
             (Access::token(Some("a:b".to_owned()), Secret::new("hunter2")), "no colon"),
             (Access { url: Some("ssh://git@h".to_owned()), ..token() }, "needs an SSH key"),
             (Access { url: Some("https://u:hunter2@h".to_owned()), ..token() }, "must not carry"),
-            (Access { url: Some("file:///etc".to_owned()), ..token() }, "names no host"),
+            (Access { url: Some("file:///etc".to_owned()), ..token() }, "must begin with"),
+            (Access { url: Some("ext::sh -c x".to_owned()), ..token() }, "no spaces"),
+            (Access { url: Some("ext::sh".to_owned()), ..token() }, "must begin with"),
             (Access { url: Some("ext://sh".to_owned()), ..token() }, "must begin with"),
+            (Access { url: Some("--upload-pack=x://h".to_owned()), ..token() }, "must begin with"),
+            (Access { url: Some("https:///o/r".to_owned()), ..token() }, "names no host"),
+            (Access { url: Some("ssh://-oProxyCommand=x/r".to_owned()), ..Access::ssh_key(Secret::new(KEY)) }, "no"),
+            (
+                Access { url: Some("ssh://git@-oProxyCommand/r".to_owned()), ..Access::ssh_key(Secret::new(KEY)) },
+                "names no host",
+            ),
             (Access { url: Some("https://-oProxy".to_owned()), ..token() }, "names no host"),
             (Access::ssh_key(Secret::new("hunter2")), "-----BEGIN"),
             (Access { url: Some("https://h".to_owned()), ..Access::ssh_key(Secret::new(KEY)) }, "ssh:// url"),

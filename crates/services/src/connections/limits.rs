@@ -14,7 +14,7 @@ pub const KNOWN_HOSTS_BYTES_MAX: usize = 64 * 1024;
 pub const REPOSITORY_BYTES_MAX: usize = 512;
 /// How long one fetch from a git host may take.
 pub const FETCH_TIME_MAX: Duration = Duration::from_mins(20);
-/// What is kept of a failed git command's last words.
-pub const STDERR_BYTES_MAX: usize = 4 * 1024;
+/// How long after its first request a git client's conversation may go on without the host being asked again.
+pub const CONVERSATION: Duration = Duration::from_mins(5);
 /// Fetches from git hosts that run at once.
 pub const FETCHES_MAX: usize = 4;

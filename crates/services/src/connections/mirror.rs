@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use towpath_git::{Bounds, FetchError, GitError, Reason};
 use towpath_model::ids::Scope;
 use towpath_model::time::Timestamp;
 use towpath_store::DocumentsExt as _;
 
 use super::names::Named;
 use super::records::{CONNECTIONS, ConnectionRecord, partition};
-use super::remote::{Remote, RemoteError, local};
+use super::remote::Way;
 use super::{Access, Connections, limits, names};
 use crate::identity::policy::Context;
 use crate::identity::{Principal, Refusal};
 
-/// When the last fetch of a mirror began.
+/// When the last fetch of a mirror began; none if it failed.
 #[derive(Debug, Default)]
 pub struct Freshness(Option<Timestamp>);
 
@@ -59,6 +60,10 @@ pub enum GitRefusal {
     HostKey { provider: String, arn: String },
     #[error("[{provider}] The git host could not be reached: {reason}")]
     Unavailable { provider: String, reason: String },
+    #[error("[{provider}] The repository {id} is too large for this server: {reason}")]
+    TooLarge { provider: String, id: String, reason: String },
+    #[error("[{provider}] The git host's answer cannot be used: {reason}")]
+    Unusable { provider: String, reason: String },
     #[error("The repository cannot be read by this server: {0}")]
     Internal(String),
 }
@@ -69,6 +74,7 @@ impl GitRefusal {
         match self {
             Self::NoConnection { .. } | Self::NoRepositoryId { .. } | Self::NoRepository { .. } => 404,
             Self::Denied { .. } | Self::Pending { .. } | Self::HostRefused { .. } | Self::HostKey { .. } => 403,
+            Self::TooLarge { .. } | Self::Unusable { .. } => 422,
             Self::Unavailable { .. } => 503,
             Self::Internal(_) => 500,
         }
@@ -123,69 +129,66 @@ impl Connections {
         })
     }
 
-    /// Makes the mirror as new as the host is now.
+    /// Makes the mirror as new as the host is now, for a conversation that begins.
     pub async fn refresh(&self, repository: &Repository) -> Result<(), GitRefusal> {
-        let asked = self.ambient.now();
+        self.seen_since(repository, self.ambient.now()).await
+    }
+
+    /// For a conversation that goes on: what its beginning saw is new enough, and nobody begins in the middle.
+    pub async fn go_on(&self, repository: &Repository) -> Result<(), GitRefusal> {
+        let long = i64::try_from(limits::CONVERSATION.as_millis()).unwrap_or(i64::MAX);
+        self.seen_since(repository, Timestamp::from_millis(self.ambient.now().millis().saturating_sub(long))).await
+    }
+
+    /// Fetches, unless a fetch that began after `since` has seen all that may be seen.
+    async fn seen_since(&self, repository: &Repository, since: Timestamp) -> Result<(), GitRefusal> {
         let turn = {
             let mut mirrors = self.mirrors.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(mirrors.entry(repository.path.clone()).or_default())
         };
         let mut fresh = turn.lock().await;
-        // A fetch that began after this request came has seen all that the request may see.
-        if fresh.0.is_some_and(|began| began > asked) {
+        if fresh.0.is_some_and(|began| began > since) {
             return Ok(());
         }
+        fresh.0 = None;
         let _slot = self.fetches.acquire().await.map_err(|error| GitRefusal::Internal(error.to_string()))?;
         let began = self.ambient.now();
-        self.fetch(repository).await?;
-        fresh.0 = Some(began);
-        Ok(())
+        let fetched = self.fetch(repository).await;
+        if fetched.is_ok() {
+            fresh.0 = Some(began);
+        } else {
+            // Names that nobody has are not remembered; two hold it who do not wait: this one and the map.
+            let mut mirrors = self.mirrors.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(fresh);
+            if Arc::strong_count(&turn) == 2 {
+                mirrors.remove(&repository.path);
+            }
+        }
+        fetched
     }
 
     async fn fetch(&self, repository: &Repository) -> Result<(), GitRefusal> {
-        let internal = |text: String| GitRefusal::Internal(text);
+        let internal = |error: std::io::Error| GitRefusal::Internal(error.to_string());
         let (access, url) = self.way(repository).await?;
-        let remote = Remote {
-            access: &access,
-            provider_type: &repository.provider_type,
-            url: &url,
-            directory: &self.directory,
-            connection: &repository.id,
-        };
-        let refused = |error| refusal(repository, error);
+        let way = Way::new(&access, &repository.provider_type, url, &self.directory, &repository.id);
+        let way = way.map_err(|error| refusal(repository, &error))?;
         let path = repository.path.clone();
-        tokio::fs::create_dir_all(&path).await.map_err(|error| internal(error.to_string()))?;
+        tokio::fs::create_dir_all(&path).await.map_err(internal)?;
         // Nodes that share the data directory take turns; the lock ends with the file.
         let lock = path.join("towpath.lock");
-        let _held = tokio::task::spawn_blocking(move || {
+        let held = tokio::task::spawn_blocking(move || {
             let file = std::fs::File::create(lock)?;
             file.lock()?;
             Ok::<_, std::io::Error>(file)
-        })
-        .await
-        .map_err(|error| internal(error.to_string()))?
-        .map_err(|error| internal(error.to_string()))?;
-        if !path.join("HEAD").exists() {
-            // The host is asked before anything is made, so that what does not exist leaves no mirror.
-            let head = remote.head().await.map_err(refused);
-            let head = match head {
-                Ok(head) => head,
-                Err(refusal) => {
-                    let _ = tokio::fs::remove_dir_all(&path).await;
-                    return Err(refusal);
-                }
-            };
-            let made = async {
-                local(path.clone(), &["init", "--bare", "--quiet"]).await?;
-                local(path.clone(), &["config", "uploadpack.allowAnySHA1InWant", "true"]).await?;
-                if let Some(head) = &head {
-                    local(path.clone(), &["symbolic-ref", "HEAD", head]).await?;
-                }
-                Ok(())
-            };
-            made.await.map_err(refused)?;
+        });
+        let _held = held.await.map_err(|error| GitRefusal::Internal(error.to_string()))?.map_err(internal)?;
+        let bounds = Bounds { time: limits::FETCH_TIME_MAX, ..Bounds::default() };
+        let Err(error) = way.remote.mirror(&path, &bounds).await else { return Ok(()) };
+        // What is not there leaves no mirror, and what is too large does not stay.
+        if error.reason() == Reason::TooLarge || !path.join("HEAD").exists() {
+            gone(tokio::fs::remove_dir_all(&path).await, &path);
         }
-        remote.fetch(&path).await.map_err(refused)
+        Err(refusal(repository, &error))
     }
 
     /// The credential of a repository's connection and the address git is given.
@@ -286,13 +289,19 @@ fn conditions(record: &ConnectionRecord, full_id: &str) -> Context {
     context
 }
 
-fn refusal(repository: &Repository, error: RemoteError) -> GitRefusal {
-    let (provider, arn) = (repository.provider_type.clone(), repository.arn.clone());
-    match error {
-        RemoteError::Refused => GitRefusal::HostRefused { provider, arn },
-        RemoteError::NoRepository => GitRefusal::NoRepository { provider, id: repository.full_id.clone() },
-        RemoteError::HostKey => GitRefusal::HostKey { provider, arn },
-        RemoteError::Unavailable(reason) => GitRefusal::Unavailable { provider, reason },
-        RemoteError::Here(reason) => GitRefusal::Internal(reason),
+fn refusal(repository: &Repository, error: &FetchError) -> GitRefusal {
+    let (provider, arn, id) = (repository.provider_type.clone(), repository.arn.clone(), repository.full_id.clone());
+    // Its parts are told apart by git's own mark; in another message they are one.
+    let reason = error.to_string().replace("; ", ", ");
+    match (error.reason(), error) {
+        (Reason::Unauthorized | Reason::Forbidden, _) => GitRefusal::HostRefused { provider, arn },
+        (Reason::NoRepository, _) => GitRefusal::NoRepository { provider, id },
+        (Reason::HostKey, _) => GitRefusal::HostKey { provider, arn },
+        (Reason::Unreachable, _) => GitRefusal::Unavailable { provider, reason },
+        (Reason::TooLarge, _) => GitRefusal::TooLarge { provider, id, reason },
+        (Reason::NoRevision | Reason::Other, FetchError::Git(GitError::NotStarted(_) | GitError::Files(_))) => {
+            GitRefusal::Internal(reason)
+        }
+        (Reason::NoRevision | Reason::Other, _) => GitRefusal::Unusable { provider, reason },
     }
 }

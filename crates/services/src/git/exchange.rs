@@ -132,7 +132,10 @@ impl Door {
 fn start(asked: &Asked, repository: &Path, protocol: Option<&str>) -> std::io::Result<Child> {
     let mut command = git();
     match asked.service {
-        GitService::UploadPack => command.args(["upload-pack", "--strict", "--stateless-rpc"]),
+        // Source actions and builds want commits by their ids.
+        GitService::UploadPack => {
+            command.args(["-c", "uploadpack.allowAnySHA1InWant=true", "upload-pack", "--strict", "--stateless-rpc"])
+        }
         GitService::ReceivePack => {
             let limit = format!("receive.maxInputSize={PUSH_BYTES_MAX}");
             command.args(["-c", &limit, "receive-pack", "--stateless-rpc"])

@@ -4,20 +4,26 @@
 
 use std::path::Path;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use towpath_git::limits::CLONE_REF_BYTES_MAX;
-use towpath_git::password::{Signing, user};
+use towpath_git::password::{CODECOMMIT, Signing, user};
 use towpath_git::{Access, Bounds, CloneRef, FetchError, GitError, Origin, Reason, Remote};
+use towpath_model::ids::Scope;
 
 use super::prepare::{Failure, Trouble};
 use super::{StepError, Worker};
+use crate::connections::{Named, is_repository};
 use crate::identity::SessionCredentials;
 
-/// Below the server's address, and how the password for it is signed.
+/// Below the server's address, and the Region that the password for it is signed for.
+#[derive(Debug, PartialEq)]
 struct Place {
     path: String,
-    service: String,
     region: String,
 }
+
+/// Characters of a repository's full id that stay in a URL as they are.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
 /// The reference that a downloaded input is, if it is one and not a zip.
 pub(super) fn reference(file: &Path) -> std::io::Result<Option<CloneRef>> {
@@ -50,7 +56,8 @@ impl Worker {
         let signing = Signing {
             secret: &session.secret,
             region: &place.region,
-            service: &place.service,
+            // Connections take the same passwords, which AWS's helper derives for this service alone.
+            service: CODECOMMIT,
             host: host(near),
             path: &place.path,
         };
@@ -70,7 +77,9 @@ impl Worker {
                     Reason::Forbidden | Reason::Unauthorized => failed("authorization failed"),
                     Reason::NoRepository => failed("repository not found"),
                     Reason::NoRevision => failed("reference not found"),
-                    Reason::Unreachable | Reason::TooLarge | Reason::Other => failed(&error.to_string()),
+                    Reason::Unreachable | Reason::HostKey | Reason::TooLarge | Reason::Other => {
+                        failed(&error.to_string())
+                    }
                 })
             }
         }
@@ -79,25 +88,24 @@ impl Worker {
 
 /// Where the reference's repository is served; None if its names are none.
 fn place(origin: &Origin) -> Option<Place> {
-    let (arn, full) = match origin {
-        Origin::CodeCommit { repository_arn } => (repository_arn, None),
-        Origin::CodeConnections { connection_arn, full_repository_id } => (connection_arn, Some(full_repository_id)),
-    };
-    let parts: Vec<&str> = arn.splitn(6, ':').collect();
-    let ["arn", _, service, region, account, resource] = parts.as_slice() else { return None };
-    let path = match full {
-        None if *service == "codecommit" => format!("/v1/repos/{resource}"),
-        Some(full) if matches!(*service, "codeconnections" | "codestar-connections") => {
-            let id = resource.strip_prefix("connection/")?;
-            format!("/git-http/{account}/{region}/{id}/{full}.git")
+    match origin {
+        Origin::CodeCommit { repository_arn } => {
+            let parts: Vec<&str> = repository_arn.splitn(6, ':').collect();
+            let ["arn", _, "codecommit", region, _, name] = parts[..] else { return None };
+            let plain = !matches!(name, "" | "." | "..")
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+            plain.then(|| Place { path: format!("/v1/repos/{name}"), region: region.to_owned() })
         }
-        _ => return None,
-    };
-    let plain = path.split('/').skip(1).all(|part| {
-        !matches!(part, "" | "." | "..")
-            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'~'))
-    });
-    plain.then(|| Place { path, service: (*service).to_owned(), region: (*region).to_owned() })
+        Origin::CodeConnections { connection_arn, full_repository_id } => {
+            let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            let Named { scope: Scope { account, region }, id, .. } = Named::connection(connection_arn)?;
+            if !(plain(&account) && plain(&region) && plain(&id) && is_repository(full_repository_id)) {
+                return None;
+            }
+            let full = utf8_percent_encode(full_repository_id, PATH);
+            Some(Place { path: format!("/git-http/{account}/{region}/{id}/{full}.git"), region })
+        }
+    }
 }
 
 /// Without its port, which is not signed.
@@ -134,14 +142,19 @@ mod tests {
         }
         let connection = |arn: &str, full: &str| {
             let origin = Origin::CodeConnections { connection_arn: arn.into(), full_repository_id: full.into() };
-            place(&origin).map(|place| (place.path, place.service))
+            place(&origin).map(|place| (place.path, place.region))
         };
         let arn = "arn:aws:codestar-connections:us-east-1:123456789012:connection/0f0e";
         assert_eq!(
             connection(arn, "group/sub/repo"),
-            Some(("/git-http/123456789012/us-east-1/0f0e/group/sub/repo.git".into(), "codestar-connections".into()))
+            Some(("/git-http/123456789012/us-east-1/0f0e/group/sub/repo.git".into(), "us-east-1".into()))
         );
-        assert_eq!(connection(arn, "../x"), None);
+        let spaced = connection(arn, "org/a project/repo").map(|(path, _)| path);
+        assert_eq!(spaced.as_deref(), Some("/git-http/123456789012/us-east-1/0f0e/org/a%20project/repo.git"));
+        for bad in ["../x", "o/../../v1/repos/x", "o//r", "o/r?x", "o/-r", "o/.git"] {
+            assert_eq!(connection(arn, bad), None, "{bad}");
+        }
+        assert_eq!(connection("arn:aws:codeconnections:us-east-1:123456789012:connection/../x", "o/r"), None);
         assert_eq!(
             (host("http://127.0.0.1:7400"), host("https://towpath.example.org/x")),
             ("127.0.0.1", "towpath.example.org")
