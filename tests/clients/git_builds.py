@@ -24,6 +24,7 @@ from harness import (
     role,
     show,
     stage,
+    wait,
 )
 
 AWS = pathlib.Path(sys.executable).parent / "aws"
@@ -54,7 +55,6 @@ phases:
       - export HOME=$(mktemp --directory)
       - git config --global credential.helper '!{AWS} codecommit credential-helper --ignore-host-check $@'
       - git config --global credential.UseHttpPath true
-      - git fetch origin
       - git submodule update --init
       - cat lib/lib.txt > found.txt
 artifacts:
@@ -91,9 +91,15 @@ def cloned(arn, repository, name, project_name, want="Succeeded", role_arn=None)
     pipelines = Pipelines()
     pipelines.api.create_pipeline(pipeline=declared)
     execution = pipelines.first(name)
-    if pipelines.ended(name, execution) != want:
+    over(pipelines, name, execution)
+    if pipelines.status(name, execution) != want:
         raise AssertionError(f"{name} is not {want}: {show(pipelines.told(name, execution))}\n{log(project_name)}")
     return execution, {row["actionName"]: row for row in pipelines.actions(name, execution)}
+
+
+def over(pipelines, name, execution):
+    """Waits for the end: a build that clones is many programs, AWS's own among them, which take their time to start."""
+    wait(f"the end of {name}", lambda: pipelines.status(name, execution) not in ("InProgress", "Stopping"), seconds=300)
 
 
 def log(project_name):
@@ -148,13 +154,13 @@ def whole_pipeline():
         pinned = pipelines.api.start_pipeline_execution(
             name="whole", sourceRevisions=[{"actionName": "Take", "revisionType": "COMMIT_ID", "revisionValue": first}]
         )["pipelineExecutionId"]
-        pipelines.ended("whole", pinned, "Succeeded")
+        over(pipelines, "whole", pinned)
         equal((read("whole/head.txt"), read("whole/count.txt")), (first, "1"))
         nowhere(server, TOKEN)
 
 
 def submodules():
-    """A build fetches more by itself, its submodules too, with its own role and AWS's helper."""
+    """A build fetches its submodules by itself, with its own role and AWS's helper."""
     # The helper is in the test's own Python environment, which a sandbox does not show.
     config = '[sandbox]\nkind = "host"\n'
     with tempfile.TemporaryDirectory() as directory, GitHost(f"{directory}/git", [TOKEN]) as hub, Server(

@@ -112,7 +112,6 @@ scenarios!(codecommit, "codecommit.py", crate::python::alone:
 
 scenarios!(codecommit_pipelines, "codecommit_pipelines.py", crate::python::alone:
     zip_of_a_commit, full_clone, refusals, tutorial);
-||||||| parent of 098935e (Connections: builds clone through them, hostile hosts and repositories, statuses from the first commit on)
 
 scenarios!(git_builds, "git_builds.py", crate::python::alone:
     whole_pipeline, submodules, a_run, refused_builds);
