@@ -25,6 +25,7 @@ LOGS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 TESTS_OWN = str(pathlib.Path(sys.executable).parent)
 # Generous: a slow machine starts an interpreter slowly. Where a timeout is what is tested, the function sets its own.
 TIMEOUT = 60
+HOST = '[sandbox]\nkind = "host"\n'
 # The Python of the tests, by its own name: it is the first of that name on the PATH.
 PYTHON = f"python3.{sys.version_info.minor}"
 
@@ -519,7 +520,8 @@ def handler(event, context):
 
 def events():
     """Asynchronous invocations: accepted at once, run once where the function works, not lost by a kill."""
-    with tempfile.TemporaryDirectory() as directory, server(directory) as running:
+    # They tell by files of the host, which they would not see from a sandbox.
+    with tempfile.TemporaryDirectory() as directory, server(directory, config=HOST) as running:
         api = client("lambda")
         worker = execution_role()
         made(api, "write", {"app.py": WRITING}, worker)
@@ -600,6 +602,75 @@ def aws_cli():
         aws("lambda", "delete-function", "--function-name", "cli")
 
 
+LOOKING = """
+import os, pathlib, subprocess, sys
+def tried(path):
+    try:
+        pathlib.Path(path).write_text("x")
+        return True
+    except OSError:
+        return False
+def handler(event, context):
+    if event == "die":
+        os.kill(os.getpid(), 11)
+    if event == "grow":
+        # By a process that it starts: that counts too.
+        subprocess.run([sys.executable, "-c", "import time; kept = b'x' * 200_000_000; time.sleep(60)"])
+    kept = pathlib.Path("/tmp/kept")
+    seen = kept.exists()
+    if os.environ["TMPDIR"] == "/tmp":
+        kept.write_text("x")
+    return {
+        "root": os.environ["LAMBDA_TASK_ROOT"], "here": os.getcwd(), "tmp": os.environ["TMPDIR"], "kept": seen,
+        "sees": [path for path in event if os.path.exists(path)],
+        "writes": [path for path in ("/x", "/usr/x", os.environ["LAMBDA_TASK_ROOT"] + "/x", os.environ["TMPDIR"] + "/x") if tried(path)],
+        "processes": sum(name.isdigit() for name in os.listdir("/proc")),
+        "file": __file__,
+    }
+"""
+
+
+def sandbox():
+    """A function sees its code, its interpreter and a /tmp of its own, and nothing of the server's; [sandbox] is for it too."""
+    with tempfile.TemporaryDirectory() as directory:
+        with server(directory) as running:
+            api = client("lambda")
+            worker = execution_role()
+            made(api, "look", {"app.py": LOOKING}, worker)
+            made(api, "other", {"app.py": LOOKING}, worker)
+            data = str(running.data)
+            private = [directory, data, f"{data}/credentials", os.environ["HOME"] + "/.profile", str(pathlib.Path(__file__))]
+            _, told = invoked(api, "look", private)
+            equal((told["root"], told["here"], told["tmp"]), ("/var/task", "/var/task", "/tmp"), "where it is")
+            equal((told["sees"], told["file"]), ([], "/var/task/app.py"), "what it sees")
+            equal(told["writes"], ["/tmp/x"], "where it writes, root or not")
+            holds(told["processes"] < 5, f"it sees its own processes only: {told['processes']}")
+            holds(not told["kept"] and invoked(api, "look", [])[1]["kept"], "its /tmp is kept for the next event")
+            holds(not invoked(api, "other", [])[1]["kept"], "and is no other's")
+            for event, kind, message in (("die", "Runtime.ExitError", "signal: segmentation fault"),
+                                         ("grow", "Runtime.OutOfMemory", "signal: killed")):
+                _, told = invoked(api, "look", event)
+                equal(told["errorType"], kind, event)
+                matches(told["errorMessage"], rf"RequestId: \S+ Error: Runtime exited with error: {message}")
+            running.terminate()
+            wait("every process to end with the server", lambda: not processes(data))
+
+        # On the host, where the operator says so.
+        with server(directory, config=HOST) as running:
+            _, told = invoked(client("lambda"), "look", private[:1])
+            equal(told["sees"], [directory], "the host is seen")
+            holds(told["root"].startswith(data), told["root"])
+
+        # Without bubblewrap nothing runs, and whoever asks is told at once what to do.
+        os.environ["PATH"] = TESTS_OWN
+        with Server(directory):
+            for kind in ("RequestResponse", "Event"):
+                refused("InvalidRuntimeException",
+                        re.compile(r"no sandbox for functions: bwrap is not installed; install the bubblewrap package\. Or set kind = "
+                                   r'"host" under \[sandbox\] in towpath\.toml .*'),
+                        client("lambda").invoke, FunctionName="look", InvocationType=kind)
+
+
 def declared():
     """A function of towpath.toml is there, and follows its directory at the next start."""
     with tempfile.TemporaryDirectory() as directory:
@@ -630,4 +701,4 @@ def declared():
 
 
 if __name__ == "__main__":
-    main([life, failures, wrong_input, versions, runtimes, calling_aws, events, aws_cli, declared])
+    main([life, failures, wrong_input, versions, runtimes, calling_aws, events, aws_cli, sandbox, declared])

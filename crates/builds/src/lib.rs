@@ -22,5 +22,5 @@ pub use handle::{BuildsError, Handle, Liveness, LogChunk, LogLine, Observation, 
 pub use request::BuildRequest;
 pub use runner::log::container_line;
 pub use runner::{Clock, runner_main};
-pub use sandbox::{Availability, Detected, detect};
+pub use sandbox::{Availability, Detected, Enclosure, detect, is_system};
 pub use status::{Collected, Outcome, Status};

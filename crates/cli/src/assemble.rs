@@ -146,10 +146,11 @@ impl System {
             .map_err(|e| broken("open the object store", &e))?,
         );
         let logs = Arc::new(Logs::new(Arc::clone(&documents), surroundings.clone(), Arc::clone(&identity), data_dir));
-        let mut settings = BuildSettings::new(data_dir.to_owned(), own_command("build-runner")?, {
+        let sandbox = {
             let config = config.clone();
             Sandboxes::found_by(move || sandboxes(&config, purpose))
-        });
+        };
+        let mut settings = BuildSettings::new(data_dir.to_owned(), own_command("build-runner")?, sandbox.clone());
         settings.endpoint = Some(url.clone());
         let near = near(address);
         settings.git_url = Some(near.clone());
@@ -164,7 +165,7 @@ impl System {
             objects: objects.clone(),
             settings,
         });
-        let mut settings = lambda::Settings::new(data_dir.to_owned(), own_command("function-runner")?);
+        let mut settings = lambda::Settings::new(data_dir.to_owned(), own_command("function-runner")?, sandbox);
         settings.endpoint = Some(url.clone());
         settings.shared = node.is_some();
         let lambda = Lambda::new(lambda::Parts {

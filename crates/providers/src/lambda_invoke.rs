@@ -124,6 +124,11 @@ async fn invoke(cx: &Call<'_>, action: &ActionInvocation, job: &HandedJob, event
 }
 
 fn refused(problem: &Problem, function: &str) -> Outcome {
+    // Lambda says so with a status of 502, and would for ever.
+    if problem.code == "InvalidRuntimeException" {
+        let message = format!("The AWS Lambda function {function} could not be invoked: {}", problem.detail());
+        return Outcome::failed(error_code::CONFIGURATION_ERROR, message);
+    }
     match problem.kind {
         Kind::AccessDenied => problem.outcome(
             error_code::PERMISSION_ERROR,

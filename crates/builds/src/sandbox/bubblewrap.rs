@@ -13,7 +13,7 @@ use crate::files::BuildDir;
 use crate::request::{BubblewrapSpec, BuildRequest};
 
 /// Top-level directories that belong to the system and hold no user's data.
-const SYSTEM: [&str; 12] =
+pub(super) const SYSTEM: [&str; 12] =
     ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/gnu", "/snap"];
 /// Files of the system that no build needs.
 const HIDDEN: [&str; 4] = ["/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-"];

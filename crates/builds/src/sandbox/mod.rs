@@ -4,6 +4,7 @@
 mod bubblewrap;
 pub(crate) mod container;
 mod detect;
+mod enclosure;
 mod engine;
 mod host;
 pub(crate) mod layout;
@@ -14,6 +15,7 @@ use std::io::{PipeReader, PipeWriter};
 use std::path::Path;
 
 pub use detect::{Availability, Detected, detect};
+pub use enclosure::{Enclosure, is_system};
 
 use crate::files::BuildDir;
 use crate::request::{BubblewrapSpec, BuildRequest, HostSpec, SandboxSpec};

@@ -60,7 +60,7 @@ scenarios!(conditions, "conditions.py", crate::python::against_a_server:
     failure_conditions, rule_types);
 
 scenarios!(lambda_functions, "lambda_functions.py", crate::python::alone:
-    life, failures, wrong_input, versions, runtimes, calling_aws, events, aws_cli, declared);
+    life, failures, wrong_input, versions, runtimes, calling_aws, events, aws_cli, sandbox, declared);
 
 scenarios!(lambda_actions, "lambda_actions.py", crate::python::alone:
     python, python_unanswered, node, node_unanswered, permissions, condition, public_url, killed);

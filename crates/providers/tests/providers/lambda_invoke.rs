@@ -92,6 +92,8 @@ async fn functions_that_cannot_be_asked() {
         lambda.functions.clear();
         lambda.functions.insert("new".to_owned());
         lambda.pending.insert("new".to_owned());
+        lambda.functions.insert("odd".to_owned());
+        lambda.unrunnable.insert("odd".to_owned());
     });
     let action = lambda(Category::Invoke);
     assert_eq!(
@@ -101,6 +103,15 @@ async fn functions_that_cannot_be_asked() {
     let job = HandedJob { function: "new".to_owned(), ..stage.job.clone() };
     let outcome = stage.provider(&action).start(&Call { job: Some(&job), ..stage.call() }, &action).await;
     assert!(matches!(outcome, Outcome::Unavailable { .. }), "it is asked again when it is there: {outcome:?}");
+
+    let job = HandedJob { function: "odd".to_owned(), ..stage.job.clone() };
+    let outcome = stage.provider(&action).start(&Call { job: Some(&job), ..stage.call() }, &action).await;
+    let (code, message) = failure(outcome);
+    assert_eq!(code, "ConfigurationError", "it is not asked for ever: {message}");
+    assert!(
+        message.starts_with("The AWS Lambda function odd could not be invoked: no sandbox for functions"),
+        "{message}"
+    );
 
     stage.aws.world().denied.insert("lambda:Invoke".to_owned());
     let (code, message) = failure(stage.start(&action).await);

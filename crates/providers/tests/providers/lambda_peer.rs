@@ -14,6 +14,8 @@ pub struct Lambda {
     /// Functions that are being made, which cannot be invoked yet.
     pub pending: BTreeSet<String>,
     pub functions: BTreeSet<String>,
+    /// Functions that the service cannot run at all.
+    pub unrunnable: BTreeSet<String>,
     /// Function and event of every invocation that was taken.
     pub events: Vec<(String, Value)>,
 }
@@ -64,6 +66,9 @@ impl Peer for LambdaPeer {
             let text = "The operation cannot be performed at this time. The function is currently in the following state: \
                         Pending";
             return json_error(409, "ResourceConflictException", text);
+        }
+        if lambda.unrunnable.contains(*function) {
+            return json_error(502, "InvalidRuntimeException", "no sandbox for functions");
         }
         let event = serde_json::from_slice(&request.body).unwrap();
         lambda.events.push(((*function).to_owned(), event));

@@ -81,6 +81,8 @@ pub struct SandboxPolicy {
     /// The container engine's address, or why there is none.
     pub engine: Result<String, String>,
     pub bubblewrap: BubblewrapSpec,
+    /// Why functions, which no container runs, cannot be enclosed by bubblewrap.
+    pub no_bubblewrap: Option<String>,
     pub host: HostSpec,
     /// Network mode of containers; the host's unless told otherwise.
     pub network: Option<String>,
@@ -125,8 +127,21 @@ impl SandboxPolicy {
             images: BTreeMap::new(),
             engine: if engine.available { Ok(engine.detail.clone()) } else { Err(engine.detail.clone()) },
             bubblewrap: BubblewrapSpec::default(),
+            no_bubblewrap: (!detected.bubblewrap.available).then(|| detected.bubblewrap.detail.clone()),
             host: HostSpec::default(),
             network: None,
+        }
+    }
+
+    /// Whether Lambda functions are enclosed; an error says why they cannot run here.
+    pub fn encloses_functions(&self) -> Result<bool, String> {
+        match (&self.default, &self.no_bubblewrap) {
+            (DefaultSandbox::Host, _) => Ok(false),
+            (_, None) => Ok(true),
+            (_, Some(why)) => Err(format!(
+                "no sandbox for functions: {why}. Or set kind = \"host\" under [sandbox] in towpath.toml where every user of \
+                 this server may run programs on it"
+            )),
         }
     }
 
@@ -193,6 +208,17 @@ mod tests {
         ));
         let refused = SandboxPolicy::server(&detected(false, true), false).choose(image, false).unwrap_err();
         assert!(refused.contains("bwrap is not installed") && refused.contains("[images]"), "{refused}");
+    }
+
+    #[test]
+    fn functions_are_enclosed_unless_the_host_is_theirs() {
+        assert_eq!(SandboxPolicy::server(&detected(true, false), false).encloses_functions(), Ok(true));
+        assert_eq!(SandboxPolicy::host(&detected(true, false)).encloses_functions(), Ok(false));
+        let mut containers = SandboxPolicy::server(&detected(true, true), false);
+        containers.default = DefaultSandbox::Container("ubuntu:24.04".to_owned());
+        assert_eq!(containers.encloses_functions(), Ok(true), "no container runs functions");
+        let refused = SandboxPolicy::server(&detected(false, true), false).encloses_functions().unwrap_err();
+        assert!(refused.contains("bwrap is not installed") && refused.contains("[sandbox]"), "{refused}");
     }
 
     #[test]

@@ -40,6 +40,8 @@ impl Lambda {
         match input.invocation_type.as_deref() {
             Some(invocation_type::DRY_RUN) => Ok(rest::reply(204, Bytes::new(), &call.request_id)),
             Some(invocation_type::EVENT) => {
+                // What cannot run here never will: nobody should wait for it.
+                self.is_startable(&version).await?;
                 self.enqueue(call, &reference, payload).await?;
                 Ok(rest::reply(202, Bytes::new(), &call.request_id))
             }

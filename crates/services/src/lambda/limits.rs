@@ -46,5 +46,7 @@ pub const CREDENTIAL_SECONDS: i32 = 2 * 3_600;
 pub const KILL_WAIT: Duration = Duration::from_secs(5);
 /// How often the memory of a running function is looked at.
 pub const MEMORY_CHECK: Duration = Duration::from_millis(250);
+/// Processes of one function whose memory is counted.
+pub const PROCESSES_COUNTED_MAX: usize = 1_024;
 /// Files of code that nothing refers to are removed once they are so old.
 pub const ORPHAN_AGE: Duration = Duration::from_hours(1);

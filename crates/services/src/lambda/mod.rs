@@ -38,7 +38,7 @@ use towpath_wire::{Dialect, WireError, rest};
 
 use crate::ambient::Ambient;
 use crate::call::{Call, Response};
-use crate::codebuild::Objects;
+use crate::codebuild::{Objects, Sandboxes};
 use crate::identity::Identity;
 use crate::identity::policy::{Kind, Policy};
 use crate::logs::Logs;
@@ -62,6 +62,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The command that runs a function's process: this program's `function-runner`.
     pub monitor: Vec<String>,
+    /// The same that builds have.
+    pub sandbox: Sandboxes,
     /// Where functions find this server.
     pub endpoint: Option<String>,
     /// Other servers share documents and data directory.
@@ -74,10 +76,11 @@ pub struct Settings {
 
 impl Settings {
     /// With Lambda's own times.
-    pub fn new(data_dir: PathBuf, monitor: Vec<String>) -> Self {
+    pub fn new(data_dir: PathBuf, monitor: Vec<String>, sandbox: Sandboxes) -> Self {
         Self {
             data_dir,
             monitor,
+            sandbox,
             endpoint: None,
             shared: false,
             retry_delays: [Duration::from_mins(1), Duration::from_mins(2)],

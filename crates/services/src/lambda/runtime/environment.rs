@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::api::{Event, Reply, RuntimeApi, Started};
 use super::log::RunLog;
+use super::memory;
 use crate::ambient::Ambient;
 use crate::lambda::limits::{KILL_WAIT, MEMORY_CHECK, RESPONSE_BYTES_MAX};
 
@@ -27,6 +28,8 @@ pub(super) struct Plan {
     pub command: Vec<String>,
     pub variables: BTreeMap<String, String>,
     pub task_root: PathBuf,
+    /// A sandbox stands between the monitor and the program, and tells a signal as an exit code.
+    pub enclosed: bool,
     /// A directory of the environment's own, removed with it.
     pub scratch: PathBuf,
     pub log: Option<PathBuf>,
@@ -102,7 +105,7 @@ impl Environment {
         let mut child = spawn(&plan, written).map_err(system)?;
         let (tell, life) = watch::channel(Life::Starting);
         let lifeline = Mutex::new(child.stdin.take());
-        let watching = tokio::spawn(watch_monitor(child, tell));
+        let watching = tokio::spawn(watch_monitor(child, tell, plan.enclosed));
         let reading = {
             let (output, log, ambient) = (Arc::clone(&output), Arc::clone(&log), ambient.clone());
             tokio::spawn(async move { Box::pin(read_output(&output, &log, &ambient)).await })
@@ -216,15 +219,9 @@ impl Environment {
         ran
     }
 
-    /// Megabytes that the process has for itself: what a program file maps is shared with everybody.
     fn memory(&self) -> Option<u64> {
         let Life::Running(pid) = *self.life.borrow() else { return None };
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let kilobytes = |name: &str| -> Option<u64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim_start_matches(':').split_ascii_whitespace().next()?.parse().ok()
-        };
-        Some((kilobytes("RssAnon")? + kilobytes("RssShmem").unwrap_or(0)).div_ceil(1024))
+        memory::megabytes(pid)
     }
 
     /// Takes what the process has printed up to now into the log.
@@ -302,8 +299,20 @@ fn spawn(plan: &Plan, output: std::os::fd::OwnedFd) -> io::Result<Child> {
         .spawn()
 }
 
+fn signalled(number: i32) -> String {
+    use nix::sys::signal::Signal;
+    match Signal::try_from(number) {
+        Ok(Signal::SIGKILL) => "signal: killed".to_owned(),
+        Ok(Signal::SIGSEGV) => "signal: segmentation fault".to_owned(),
+        Ok(Signal::SIGTERM) => "signal: terminated".to_owned(),
+        Ok(Signal::SIGABRT) => "signal: aborted".to_owned(),
+        Ok(other) => format!("signal: {}", other.as_str()),
+        Err(_) => format!("signal: {number}"),
+    }
+}
+
 /// Reads what the monitor tells until it is gone.
-async fn watch_monitor(mut child: Child, tell: watch::Sender<Life>) {
+async fn watch_monitor(mut child: Child, tell: watch::Sender<Life>, enclosed: bool) {
     if let Some(stdout) = child.stdout.take() {
         let mut lines = BufReader::new(stdout).lines();
         while let Ok(Some(line)) = lines.next_line().await {
@@ -312,19 +321,13 @@ async fn watch_monitor(mut child: Child, tell: watch::Sender<Life>) {
                     tell.send_replace(Life::Running(pid.parse().unwrap_or(0)));
                 }
                 Some(("exit", code)) => {
-                    tell.send_replace(Life::Ended(format!("exit status {code}")));
+                    // A sandbox tells of a signal as a shell does.
+                    let signal = code.parse().ok().filter(|code| enclosed && (129..=192).contains(code));
+                    let why = signal.map_or_else(|| format!("exit status {code}"), |code: i32| signalled(code - 128));
+                    tell.send_replace(Life::Ended(why));
                 }
                 Some(("signal", number)) => {
-                    let name =
-                        number.parse::<i32>().ok().and_then(|number| nix::sys::signal::Signal::try_from(number).ok());
-                    let name = match name {
-                        Some(nix::sys::signal::Signal::SIGKILL) => "killed".to_owned(),
-                        Some(nix::sys::signal::Signal::SIGSEGV) => "segmentation fault".to_owned(),
-                        Some(nix::sys::signal::Signal::SIGTERM) => "terminated".to_owned(),
-                        Some(nix::sys::signal::Signal::SIGABRT) => "aborted".to_owned(),
-                        other => other.map_or_else(|| number.to_owned(), |signal| signal.as_str().to_owned()),
-                    };
-                    tell.send_replace(Life::Ended(format!("signal: {name}")));
+                    tell.send_replace(Life::Ended(signalled(number.parse().unwrap_or(0))));
                 }
                 Some(("failed", reason)) => {
                     tell.send_replace(Life::Ended(reason.to_owned()));

@@ -5,19 +5,23 @@ mod api;
 mod environment;
 mod launch;
 mod log;
+mod memory;
 pub mod monitor;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use towpath_builds::Enclosure;
 use towpath_model::ids::Scope;
 use towpath_wire::WireError;
 
 use self::api::{Event, RuntimeApi};
 use self::environment::{Environment, Plan, Unstarted};
+use self::launch::{Places, Program};
 use super::Lambda;
 use super::errors::{internal, invalid_runtime, throttled};
 use super::limits::{CONCURRENT_MAX, CREDENTIAL_SECONDS, ENVIRONMENT_LIFE};
@@ -213,9 +217,8 @@ impl Lambda {
                 "The role defined for the function cannot be assumed by Lambda.",
             )
         })?;
-        let task_root = self.task_root(&job.version.code);
-        let client = self.clients_dir();
-        let program = match self.interpreters.command(&runtime, &handler, &task_root, &client).await {
+        let places = self.places(&job.version, self.is_enclosed().await?);
+        let program = match self.interpreters.program(&runtime, &handler, &places).await {
             Ok(program) => program,
             Err(error @ launch::LaunchError::NoInterpreter { .. }) => return Err(invalid_runtime(error.to_string())),
             Err(error @ launch::LaunchError::NoBootstrap { .. }) => {
@@ -240,16 +243,18 @@ impl Lambda {
         let scratch = self.settings.data_dir.join("lambda").join("run").join(self.ambient.uuid());
         std::fs::create_dir_all(&scratch).map_err(|error| internal("make a scratch directory", &error))?;
         let api = RuntimeApi::open().await.map_err(|error| internal("open a loopback port", &error))?;
-        let mut variables = self.variables(job, &session, &task_root, &group, &stream);
+        let mut variables = self.variables(job, &session, &places, &group, &stream);
         variables.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), api.address.to_string());
-        variables.insert("TMPDIR".to_owned(), scratch.to_string_lossy().into_owned());
+        let tmp = places.tmp.as_ref().unwrap_or(&scratch);
+        variables.insert("TMPDIR".to_owned(), tmp.to_string_lossy().into_owned());
         let mut command = self.settings.monitor.clone();
         command.push("--".to_owned());
-        command.extend(program);
+        command.extend(if places.enclosed { self.enclosed(&program, &places, &scratch) } else { program.words });
         let plan = Plan {
             command,
             variables,
-            task_root,
+            task_root: places.code,
+            enclosed: places.enclosed,
             scratch,
             log,
             memory_mb: job.version.memory_mb(),
@@ -262,11 +267,60 @@ impl Lambda {
         }
     }
 
+    /// Whether functions are enclosed here; an error says why none can run.
+    pub(super) async fn is_enclosed(&self) -> Result<bool, WireError> {
+        let sandbox = self.settings.sandbox.clone();
+        // The first look starts programs.
+        let found = tokio::task::spawn_blocking(move || sandbox.policy().encloses_functions()).await;
+        found.map_err(|error| internal("look for a sandbox", &error))?.map_err(invalid_runtime)
+    }
+
+    pub(super) fn places(&self, version: &Version, enclosed: bool) -> Places {
+        let code = self.task_root(&version.code);
+        if enclosed {
+            let (task_root, clients) = (PathBuf::from("/var/task"), PathBuf::from("/var/runtime"));
+            return Places { code, task_root, clients, tmp: Some(PathBuf::from("/tmp")), enclosed };
+        }
+        Places { task_root: code.clone(), code, clients: self.clients_dir(), tmp: None, enclosed }
+    }
+
+    /// Refuses what could not be started on this machine.
+    pub(super) async fn is_startable(&self, version: &Version) -> Result<(), WireError> {
+        let places = self.places(version, self.is_enclosed().await?);
+        let runtime = version.config.runtime.as_deref().unwrap_or_default();
+        match self.interpreters.program(runtime, "", &places).await {
+            Err(error @ launch::LaunchError::NoInterpreter { .. }) => Err(invalid_runtime(error.to_string())),
+            // That is the function's own fault, and told as such.
+            Ok(_) | Err(launch::LaunchError::NoBootstrap { .. }) => Ok(()),
+        }
+    }
+
+    /// The program behind bubblewrap: its code and its interpreter read-only, `scratch` as its /tmp, nothing else of ours.
+    fn enclosed(&self, program: &Program, places: &Places, scratch: &Path) -> Vec<String> {
+        let mut needs = program.needs.clone();
+        for name in ["NODE_PATH", "PYTHONPATH", "LD_LIBRARY_PATH"] {
+            needs.extend(std::env::var_os(name).iter().flat_map(std::env::split_paths));
+        }
+        let data_dir = &self.settings.data_dir;
+        let mut hidden = vec![data_dir.clone(), PathBuf::from("/tmp")];
+        hidden.extend(std::path::absolute(data_dir).ok());
+        hidden.extend(data_dir.canonicalize().ok());
+        hidden.extend(std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute()));
+        let shown = launch::shown(needs, &hidden).into_iter().map(|path| (path.clone(), path));
+        let own = [(&places.code, &places.task_root), (&self.clients_dir(), &places.clients)];
+        let own = own.map(|(outside, inside)| {
+            (std::path::absolute(outside).unwrap_or_else(|_| outside.clone()), inside.clone())
+        });
+        let tmp = std::path::absolute(scratch).unwrap_or_else(|_| scratch.to_owned());
+        let read_only = shown.chain(own).collect();
+        Enclosure { tmp, read_only, directory: places.task_root.clone() }.command(&program.words)
+    }
+
     fn variables(
         &self,
         job: &Job,
         session: &SessionCredentials,
-        task_root: &std::path::Path,
+        places: &Places,
         group: &str,
         stream: &str,
     ) -> BTreeMap<String, String> {
@@ -310,8 +364,8 @@ impl Lambda {
         set("AWS_ACCESS_KEY_ID", &session.access_key);
         set("AWS_SECRET_ACCESS_KEY", session.secret.expose());
         set("AWS_SESSION_TOKEN", session.token.expose());
-        set("LAMBDA_TASK_ROOT", &task_root.to_string_lossy());
-        set("LAMBDA_RUNTIME_DIR", &self.clients_dir().to_string_lossy());
+        set("LAMBDA_TASK_ROOT", &places.task_root.to_string_lossy());
+        set("LAMBDA_RUNTIME_DIR", &places.clients.to_string_lossy());
         variables
     }
 }
