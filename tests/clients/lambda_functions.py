@@ -76,7 +76,7 @@ def log_of(name):
 
 
 ECHO = """
-import os
+import os, sys
 print("loading")
 def handler(event, context):
     print("seen", event)
@@ -88,6 +88,7 @@ def handler(event, context):
         "name": context.function_name,
         "left": context.get_remaining_time_in_millis(),
         "pid": os.getpid(),
+        "official": "awslambdaric" in sys.modules,
         "client": context.client_context.custom if context.client_context else None,
     }
 """
@@ -136,6 +137,7 @@ def life():
         answer, told = invoked(api, "echo", {"a": [1, "ü"]}, LogType="Tail")
         equal((answer["StatusCode"], answer["ExecutedVersion"], answer.get("FunctionError")), (200, "$LATEST", None))
         equal((told["event"], told["name"], told["arn"]), ({"a": [1, "ü"]}, "echo", f"{ARN}:echo"))
+        holds(told["official"], "it runs under AWS's own runtime interface client")
         equal(told["id"], answer["ResponseMetadata"]["RequestId"], "the request's id is the invocation's")
         holds(0 < told["left"] <= TIMEOUT * 1000, f"time left: {told['left']}")
         seen = told["environment"]
@@ -467,6 +469,7 @@ def runtimes():
         made(api, "own", {"app.py": ECHO}, worker, Environment={"Variables": {"STAGE": "own"}})
         _, told = invoked(api, "own", {"k": "v"})
         equal((told["event"], told["environment"]["STAGE"], told["name"]), ({"k": "v"}, "own", "own"))
+        holds(not told["official"], "it runs under Towpath's own client")
         made(api, "bad", {"app.py": FAILING}, worker)
         answer, told = invoked(api, "bad", "raise", LogType="Tail")
         equal((told["errorType"], told["errorMessage"]), ("ValueError", "boom"))
