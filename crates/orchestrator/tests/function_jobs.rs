@@ -171,7 +171,7 @@ impl Bench {
     }
 
     /// A pipeline with this second stage, and its first execution.
-    fn run(&self, stage: Value) -> ExecutionId {
+    fn run(&self, stage: &Value) -> ExecutionId {
         let source = json!({"name": "Fetch", "outputArtifacts": [{"name": "src"}],
             "actionTypeId": {"category": "Source", "owner": "Custom", "provider": "Rehearsal", "version": "1"}});
         let declaration = json!({
@@ -187,7 +187,7 @@ impl Bench {
     }
 
     fn check(&self) -> ExecutionId {
-        self.run(json!({"name": "Work", "actions": [lambda_action()]}))
+        self.run(&json!({"name": "Work", "actions": [lambda_action()]}))
     }
 
     fn events(&self) -> Vec<(String, Value)> {
@@ -382,7 +382,7 @@ async fn a_rule_asks_a_function_too() {
         "ruleTypeId": {"category": "Rule", "owner": "AWS", "provider": "LambdaInvoke", "version": "1"}});
     for met in [true, false] {
         let bench = Bench::new();
-        let id = bench.run(json!({"name": "Work", "actions": [approval],
+        let id = bench.run(&json!({"name": "Work", "actions": [approval],
             "beforeEntry": {"conditions": [{"result": "FAIL", "rules": [rule]}]}}));
         assert_eq!(bench.events()[0].0, "gate");
         let job = bench.job(0);
@@ -415,7 +415,7 @@ async fn a_partners_function_is_handed_its_jobs() {
     });
     let action = json!({"name": "Probe",
         "actionTypeId": {"category": "Test", "owner": "ThirdParty", "provider": "Probe", "version": "1"}});
-    let id = bench.run(json!({"name": "Work", "actions": [action]}));
+    let id = bench.run(&json!({"name": "Work", "actions": [action]}));
     assert_eq!(bench.events()[0].0, arn);
     bench.advance(Duration::from_secs(100));
     assert!(bench.succeed(&bench.job(0), more("on")).is_ok());
