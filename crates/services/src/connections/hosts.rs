@@ -7,7 +7,7 @@ use towpath_wire::codeconnections::{
     ListHostsOutput, UpdateHostInput, UpdateHostOutput,
 };
 
-use super::connections::page;
+use super::connection::page;
 use super::credential::{check_url, needs_host};
 use super::names::{Named, Prefix};
 use super::records::{CONNECTIONS, ConnectionRecord, HOSTS, HostRecord, Vpc, key, pairs};

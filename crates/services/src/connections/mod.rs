@@ -4,7 +4,7 @@
 //!
 //! Knows nothing of pipelines. No operation answers a secret, and none reaches a command line or a log.
 
-mod connections;
+mod connection;
 mod credential;
 mod errors;
 mod hosts;
