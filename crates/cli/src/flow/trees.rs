@@ -10,7 +10,7 @@ use towpath_model::declaration::{ActionDeclaration, PipelineDeclaration};
 
 use super::git::{self, Head};
 use crate::commands::validate::{Checked, actions, is_s3_source};
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::errors::ExpectedError;
 use crate::host::Tree;
 use crate::limits;
@@ -30,7 +30,7 @@ pub fn standing_in(
     sources: &BTreeMap<String, PathBuf>,
     config: &Config,
 ) -> BTreeSet<String> {
-    let has = |name: &str| sources.contains_key(name) || config.sources.get(name).is_some_and(|s| s.is_somewhere());
+    let has = |name: &str| sources.contains_key(name) || config.sources.get(name).is_some_and(Source::is_somewhere);
     let wanted = actions(declaration).filter(|a| is_source(a) && !is_s3_source(a));
     wanted.map(|a| a.name.to_string()).filter(|name| has(name)).collect()
 }
@@ -59,7 +59,7 @@ pub fn check(
     match needy {
         Some(action) => Err(ExpectedError::SourceNeeded {
             action: action.name.to_string(),
-            provider: action.action_type_id.provider.to_string(),
+            provider: action.action_type_id.provider.clone(),
         }),
         None => Ok(()),
     }
@@ -188,7 +188,7 @@ pub fn digest(file: &Path) -> std::io::Result<String> {
             read => hash.update(&piece[..read]),
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(hash.finalize()))
 }
 
 #[cfg(test)]
@@ -199,7 +199,7 @@ mod tests {
 
     const DIGEST: &str = "37d06ac6b54d0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293";
 
-    fn action(owner: &str, provider: &str, configuration: serde_json::Value) -> ActionDeclaration {
+    fn action(owner: &str, provider: &str, configuration: &serde_json::Value) -> ActionDeclaration {
         serde_json::from_value(json!({
             "name": "Fetch", "outputArtifacts": [{"name": "src"}], "configuration": configuration,
             "actionTypeId": {"category": "Source", "owner": owner, "provider": provider, "version": "1"},
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_revision_says_what_the_tree_is() {
-        let action = action("AWS", "CodeCommit", json!({"RepositoryName": "app", "BranchName": "main"}));
+        let action = action("AWS", "CodeCommit", &json!({"RepositoryName": "app", "BranchName": "main"}));
         let of = |head: Option<&Head>| describe(&action, "123456789012", head, Path::new("tree"), DIGEST);
         let clean = of(Some(&head(false)));
         assert_eq!(
@@ -249,16 +249,16 @@ mod tests {
             describe(action, "123456789012", Some(&head(false)), tree, DIGEST).variables
         };
         let connection = json!({"ConnectionArn": "arn:c", "FullRepositoryId": "ann/app", "BranchName": "main"});
-        let variables = of(&action("AWS", "CodeStarSourceConnection", connection), Path::new("."));
+        let variables = of(&action("AWS", "CodeStarSourceConnection", &connection), Path::new("."));
         assert_eq!(
             (variables["FullRepositoryName"].as_str(), variables["ConnectionArn"].as_str()),
             ("ann/app", "arn:c")
         );
-        let github = action("ThirdParty", "GitHub", json!({"Owner": "ann", "Repo": "app", "Branch": "main"}));
+        let github = action("ThirdParty", "GitHub", &json!({"Owner": "ann", "Repo": "app", "Branch": "main"}));
         let commit = "0123456789abcdef0123456789abcdef01234567";
         assert_eq!(of(&github, Path::new("."))["CommitUrl"], format!("https://github.com/ann/app/commit/{commit}"));
         let tree = tempfile::tempdir().unwrap();
-        let ecr = action("AWS", "ECR", json!({"RepositoryName": "web"}));
+        let ecr = action("AWS", "ECR", &json!({"RepositoryName": "web"}));
         let bare = of(&ecr, tree.path());
         assert_eq!((bare["ImageTag"].as_str(), bare["RegistryId"].as_str()), ("latest", "123456789012"));
         assert!(bare["ImageURI"].starts_with("web@sha256:"), "{bare:?}");
@@ -277,7 +277,7 @@ mod tests {
             }))
             .unwrap()
         };
-        let ecr = pipeline(&action("AWS", "ECR", json!({"RepositoryName": "web"})));
+        let ecr = pipeline(&action("AWS", "ECR", &json!({"RepositoryName": "web"})));
         let none = BTreeMap::new();
         let error = check(&ecr, &none, &Config::default()).unwrap_err();
         assert!(error.hint().unwrap().contains("--source Fetch=DIR"), "{:?}", error.hint());
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(standing_in(&ecr, &given, &Config::default()).len(), 1);
         let aws = Config { realms: [("aws".to_owned(), crate::config::Realm::default())].into(), ..Config::default() };
         check(&ecr, &none, &aws).unwrap();
-        let connected = pipeline(&action("AWS", "CodeStarSourceConnection", json!({"ConnectionArn": "arn"})));
+        let connected = pipeline(&action("AWS", "CodeStarSourceConnection", &json!({"ConnectionArn": "arn"})));
         let error = check(&connected, &none, &Config::default()).unwrap_err();
         assert!(error.hint().unwrap().contains("[connections.NAME]"), "{:?}", error.hint());
         let text = crate::document::Text::new("towpath.toml", "[connections.hub]\ntoken = \"hunter2\"\n");
@@ -294,7 +294,7 @@ mod tests {
         let url = crate::config::Source { url: Some("https://git.example.com/app".to_owned()), ..Default::default() };
         let cloned = Config { sources: [("Fetch".to_owned(), url)].into(), ..Config::default() };
         check(&ecr, &none, &cloned).unwrap();
-        let s3 = pipeline(&action("AWS", "S3", json!({"S3Bucket": "b", "S3ObjectKey": "k"})));
+        let s3 = pipeline(&action("AWS", "S3", &json!({"S3Bucket": "b", "S3ObjectKey": "k"})));
         check(&s3, &none, &Config::default()).unwrap();
         assert!(standing_in(&s3, &given, &Config::default()).is_empty());
     }
