@@ -11,7 +11,8 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::super::log::Log;
 use crate::env;
@@ -21,7 +22,9 @@ use crate::limits;
 pub struct Process {
     child: Child,
     group: Option<Pid>,
-    readers: Vec<JoinHandle<()>>,
+    readers: JoinSet<()>,
+    /// When the output of what it left behind is given up; known once it has ended.
+    drained_by: Option<Instant>,
     tail: Arc<Mutex<VecDeque<String>>>,
 }
 
@@ -51,29 +54,24 @@ impl Process {
             .spawn()?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         let tail = Arc::new(Mutex::new(VecDeque::new()));
-        let mut readers = Vec::new();
+        let mut readers = JoinSet::new();
         if let Some(out) = child.stdout.take() {
-            readers.push(tokio::spawn(tell(out, title.to_owned(), log.clone(), Arc::clone(&tail))));
+            readers.spawn(tell(out, title.to_owned(), log.clone(), Arc::clone(&tail)));
         }
         if let Some(err) = child.stderr.take() {
-            readers.push(tokio::spawn(tell(err, title.to_owned(), log.clone(), Arc::clone(&tail))));
+            readers.spawn(tell(err, title.to_owned(), log.clone(), Arc::clone(&tail)));
         }
-        Ok(Self { child, group, readers, tail })
+        Ok(Self { child, group, readers, drained_by: None, tail })
     }
 
-    /// The end of the process, and of what it printed.
+    /// The end of the process, and of what it printed. Whoever gives up waiting may wait again, and misses nothing.
     pub async fn wait(&mut self) -> std::io::Result<ExitStatus> {
         let status = self.child.wait().await?;
         // What it left running in the background may hold its output open for ever.
-        let readers = std::mem::take(&mut self.readers);
-        let aborts: Vec<_> = readers.iter().map(JoinHandle::abort_handle).collect();
-        let all = async {
-            for reader in readers {
-                let _ = reader.await;
-            }
-        };
-        if tokio::time::timeout(DRAIN, all).await.is_err() {
-            aborts.iter().for_each(tokio::task::AbortHandle::abort);
+        let until = *self.drained_by.get_or_insert_with(|| Instant::now() + DRAIN);
+        let readers = &mut self.readers;
+        if tokio::time::timeout_at(until, async { while readers.join_next().await.is_some() {} }).await.is_err() {
+            readers.abort_all();
         }
         Ok(status)
     }
@@ -130,5 +128,28 @@ async fn tell(
                 tail.push_back(crate::display::clean(text).chars().take(limits::WORKER_TAIL_CHARS).collect());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::terminal::Terminal;
+
+    #[tokio::test]
+    async fn who_gives_up_waiting_and_waits_again_misses_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        // What it leaves in the background prints after its end.
+        let argv = ["sh", "-c", "{ while [ ! -e go ]; do sleep 0.01; done; echo late; } & exit 3"].map(OsString::from);
+        let silent = Terminal { out: Box::new(std::io::sink()), err: Box::new(std::io::sink()), ..Terminal::process() };
+        let log = Log::new(silent);
+        let mut process = Process::start(&argv, directory.path(), &[], "Work", &log).expect("it starts");
+        process.child.wait().await.expect("an end");
+        assert!(process.wait().now_or_never().is_none(), "its output is still open");
+        std::fs::write(directory.path().join("go"), "").expect("a file");
+        let status = process.wait().await.expect("an end");
+        assert_eq!((status.code(), process.tail().as_str()), (Some(3), "late"));
     }
 }
