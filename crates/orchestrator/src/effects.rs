@@ -12,7 +12,7 @@ use towpath_model::effect::{Task, TaskKind};
 use towpath_model::event::Event;
 use towpath_model::time::Timestamp;
 use towpath_providers::{Call, HandedJob, Provider, staging};
-use towpath_store::Commit;
+use towpath_store::{Commit, StoreError};
 
 use crate::Orchestrator;
 use crate::apply::Extra;
@@ -136,12 +136,7 @@ impl Orchestrator {
         }
         let job = match self.current_job(&task.invocation).await {
             Ok(job) => job,
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the job of an action could not be read");
-                let now = self.clock.now();
-                self.schedule.again(task, now.plus_millis(millis(STORE_RETRY)), now, false);
-                return;
-            }
+            Err(error) => return self.look_again(task, &error),
         };
         if let Some(deadline) = job.as_ref().and_then(|job| job.deadline) {
             task.invocation.deadline = deadline;
@@ -149,6 +144,14 @@ impl Orchestrator {
         if task.kind == TaskKind::Await && !self.is_to_be_handed(&mut task, job.as_ref()) {
             self.wait(task, job.as_ref(), polls).await;
             return;
+        }
+        match self.is_still_ours(&task).await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.schedule.forget(&task.id);
+                return;
+            }
+            Err(error) => return self.look_again(task, &error.into()),
         }
         let catalogue = Arc::clone(&self.catalogue);
         let handed = job.as_ref().and_then(|job| job.handed.as_ref());
@@ -188,6 +191,24 @@ impl Orchestrator {
                 }
             }
         }
+    }
+
+    /// What the store cannot say now is asked for again soon.
+    fn look_again(&self, task: Task, error: &CommandError) {
+        tracing::warn!(error = error as &dyn std::error::Error, "what is stored of an action could not be read");
+        let now = self.clock.now();
+        self.schedule.again(task, now.plus_millis(millis(STORE_RETRY)), now, false);
+    }
+
+    /// Whether this node may begin what it put off: meanwhile it may have been taken for dead, and what another node has
+    /// taken over is not begun again. A start that follows its decision at once needs no look.
+    async fn is_still_ours(&self, task: &Task) -> Result<bool, StoreError> {
+        let put_off = task.failures > 0 || task.progress.continuation.is_some();
+        if task.kind != TaskKind::Start || !put_off || !self.store.is_shared() {
+            return Ok(true);
+        }
+        let stored = self.store.task(&task.id).await?;
+        Ok(stored.is_some_and(|stored| stored.owner == self.node))
     }
 
     /// Whether a function waits for the job of a task that is otherwise waited for. It is started again with it, as soon
