@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq as _;
 use towpath_model::secret::Secret;
 use towpath_model::time::Timestamp;
 
+use crate::fetch::Access;
 use crate::limits::PASSWORD_SECONDS;
 
 type HmacSha256 = Hmac<Sha256>;
@@ -57,6 +58,35 @@ impl Signing<'_> {
         }
         hex::encode(mac(&key, to_sign.as_bytes()))
     }
+}
+
+/// What a password is derived from.
+#[derive(Debug, Clone, Copy)]
+pub struct AccessKey<'a> {
+    pub id: &'a str,
+    pub secret: &'a Secret,
+    pub session_token: Option<&'a str>,
+}
+
+impl AccessKey<'_> {
+    /// Access to the repository at this URL of a service in this Region, with a password that is good from `now` on.
+    /// Connections take the passwords of CodeCommit, the one service that AWS's helper derives them for.
+    pub fn access(&self, url: &str, region: &str, now: Timestamp) -> Access {
+        let (host, path) = host_and_path(url);
+        let signing = Signing { secret: self.secret, region, service: CODECOMMIT, host, path };
+        Access::Basic { user: user(self.id, self.session_token), password: signing.password(now) }
+    }
+}
+
+/// The two parts of a URL that are signed. The port is not.
+fn host_and_path(url: &str) -> (&str, &str) {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    (host, path)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +148,20 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_893_553_445_000);
     /// Computed by git-remote-codecommit 1.17.
     const PASSWORD: &str = "20300102T030405Z52592502233542243f67fab3701409d1f766cd20d09ad6ae6d868676f5dccc02";
+
+    #[test]
+    fn host_and_path_are_signed_without_the_port() {
+        let aws = "git-codecommit.eu-west-1.amazonaws.com";
+        for (url, host, path) in [
+            ("http://127.0.0.1:7400/v1/repos/demo", "127.0.0.1", "/v1/repos/demo"),
+            (&format!("https://{aws}/v1/repos/demo"), aws, "/v1/repos/demo"),
+            ("http://[::1]:7400/v1/repos/demo", "[::1]", "/v1/repos/demo"),
+            ("http://[::1]/v1/repos/demo", "[::1]", "/v1/repos/demo"),
+            ("http://localhost", "localhost", ""),
+        ] {
+            assert_eq!(host_and_path(url), (host, path), "{url}");
+        }
+    }
 
     fn signing(secret: &Secret) -> Signing<'_> {
         Signing {

@@ -6,17 +6,15 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use aws_sdk_codecommit::types::{Commit, UserInfo};
-use towpath_git::password::{CODECOMMIT, Signing, user};
-use towpath_git::{Access, CloneRef, Origin, Remote};
+use towpath_git::{CloneRef, Origin, Remote};
 use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
 use towpath_model::limits::TIMEOUT_DEFAULT_MINUTES;
-use towpath_model::secret::Secret;
 
 use crate::git::{self, Described, Format, SourceError};
 use crate::links;
 use crate::problem::{Kind, Problem};
-use crate::provider::{Call, Provider};
+use crate::provider::{Call, Provider, configured};
 use crate::realm::RealmKind;
 use crate::realms::Service;
 
@@ -92,12 +90,7 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn read(action: &'a ActionInvocation) -> Result<Self, String> {
-        let needed = |name: &str| {
-            action
-                .config(name)
-                .filter(|value| !value.is_empty())
-                .ok_or_else(|| format!("The configuration of action {} lacks {name}.", action.action_name))
-        };
+        let needed = |name: &str| configured(action, name);
         Ok(Self {
             repository: needed("RepositoryName")?,
             branch: needed("BranchName")?,
@@ -229,18 +222,7 @@ impl CodeCommitSource {
             None => Self::clone_url(cx, action, wanted, region).await?,
         };
         let credentials = cx.realm.credentials(action).await?;
-        let secret = Secret::new(credentials.secret_access_key());
-        let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-        let (authority, path) = rest.split_once('/').map_or((rest, ""), |(host, path)| (host, path));
-        // The port is not signed.
-        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-        let path = format!("/{path}");
-        let signing = Signing { secret: &secret, region, service: CODECOMMIT, host, path: &path };
-        let access = Access::Basic {
-            user: user(credentials.access_key_id(), credentials.session_token()),
-            password: signing.password(cx.clock.now()),
-        };
-        Ok(Remote::new(url, access).map_err(SourceError::Fetch)?)
+        Ok(git::signed(cx, &credentials, url, region).map_err(SourceError::Fetch)?)
     }
 
     /// What GetRepository says; a role that may not ask is given AWS's own form.

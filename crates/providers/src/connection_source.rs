@@ -11,18 +11,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
-use towpath_git::password::{self, Signing};
-use towpath_git::{Access, Bounds, CloneRef, Commit, Origin, Remote};
+use towpath_git::{Bounds, CloneRef, Commit, Origin, Remote};
 use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{
     ActionTypeEntry, ActionTypeId, Bounds as Count, Category, Executor, Owner, Property, Repeat,
 };
 use towpath_model::limits::{SUMMARY_CHARS_MAX, TIMEOUT_DEFAULT_MINUTES};
-use towpath_model::secret::Secret;
 
-use crate::git::{self, CommitFollower, Described, Format, SourceError};
+use crate::git::{self, CommitFollower, Described, Format, SourceError, failed};
 use crate::links;
-use crate::provider::{Call, Provider};
+use crate::provider::{Call, Provider, configured};
 use crate::realm::RealmKind;
 use crate::realms::Service;
 
@@ -126,12 +124,7 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn read(action: &'a ActionInvocation) -> Result<Self, String> {
-        let needed = |name: &str| {
-            action
-                .config(name)
-                .filter(|value| !value.is_empty())
-                .ok_or_else(|| format!("The configuration of action {} lacks {name}.", action.action_name))
-        };
+        let needed = |name: &str| configured(action, name);
         let (connection, repository) = (needed("ConnectionArn")?, needed("FullRepositoryId")?);
         let wrong = || {
             format!(
@@ -187,11 +180,6 @@ impl<'a> Wanted<'a> {
     }
 }
 
-fn failed(code: &str, message: String) -> Outcome {
-    let progress = Progress { summary: Some(message.clone()), ..Progress::default() };
-    Outcome::Failed { progress, error: towpath_model::action::ErrorDetails::new(code, message) }
-}
-
 /// The server's part of a complaint such as `remote: No repository found; fatal: ...`.
 fn told(said: &str) -> Option<String> {
     let parts: Vec<&str> = said.split("; ").filter_map(|part| part.strip_prefix("remote: ")).collect();
@@ -204,19 +192,8 @@ async fn remote(cx: &Call<'_>, action: &ActionInvocation, wanted: &Wanted<'_>) -
         problem.outcome(error_code::PERMISSION_ERROR, message)
     })?;
     let base = cx.realm.git_url().trim_end_matches('/');
-    let authority = base.split_once("://").map_or(base, |(_, rest)| rest);
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    let secret = Secret::new(credentials.secret_access_key());
-    let signing =
-        Signing { secret: &secret, region: wanted.region(), service: password::CODECOMMIT, host, path: &wanted.path };
-    let access = Access::Basic {
-        user: password::user(credentials.access_key_id(), credentials.session_token()),
-        password: signing.password(cx.clock.now()),
-    };
-    Remote::new(format!("{base}{}", wanted.path), access).map_err(|error| wanted.refused(&error.into()))
+    let url = format!("{base}{}", wanted.path);
+    git::signed(cx, &credentials, url, wanted.region()).map_err(|error| wanted.refused(&error.into()))
 }
 
 /// The commit, with its artifact stored.

@@ -12,7 +12,7 @@ use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, 
 use towpath_model::limits::TIMEOUT_DEFAULT_MINUTES;
 
 use crate::problem::{Kind, Problem};
-use crate::provider::{Call, Provider};
+use crate::provider::{Call, Provider, configured};
 use crate::realms::Service;
 use crate::{artifact_files, links};
 
@@ -75,8 +75,7 @@ struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     fn read(action: &'a ActionInvocation) -> Result<Self, String> {
         let given = |name: &str| action.config(name).filter(|value| !value.is_empty());
-        let repository = given("RepositoryName")
-            .ok_or_else(|| format!("The configuration of action {} lacks RepositoryName.", action.action_name))?;
+        let repository = configured(action, "RepositoryName")?;
         let pinned = action.source_overrides.iter().find(|o| o.action_name == action.action_name);
         match pinned {
             Some(pin) if pin.revision_type != "IMAGE_DIGEST" => Err(format!(

@@ -5,13 +5,16 @@
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
+use aws_credential_types::Credentials;
 use bytes::Bytes;
 use towpath_artifacts::{PackError, pack_directory};
+use towpath_git::password::AccessKey;
 use towpath_git::{Bounds, CloneRef, Commit, FetchError, GitError, Person, Reason, Remote, fetch};
 use towpath_model::action::{
     ActionInvocation, ArtifactLocation, ErrorDetails, Outcome, Progress, Revision, error_code,
 };
 use towpath_model::limits::SUMMARY_CHARS_MAX;
+use towpath_model::secret::Secret;
 use towpath_model::time::Timestamp;
 
 use crate::limits::COMMIT_MESSAGE_BYTES_MAX;
@@ -98,14 +101,25 @@ impl From<StoreError> for SourceError {
     }
 }
 
+/// A failure whose words are the action's summary too.
+pub fn failed(code: &str, message: String) -> Outcome {
+    let progress = Progress { summary: Some(message.clone()), ..Progress::default() };
+    Outcome::Failed { progress, error: ErrorDetails::new(code, message) }
+}
+
+/// Git at `url` of a service in this Region, with a password derived from these credentials.
+pub fn signed(cx: &Call<'_>, credentials: &Credentials, url: String, region: &str) -> Result<Remote, FetchError> {
+    let secret = Secret::new(credentials.secret_access_key());
+    let key =
+        AccessKey { id: credentials.access_key_id(), secret: &secret, session_token: credentials.session_token() };
+    let access = key.access(&url, region, cx.clock.now());
+    Remote::new(url, access)
+}
+
 impl SourceError {
     /// Failed, or to be tried again. `repository` is how the user calls it; `refused` is what is said where the server
     /// says no, in the provider's words.
     pub fn outcome(&self, repository: &str, refused: &str, output: &ArtifactLocation) -> Outcome {
-        let failed = |code: &str, message: String| {
-            let progress = Progress { summary: Some(message.clone()), ..Progress::default() };
-            Outcome::Failed { progress, error: ErrorDetails::new(code, message) }
-        };
         match self {
             Self::Store(problem) => problem.outcome(
                 error_code::PERMISSION_ERROR,

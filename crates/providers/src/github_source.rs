@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use towpath_git::{Access, Remote};
-use towpath_model::action::{ActionInvocation, ArtifactLocation, ErrorDetails, Outcome, Progress, error_code};
+use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
 use towpath_model::limits::TIMEOUT_DEFAULT_MINUTES;
 use towpath_model::secret::Secret;
 
 use crate::git::{self, CommitFollower, Described, SourceError};
-use crate::provider::{Call, Provider};
+use crate::provider::{Call, Provider, configured};
 
 pub const HOST: &str = "https://github.com";
 /// The user that goes with a token; GitHub looks at the token alone.
@@ -31,12 +31,7 @@ impl GitHubSource {
     }
 
     fn wanted<'a>(&'a self, action: &'a ActionInvocation) -> Result<Wanted<'a>, String> {
-        let needed = |name: &str| {
-            action
-                .config(name)
-                .filter(|value| !value.is_empty())
-                .ok_or_else(|| format!("The configuration of action {} lacks {name}.", action.action_name))
-        };
+        let needed = |name: &str| configured(action, name);
         let named = |name: &str| {
             needed(name).and_then(|value| {
                 let plain = !value.starts_with(['-', '.'])
@@ -158,8 +153,7 @@ impl Provider for GitHubSource {
                 "The branch {} does not exist in the GitHub repository {}/{}.",
                 wanted.branch, wanted.owner, wanted.repo
             );
-            let progress = Progress { summary: Some(message.clone()), ..Progress::default() };
-            return Outcome::Failed { progress, error: ErrorDetails::new(error_code::CONFIGURATION_ERROR, message) };
+            return git::failed(error_code::CONFIGURATION_ERROR, message);
         };
         self.follower.follow().await;
         let commit = match git::zip(cx, action, wanted.output, &remote, &id, Some(wanted.branch)).await {

@@ -24,6 +24,14 @@ pub struct HandedJob {
     pub continuation_token: Option<String>,
 }
 
+/// A configured value that its action cannot do without. A reference may have resolved to nothing.
+pub fn configured<'a>(action: &'a ActionInvocation, name: &str) -> Result<&'a str, String> {
+    action
+        .config(name)
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| format!("The configuration of action {} lacks {name}.", action.action_name))
+}
+
 /// What surrounds one call of a provider.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {

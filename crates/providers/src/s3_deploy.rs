@@ -21,7 +21,7 @@ use crate::inputs;
 use crate::limits;
 use crate::objects::{Pieces, S3, Source, StoreError, Target};
 use crate::problem::{Kind, Problem};
-use crate::provider::{Call, Provider};
+use crate::provider::{Call, Provider, configured};
 use crate::realms::Service;
 use crate::session::CLONE_REF_METADATA;
 
@@ -116,10 +116,7 @@ struct Plan {
 
 impl Plan {
     fn read(action: &ActionInvocation) -> Result<Self, String> {
-        let bucket = action
-            .config("BucketName")
-            .filter(|b| !b.is_empty())
-            .ok_or_else(|| format!("The configuration of action {} lacks BucketName.", action.action_name))?;
+        let bucket = configured(action, "BucketName")?;
         let extract = match action.config("Extract").map(str::to_ascii_lowercase).as_deref() {
             Some("true") => true,
             Some("false") => false,

@@ -11,7 +11,7 @@ use towpath_model::limits::{SUMMARY_CHARS_MAX, TIMEOUT_DEFAULT_MINUTES};
 use crate::links;
 use crate::objects::{Found, S3, Source, Target};
 use crate::problem::{Kind, Problem};
-use crate::provider::{Call, Provider};
+use crate::provider::{Call, Provider, configured};
 use crate::realms::Service;
 use crate::session::REVISION_METADATA;
 
@@ -77,12 +77,7 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn read(action: &'a ActionInvocation) -> Result<Self, String> {
-        let needed = |name: &str| {
-            action
-                .config(name)
-                .filter(|value| !value.is_empty())
-                .ok_or_else(|| format!("The configuration of action {} lacks {name}.", action.action_name))
-        };
+        let needed = |name: &str| configured(action, name);
         let wanted = |kind: &str| {
             action
                 .source_overrides

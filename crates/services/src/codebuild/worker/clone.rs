@@ -6,8 +6,8 @@ use std::path::Path;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use towpath_git::limits::CLONE_REF_BYTES_MAX;
-use towpath_git::password::{CODECOMMIT, Signing, user};
-use towpath_git::{Access, Bounds, CloneRef, FetchError, GitError, Origin, Reason, Remote};
+use towpath_git::password::AccessKey;
+use towpath_git::{Bounds, CloneRef, FetchError, GitError, Origin, Reason, Remote};
 use towpath_model::ids::Scope;
 
 use super::prepare::{Failure, Trouble};
@@ -53,21 +53,12 @@ impl Worker {
         };
         let public = public.trim_end_matches('/');
         let near = self.service.settings.git_url.as_deref().map_or(public, |url| url.trim_end_matches('/'));
-        let signing = Signing {
-            secret: &session.secret,
-            region: &place.region,
-            // Connections take the same passwords, which AWS's helper derives for this service alone.
-            service: CODECOMMIT,
-            host: host(near),
-            path: &place.path,
-        };
-        let access = Access::Basic {
-            user: user(&session.access_key, Some(session.token.expose())),
-            password: signing.password(self.service.ambient.now()),
-        };
+        let url = format!("{near}{}", place.path);
+        let key =
+            AccessKey { id: &session.access_key, secret: &session.secret, session_token: Some(session.token.expose()) };
+        let access = key.access(&url, &place.region, self.service.ambient.now());
         let shown = format!("{public}{}", place.path);
-        let remote =
-            Remote::new(format!("{near}{}", place.path), access).map_err(|error| failed(&error.to_string()))?;
+        let remote = Remote::new(url, access).map_err(|error| failed(&error.to_string()))?;
         match remote.clone_at(destination, &shown, commit, &Bounds::default()).await {
             Ok(_) => Ok(shown),
             Err(FetchError::Git(GitError::Files(error))) => Err(Trouble::Step(StepError::Files(error))),
@@ -108,16 +99,6 @@ fn place(origin: &Origin) -> Option<Place> {
     }
 }
 
-/// Without its port, which is not signed.
-fn host(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or_default();
-    match authority.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => authority,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,9 +136,5 @@ mod tests {
             assert_eq!(connection(arn, bad), None, "{bad}");
         }
         assert_eq!(connection("arn:aws:codeconnections:us-east-1:123456789012:connection/../x", "o/r"), None);
-        assert_eq!(
-            (host("http://127.0.0.1:7400"), host("https://towpath.example.org/x")),
-            ("127.0.0.1", "towpath.example.org")
-        );
     }
 }
