@@ -87,6 +87,9 @@ scenarios!(realms, "realms.py", crate::python::alone:
 
 scenarios!(rules, "rules.py", crate::python::alone: alarm, commands, another_region);
 
+scenarios!(scripted_aws, "scripted_aws_test.py", crate::python::alone:
+    protocols, refusals, unknown, faults, identities, forwarding);
+
 scenarios!(ecr_source, "ecr_source.py", crate::python::alone: images, missing);
 
 scenarios!(approvals, "approvals.py", crate::python::alone: notice, refusals);
