@@ -4,6 +4,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use bytes::Bytes;
+use tempfile::NamedTempFile;
 use towpath_artifacts::{Archive, Item, Limits, PackError, ReadError, pack};
 use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, error_code};
 
@@ -26,6 +27,10 @@ pub enum Trouble {
     },
     TooLarge {
         path: String,
+        max: u64,
+    },
+    /// The artifact itself has more bytes than the action takes.
+    ArtifactTooLarge {
         max: u64,
     },
     /// Our own disk.
@@ -58,6 +63,9 @@ impl Trouble {
             Self::TooLarge { path, max } => {
                 wrong(format!("The file {path} of the artifact {name} has more than {max} bytes."))
             }
+            Self::ArtifactTooLarge { max } => {
+                wrong(format!("The artifact {name} has more than {max} bytes, the most that this action takes."))
+            }
             Self::Local(error) => {
                 Outcome::Unavailable { message: format!("cannot keep the artifact {name} for the moment: {error}") }
             }
@@ -73,14 +81,39 @@ pub async fn read(
     path: &str,
     max: u64,
 ) -> Result<Vec<u8>, Trouble> {
+    fetch(cx, action, artifact, u64::MAX).await?.read(path, max).await
+}
+
+/// An input artifact that was fetched, to read more than one file of it.
+#[derive(Debug)]
+pub struct Fetched {
+    zip: NamedTempFile,
+}
+
+/// Fetches an input artifact of `max` bytes at the most.
+pub async fn fetch(
+    cx: &Call<'_>,
+    action: &ActionInvocation,
+    artifact: &ArtifactLocation,
+    max: u64,
+) -> Result<Fetched, Trouble> {
     let zip = tempfile::Builder::new().prefix("input-").tempfile_in(cx.scratch).map_err(Trouble::Local)?;
     let from = S3::new(cx.artifacts, action, &artifact.region);
-    from.fetch(&artifact.bucket, &artifact.key, zip.path()).await.map_err(|error| match error {
+    let fetched = from.fetch_at_most(&artifact.bucket, &artifact.key, zip.path(), max).await;
+    fetched.map_err(|error| match error {
         StoreError::S3(problem) => Trouble::Input(problem),
+        StoreError::Read(error) if error.kind() == io::ErrorKind::FileTooLarge => Trouble::ArtifactTooLarge { max },
         StoreError::Read(error) => Trouble::Local(error),
     })?;
-    let (zip_path, wanted) = (zip.path().to_path_buf(), path.trim_start_matches("./").to_owned());
-    blocking(move || entry(&zip_path, &wanted, max)).await?
+    Ok(Fetched { zip })
+}
+
+impl Fetched {
+    /// The bytes of the file at `path`, `max` at the most.
+    pub async fn read(&self, path: &str, max: u64) -> Result<Vec<u8>, Trouble> {
+        let (zip, wanted) = (self.zip.path().to_path_buf(), path.trim_start_matches("./").to_owned());
+        blocking(move || entry(&zip, &wanted, max)).await?
+    }
 }
 
 fn entry(zip: &Path, path: &str, max: u64) -> Result<Vec<u8>, Trouble> {

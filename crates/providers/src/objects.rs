@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     CompletedMultipartUpload, CompletedPart, MetadataDirective, ObjectCannedAcl, ServerSideEncryption,
@@ -157,6 +159,11 @@ impl<'a> S3<'a> {
 
     /// Fetches a whole object into the file at `path`, going on where a broken connection left off.
     pub async fn fetch(&self, bucket: &str, key: &str, path: &Path) -> Result<u64, StoreError> {
+        self.fetch_at_most(bucket, key, path, u64::MAX).await
+    }
+
+    /// The same of an object of `max` bytes at the most; a larger one is a read error of the kind `FileTooLarge`.
+    pub async fn fetch_at_most(&self, bucket: &str, key: &str, path: &Path, max: u64) -> Result<u64, StoreError> {
         let mut file = tokio::fs::File::create(path).await.map_err(StoreError::Read)?;
         file.set_max_buf_size(1024 * 1024);
         let (mut written, mut etag, mut attempt): (u64, Option<String>, u32) = (0, None, 0);
@@ -166,6 +173,9 @@ impl<'a> S3<'a> {
             let mut answer = send!(self, request.send())?;
             etag = answer.e_tag.take();
             let whole = written + u64::try_from(answer.content_length().unwrap_or(0)).unwrap_or(0);
+            if whole > max {
+                return Err(StoreError::Read(std::io::ErrorKind::FileTooLarge.into()));
+            }
             let broken = loop {
                 match answer.body.next().await {
                     Some(Ok(bytes)) => {
@@ -391,6 +401,16 @@ impl<'a> S3<'a> {
             return send!(self, request.customize().disable_payload_signing().send()).map(drop);
         }
         send!(self, request.send()).map(drop)
+    }
+
+    /// A URL that whoever has it reads the object with, until `seconds` after `now`.
+    pub async fn presigned(&self, bucket: &str, key: &str, now: Timestamp, seconds: u64) -> Result<String, Problem> {
+        let start = UNIX_EPOCH + Duration::from_millis(u64::try_from(now.millis()).unwrap_or_default());
+        let config = PresigningConfig::builder().start_time(start).expires_in(Duration::from_secs(seconds)).build();
+        let config = config.map_err(|error| Problem::refused(format!("a URL cannot be signed: {error}")))?;
+        let request = self.client().await?.get_object().bucket(bucket).key(key);
+        let signed = send!(self, request.presigned(config))?;
+        Ok(signed.uri().to_owned())
     }
 
     async fn begin(&self, target: &Target) -> Result<String, Problem> {
