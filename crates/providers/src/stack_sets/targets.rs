@@ -317,8 +317,7 @@ mod tests {
     use super::*;
 
     fn told(parameters: &[Parameter]) -> Vec<(&str, Option<&str>, Option<bool>)> {
-        let of = |p: &'_ Parameter| p.use_previous_value();
-        parameters.iter().map(|p| (p.parameter_key().unwrap_or_default(), p.parameter_value(), of(p))).collect()
+        parameters.iter().map(|p| (p.parameter_key().unwrap(), p.parameter_value(), p.use_previous_value())).collect()
     }
 
     #[test]
