@@ -204,8 +204,11 @@ mod tests {
             Mode::ChangeSetReplace,
             Mode::ChangeSetExecute,
         ];
-        let rows: Vec<Vec<&str>> =
-            TABLE.lines().map(|line| line.split_whitespace().collect()).filter(|row: &Vec<_>| !row.is_empty()).collect();
+        let rows: Vec<Vec<&str>> = TABLE
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .filter(|row: &Vec<_>| !row.is_empty())
+            .collect();
         // Every state of the model, and no stack at all.
         let told: Vec<&str> = rows.iter().map(|row| row[0]).filter(|name| *name != "-").collect();
         assert!(StackStatus::values().iter().all(|status| told.contains(status)), "{told:?}");

@@ -11,7 +11,7 @@ use towpath_model::time::Timestamp;
 use super::SERVICE;
 use crate::limits::{NESTED_STACKS_DEPTH_MAX, NESTED_STACKS_TOLD_MAX, STACK_EVENT_MARGIN_MS, STACK_EVENT_PAGES_MAX};
 use crate::logs::{LogLine, LogPage};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::provider::Call;
 
 const NESTED: &str = "AWS::CloudFormation::Stack";
@@ -83,11 +83,7 @@ async fn read(
 }
 
 /// The part of the token behind the action's own prefix, where the stack's latest operation is the action's.
-pub async fn own_operation(
-    cx: &Call<'_>,
-    action: &ActionInvocation,
-    stack: &str,
-) -> Result<Option<String>, Problem> {
+pub async fn own_operation(cx: &Call<'_>, action: &ActionInvocation, stack: &str) -> Result<Option<String>, Problem> {
     let prefix = token_prefix(action);
     let events = read(cx, action, stack, begins).await?;
     let mut tokens = events.iter().filter_map(StackEvent::client_request_token);
@@ -101,7 +97,14 @@ pub async fn first_failure(cx: &Call<'_>, action: &ActionInvocation, stack: &str
     let (mut stack, mut within) = (stack.to_owned(), Vec::new());
     let mut told = None;
     for depth in 0..NESTED_STACKS_DEPTH_MAX {
-        let mut events = read(cx, action, &stack, begins).await?;
+        let mut events = match read(cx, action, &stack, begins).await {
+            Ok(events) => events,
+            // What cannot be read inside leaves what was seen from outside.
+            Err(problem) if told.is_some() && !matches!(problem.kind, Kind::Transient | Kind::Session) => {
+                return Ok(told);
+            }
+            Err(problem) => return Err(problem),
+        };
         let is_ours = |event: &StackEvent| event.client_request_token().is_some_and(|token| token.starts_with(&prefix));
         if depth == 0 && events.iter().any(is_ours) {
             events.retain(|event| event.client_request_token().is_none() || is_ours(event));
@@ -200,8 +203,7 @@ pub async fn log(
 async fn new_events(cx: &Call<'_>, action: &ActionInvocation, place: &mut Place) -> Result<Vec<StackEvent>, Problem> {
     let since = action.started.plus_millis(-STACK_EVENT_MARGIN_MS);
     let last = place.last.clone();
-    let is_old =
-        |event: &StackEvent| (last.is_some() && event.event_id() == last.as_deref()) || time(event) < since;
+    let is_old = |event: &StackEvent| (last.is_some() && event.event_id() == last.as_deref()) || time(event) < since;
     let mut events = read(cx, action, &place.stack, is_old).await?;
     events.retain(|event| !is_old(event));
     if let Some(newest) = events.first() {

@@ -73,8 +73,9 @@ impl<'a> Files<'a> {
 
     pub async fn text(&mut self, file: FileOf<'_>, max: u64) -> Result<String, Box<Outcome>> {
         let bytes = self.bytes(file, max).await?;
-        String::from_utf8(bytes)
-            .map_err(|_| wrong(format!("The file {} of the artifact {} is no UTF-8 text.", file.path, file.artifact.name)))
+        String::from_utf8(bytes).map_err(|_| {
+            wrong(format!("The file {} of the artifact {} is no UTF-8 text.", file.path, file.artifact.name))
+        })
     }
 
     /// A file that is a JSON document.
@@ -99,7 +100,9 @@ pub fn wrong(message: impl Into<String>) -> Box<Outcome> {
 
 fn told(file: FileOf<'_>, trouble: &Trouble) -> Box<Outcome> {
     match trouble {
-        Trouble::Missing { path } => wrong(format!("File [{path}] does not exist in artifact [{}]", file.artifact.name)),
+        Trouble::Missing { path } => {
+            wrong(format!("File [{path}] does not exist in artifact [{}]", file.artifact.name))
+        }
         other => Box::new(other.outcome(file.artifact)),
     }
 }

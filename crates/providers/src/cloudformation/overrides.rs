@@ -21,9 +21,16 @@ const ATTRIBUTES: [&str; 3] = ["BucketName", "ObjectKey", "URL"];
 pub enum Given {
     Text(String),
     /// `{"Fn::GetArtifactAtt": ["artifact", "attribute"]}`
-    Attribute { artifact: String, attribute: String },
+    Attribute {
+        artifact: String,
+        attribute: String,
+    },
     /// `{"Fn::GetParam": ["artifact", "file", "key"]}`
-    Param { artifact: String, file: String, key: String },
+    Param {
+        artifact: String,
+        file: String,
+        key: String,
+    },
 }
 
 /// A parameter's value as JSON writes it: numbers and truth values count as their text.
@@ -74,11 +81,9 @@ fn given(name: &str, value: &Value) -> Result<Given, String> {
             "The parameter {name} in {KEY} asks {GET_ARTIFACT_ATT} for an attribute that artifacts do not have; they have {}.",
             ATTRIBUTES.join(", ")
         )),
-        (GET_PARAM, Some([artifact, file, key])) => Ok(Given::Param {
-            artifact: (*artifact).to_owned(),
-            file: (*file).to_owned(),
-            key: (*key).to_owned(),
-        }),
+        (GET_PARAM, Some([artifact, file, key])) => {
+            Ok(Given::Param { artifact: (*artifact).to_owned(), file: (*file).to_owned(), key: (*key).to_owned() })
+        }
         _ => Err(wrong()),
     }
 }
@@ -164,7 +169,10 @@ mod tests {
             (r#"{"A": null}"#, "The parameter A in ParameterOverrides must be a text, {\"Fn::GetArtifactAtt\""),
             (r#"{"A": ["x"]}"#, "The parameter A in ParameterOverrides must be a text"),
             (r#"{"A": {"Ref": "B"}}"#, "The parameter A in ParameterOverrides must be a text"),
-            (r#"{"A": {"Fn::GetParam": ["app", "meta.json"]}}"#, "The parameter A in ParameterOverrides must be a text"),
+            (
+                r#"{"A": {"Fn::GetParam": ["app", "meta.json"]}}"#,
+                "The parameter A in ParameterOverrides must be a text",
+            ),
             (r#"{"A": {"Fn::GetArtifactAtt": ["app", "ETag"]}}"#, "they have BucketName, ObjectKey, URL"),
             (long.as_str(), "has 1036 bytes, and 1024 is the limit"),
         ] {

@@ -99,7 +99,9 @@ impl<'a> Plan<'a> {
         if let Some(file) = output_file
             && (file.contains(['/', '\\']) || file == "." || file == "..")
         {
-            return Err(format!("The value of OutputFileName is '{file}'; it must be the name of a file, without a path."));
+            return Err(format!(
+                "The value of OutputFileName is '{file}'; it must be the name of a file, without a path."
+            ));
         }
         Ok(Self {
             mode,
@@ -171,7 +173,10 @@ impl Configuration {
             Some(_) => Err(format!("has {key}, which must be a JSON object")),
         };
         Ok(Self {
-            parameters: object("Parameters")?.map(|values| texts("Parameters", values)).transpose()?.unwrap_or_default(),
+            parameters: object("Parameters")?
+                .map(|values| texts("Parameters", values))
+                .transpose()?
+                .unwrap_or_default(),
             tags: object("Tags")?.map(|values| texts("Tags", values)).transpose()?,
             policy: object("StackPolicy")?.map(|policy| Value::Object(policy.clone()).to_string()),
         })
@@ -192,7 +197,8 @@ mod tests {
     #[test]
     fn configurations() {
         let of = |text: &str| Configuration::of(&serde_json::from_str(text).unwrap());
-        let read = of(r#"{"Parameters": {"Env": "prod", "Count": 2}, "Tags": {}, "StackPolicy": {"Statement": []}}"#).unwrap();
+        let read =
+            of(r#"{"Parameters": {"Env": "prod", "Count": 2}, "Tags": {}, "StackPolicy": {"Statement": []}}"#).unwrap();
         assert_eq!(read.parameters, BTreeMap::from([("Count".into(), "2".into()), ("Env".into(), "prod".into())]));
         assert_eq!((read.tags, read.policy.as_deref()), (Some(BTreeMap::new()), Some(r#"{"Statement":[]}"#)));
         assert!(of("{}").unwrap().tags.is_none(), "tags are left alone");

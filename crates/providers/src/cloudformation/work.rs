@@ -160,9 +160,7 @@ impl<'a> Work<'a> {
             (Deed::ChangeSet(kind), stack) => self.replace_change_set(stack.as_ref(), kind).await,
             (Deed::Execute, stack) => self.execute(stack.as_ref()).await,
             (Deed::Refuse, Some(stack)) => Ok(self.refuse(stack)),
-            (Deed::AwaitDelete | Deed::Update | Deed::Delete | Deed::Replace | Deed::Refuse, None) => {
-                Ok(self.settle())
-            }
+            (Deed::AwaitDelete | Deed::Update | Deed::Delete | Deed::Replace | Deed::Refuse, None) => Ok(self.settle()),
         }
     }
 
@@ -272,7 +270,8 @@ impl<'a> Work<'a> {
             self.plan.settings(self.cx, self.action).await?;
         }
         let request = self.client().await?.delete_stack().stack_name(id_of(stack));
-        let request = request.set_role_arn(self.plan.role.map(str::to_owned)).client_request_token(self.token("delete"));
+        let request =
+            request.set_role_arn(self.plan.role.map(str::to_owned)).client_request_token(self.token("delete"));
         match request.send().await.map_err(|error| self.problem(&error)) {
             Ok(_) => Ok(self.pending(step, id_of(stack))),
             Err(problem) if is_code(&problem, &["TokenAlreadyExists"]) => Ok(self.pending(step, id_of(stack))),
@@ -396,9 +395,7 @@ impl<'a> Work<'a> {
         match ended(step, status) {
             End::Going => Ok(self.pending(step, id_of(stack))),
             // The execution begins a moment after it was asked for.
-            _ if step == Step::Execute && self.is_to_be_executed(stack).await? => {
-                Ok(self.pending(step, id_of(stack)))
-            }
+            _ if step == Step::Execute && self.is_to_be_executed(stack).await? => Ok(self.pending(step, id_of(stack))),
             End::Good => self.completed(step, stack).await,
             End::Bad => self.broken(step, stack).await,
         }

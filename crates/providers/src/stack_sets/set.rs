@@ -155,11 +155,9 @@ mod tests {
 
     #[test]
     fn automatic_deployment_by_its_three_names() {
-        for (name, enabled, retain) in [
-            ("Enabled", true, Some(false)),
-            ("EnabledWithStackRetention", true, Some(true)),
-            ("Disabled", false, None),
-        ] {
+        for (name, enabled, retain) in
+            [("Enabled", true, Some(false)), ("EnabledWithStackRetention", true, Some(true)), ("Disabled", false, None)]
+        {
             let made = auto_deployment(name).unwrap();
             assert_eq!((made.enabled(), made.retain_stacks_on_account_removal()), (Some(enabled), retain), "{name}");
         }

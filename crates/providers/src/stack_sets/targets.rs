@@ -67,7 +67,9 @@ pub struct Options {
 fn percentage(action: &ActionInvocation, key: &str, least: i32) -> Result<Option<i32>, String> {
     let Some(text) = given(action, key) else { return Ok(None) };
     let number = text.parse().ok().filter(|number| (least..=100).contains(number));
-    number.map(Some).ok_or_else(|| format!("The value of {key} is '{text}'; it must be a whole number, {least} to 100."))
+    number
+        .map(Some)
+        .ok_or_else(|| format!("The value of {key} is '{text}'; it must be a whole number, {least} to 100."))
 }
 
 fn one_of<'a>(action: &'a ActionInvocation, key: &str, known: &[&str]) -> Result<Option<&'a str>, String> {
@@ -305,11 +307,7 @@ fn pieces(text: &str, at: impl Fn(char) -> bool) -> Vec<String> {
 }
 
 fn unquoted(text: &str) -> String {
-    ['"', '\'']
-        .into_iter()
-        .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
-        .unwrap_or(text)
-        .to_owned()
+    ['"', '\''].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote)).unwrap_or(text).to_owned()
 }
 
 #[cfg(test)]
@@ -342,7 +340,8 @@ mod tests {
 
     #[test]
     fn targets_are_accounts_or_units() {
-        let of = |names: &[&str]| Targets::of(names.iter().map(|n| (*n).to_owned()).collect(), vec!["eu-west-1".to_owned()]);
+        let of =
+            |names: &[&str]| Targets::of(names.iter().map(|n| (*n).to_owned()).collect(), vec!["eu-west-1".to_owned()]);
         let targets = of(&["111122223333", "ou-ab12-cdef3456", "r-ab12"]).unwrap();
         assert_eq!((targets.accounts.len(), targets.units.len()), (1, 2));
         assert!(of(&["11112222"]).unwrap_err().contains("neither an account id of 12 digits"));
@@ -361,7 +360,8 @@ mod tests {
             units: Vec::new(),
             regions: name(&["eu-west-1", "eu-north-1"]),
         };
-        let mut instances = vec![instance("111122223333", None, "eu-west-1"), instance("111122223333", None, "eu-north-1")];
+        let mut instances =
+            vec![instance("111122223333", None, "eu-west-1"), instance("111122223333", None, "eu-north-1")];
         let missing = targets.missing(&instances).unwrap();
         assert_eq!((missing.accounts, missing.regions), (name(&["444455556666"]), targets.regions.clone()));
         instances.push(instance("444455556666", None, "eu-west-1"));

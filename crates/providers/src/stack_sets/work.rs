@@ -277,11 +277,7 @@ impl<'a> Work<'a> {
     }
 
     /// The results of one operation; of the failed instances alone, or of all.
-    pub async fn results(
-        &self,
-        operation: &str,
-        failed: bool,
-    ) -> Result<Vec<StackSetOperationResultSummary>, Problem> {
+    pub async fn results(&self, operation: &str, failed: bool) -> Result<Vec<StackSetOperationResultSummary>, Problem> {
         let client = self.client().await?;
         let filter = OperationResultFilter::builder().name(OperationResultFilterName::OperationResultStatus);
         let filter = failed.then(|| vec![filter.values("FAILED").build()]);
@@ -362,7 +358,8 @@ impl<'a> Work<'a> {
 
     fn succeeded(&self, memory: &Memory, operation: &str, found: &StackSetOperation) -> Outcome {
         let failed = found.status_details().and_then(|details| details.failed_stack_instances_count()).unwrap_or(0);
-        let tolerated = if failed > 0 { format!("; {failed} failed stack instances are tolerated") } else { String::new() };
+        let tolerated =
+            if failed > 0 { format!("; {failed} failed stack instances are tolerated") } else { String::new() };
         let summary = format!("StackSet {} operation {operation} SUCCEEDED{tolerated}", self.name);
         let progress = self.progress(memory, summary);
         Outcome::Succeeded { progress, variables: variables(memory), revisions: Vec::new() }

@@ -13,6 +13,8 @@ use crate::stage::{REGION, Stage};
 use crate::world::{NOW, Peer, Request, Response, decode, query_error};
 
 pub type Form = BTreeMap<String, String>;
+/// Template, parameters, and tags where some are given.
+pub type MadeOf = (String, BTreeMap<String, String>, Option<BTreeMap<String, String>>);
 
 #[derive(Debug, Clone, Default)]
 pub struct Stack {
@@ -20,8 +22,7 @@ pub struct Stack {
     pub name: String,
     pub status: String,
     pub reason: String,
-    /// What it is made of: template, parameters, tags.
-    pub made_of: (String, BTreeMap<String, String>, Option<BTreeMap<String, String>>),
+    pub made_of: MadeOf,
     pub policy: Option<String>,
     pub role: Option<String>,
     /// Newest last: id, logical id, physical id, type, status, reason, token.
@@ -39,7 +40,7 @@ pub struct ChangeSet {
     pub reason: String,
     pub description: String,
     creates: bool,
-    made_of: (String, BTreeMap<String, String>, Option<BTreeMap<String, String>>),
+    made_of: MadeOf,
 }
 
 #[derive(Default)]
@@ -112,8 +113,7 @@ pub fn list(form: &Form, name: &str) -> Vec<String> {
 /// The pairs of a list of structures; None where the list is not there at all.
 pub fn pairs(form: &Form, name: &str, key: &str, value: &str) -> Option<BTreeMap<String, String>> {
     let at = |n: usize, what: &str| form.get(&format!("{name}.member.{n}.{what}")).cloned();
-    let found: BTreeMap<_, _> =
-        (1..).map_while(|n| Some((at(n, key)?, at(n, value).unwrap_or_default()))).collect();
+    let found: BTreeMap<_, _> = (1..).map_while(|n| Some((at(n, key)?, at(n, value).unwrap_or_default()))).collect();
     (!found.is_empty() || form.contains_key(name)).then_some(found)
 }
 
@@ -190,9 +190,7 @@ impl Clouds {
     }
 
     /// What a request makes a stack of, or why not.
-    fn made_of(
-        form: &Form,
-    ) -> Result<(String, BTreeMap<String, String>, Option<BTreeMap<String, String>>), Response> {
+    fn made_of(form: &Form) -> Result<MadeOf, Response> {
         let template = form.get("TemplateBody").or(form.get("TemplateURL")).cloned().unwrap_or_default();
         let parameters = pairs(form, "Parameters", "ParameterKey", "ParameterValue").unwrap_or_default();
         let document: Value = serde_json::from_str(&template).unwrap_or_default();
@@ -318,10 +316,8 @@ impl Clouds {
             return refusal(404, "ChangeSetNotFound", &text);
         };
         if set.execution != "AVAILABLE" {
-            let text = format!(
-                "ChangeSet [{}] cannot be executed in its current status of [{}]",
-                set.arn, set.execution
-            );
+            let text =
+                format!("ChangeSet [{}] cannot be executed in its current status of [{}]", set.arn, set.execution);
             return refusal(400, "InvalidChangeSetStatus", &text);
         }
         "EXECUTE_IN_PROGRESS".clone_into(&mut set.execution);
@@ -363,7 +359,6 @@ impl Clouds {
             + &element("StackStatus", &stack.status)
             + &element("StackStatusReason", &stack.reason)
             + &element("CreationTime", &NOW.iso8601())
-            + &element("Outputs", "")
             + &format!("<Outputs>{outputs}</Outputs>");
         result("DescribeStacks", &format!("<Stacks><member>{content}</member></Stacks>"))
     }

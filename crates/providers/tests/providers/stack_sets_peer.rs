@@ -41,9 +41,16 @@ pub struct StackSets {
 
 impl StackSets {
     pub fn add(&mut self, name: &str, model: &str, instances: &[(&str, &str)]) {
-        let instances = instances.iter().map(|(account, region)| ((*account).to_owned(), (*region).to_owned(), String::new()));
+        let instances =
+            instances.iter().map(|(account, region)| ((*account).to_owned(), (*region).to_owned(), String::new()));
         let id = format!("{name}:0a1b2c3d");
-        let made = Set { id, name: name.to_owned(), model: model.to_owned(), instances: instances.collect(), ..Set::default() };
+        let made = Set {
+            id,
+            name: name.to_owned(),
+            model: model.to_owned(),
+            instances: instances.collect(),
+            ..Set::default()
+        };
         self.sets.push(made);
     }
 
