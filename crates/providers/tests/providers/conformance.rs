@@ -173,7 +173,12 @@ fn stacks() -> Vec<Case> {
         cloudformation::bundle(stage);
         CloudsPeer::new(stage);
     };
-    let case = |name, action, prepare| Case { name, action, prepare, finish: CloudsPeer::finish };
+    let case = |name: &'static str, action: ActionInvocation, prepare: fn(&Stage)| Case {
+        name,
+        action,
+        prepare,
+        finish: CloudsPeer::finish,
+    };
     vec![
         case("CloudFormation, create", cloudformation::create_or_update(), without),
         case("CloudFormation, update", cloudformation::create_or_update(), with_stack),
