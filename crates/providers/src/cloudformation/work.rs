@@ -312,14 +312,11 @@ impl<'a> Work<'a> {
 
     async fn create_change_set(&self, stack: Option<&Stack>, kind: ChangeSetType) -> Answer {
         let settings = self.plan.settings(self.cx, self.action).await?;
-        let named = stack.map_or(self.plan.stack, id_of);
-        // A stack that has only change sets is named, not identified: for CloudFormation it is still to be created.
-        let named = if kind == ChangeSetType::Create { self.plan.stack } else { named };
         let request = self
             .client()
             .await?
             .create_change_set()
-            .stack_name(named)
+            .stack_name(self.plan.stack)
             .change_set_name(self.plan.change_set)
             .change_set_type(kind)
             .description(self.description())
@@ -332,7 +329,7 @@ impl<'a> Work<'a> {
             .client_token(self.token("set"));
         match request.send().await.map_err(|error| self.problem(&error)) {
             Ok(answer) => {
-                let (set, stack) = (answer.id().unwrap_or_default(), answer.stack_id().unwrap_or(named));
+                let (set, stack) = (answer.id().unwrap_or_default(), answer.stack_id().unwrap_or(self.plan.stack));
                 Ok(Outcome::Pending { progress: self.of_change_set(set, stack, "is being created") })
             }
             Err(problem) if says_nothing_changes(&problem.message) => {
