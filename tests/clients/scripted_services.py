@@ -3,17 +3,28 @@ deployers have it. What a script answers is held to the service's model on the w
 command, one scenario at a time.
 """
 
+import base64
 import datetime
 import hashlib
 import json
 import re
+import urllib.request
 
+import botocore.credentials
 import botocore.exceptions
+import botocore.hooks
+import botocore.model
+import botocore.signers
 
 from harness import equal, holds, main, matches, refused
+from scripted.appconfig import AppConfig, rolled_back
 from scripted.cloudformation import NO_CHANGES, CloudFormation
 from scripted.codedeploy import CodeDeploy, failed, instance, task_set
+from scripted.devicefarm import DeviceFarm
 from scripted.ecs import Ecs, blue_green, breaker, drains, never, replaced, silent
+from scripted.eks import Eks
+from scripted.elasticbeanstalk import BUSY, DONE, FAILED, REVERTED, ElasticBeanstalk, fails, stuck
+from scripted.servicecatalog import ServiceCatalog
 from scripted_aws import ScriptedAws
 
 
@@ -312,5 +323,186 @@ def ecs():
         refused("ClientException", "Unable to describe task definition.", api.describe_task_definition, taskDefinition="web:9")
 
 
+def appconfig():
+    script = AppConfig()
+    script.environment("abc1234", "env1234")
+    script.profile("abc1234", "def5678", invalid=lambda content: "no number" if b"NaN" in content else None)
+    script.profile("abc1234", "far5678", uri="codepipeline://ferry")
+    with ScriptedAws(script) as aws:
+        api = aws.client("appconfig")
+        place = {"ApplicationId": "abc1234", "ConfigurationProfileId": "def5678"}
+        target = {**place, "EnvironmentId": "env1234", "DeploymentStrategyId": "AppConfig.AllAtOnce"}
+        here = {"ApplicationId": "abc1234", "EnvironmentId": "env1234"}
+        equal(api.get_configuration_profile(**place)["LocationUri"], "hosted", "the profile")
+
+        def version(content):
+            return api.create_hosted_configuration_version(**place, Content=content, ContentType="application/json")["VersionNumber"]
+
+        equal((version(b"{}"), version(b"NaN")), (1, 2), "versions")
+        first = api.start_deployment(**target, ConfigurationVersion="1", Description="aeid")
+        equal((first["DeploymentNumber"], first["State"]), (1, "DEPLOYING"), "started")
+        refused("ConflictException", "Deployment number 1 already in progress.", api.start_deployment, **target,
+                ConfigurationVersion="1")
+        looks = [api.get_deployment(**here, DeploymentNumber=1) for _ in range(3)]
+        equal([(look["State"], look["PercentageComplete"]) for look in looks],
+              [("DEPLOYING", 50.0), ("BAKING", 100.0), ("COMPLETE", 100.0)], "its course")
+        equal([(one["DeploymentNumber"], one["ConfigurationVersion"]) for one in api.list_deployments(**here)["Items"]], [(1, "1")],
+              "found again")
+        answer = refused("BadRequestException", re.compile(".*not valid."), api.start_deployment, **target, ConfigurationVersion="2")
+        equal((answer["Reason"], answer["Details"]["InvalidConfiguration"][0]["Reason"]), ("InvalidConfiguration", "no number"), "why")
+        script.next("abc1234", "env1234", rolled_back("CLOUDWATCH_ALARM", "ferry-5xx is in ALARM"))
+        api.start_deployment(**target, ConfigurationVersion="1")
+        last = [api.get_deployment(**here, DeploymentNumber=2) for _ in range(3)][-1]
+        equal((last["State"], [(event["EventType"], event["TriggeredBy"]) for event in last["EventLog"]]), (
+            "ROLLED_BACK", [("ROLLBACK_COMPLETED", "APPCONFIG"), ("ROLLBACK_STARTED", "CLOUDWATCH_ALARM"),
+                            ("DEPLOYMENT_STARTED", "USER")]), "by an alarm")
+        script.next("abc1234", "env1234", [("DEPLOYING", 10.0)])
+        api.start_deployment(**target, ConfigurationVersion="1")
+        equal(api.stop_deployment(**here, DeploymentNumber=3)["State"], "ROLLED_BACK", "stopped")
+        refused("BadRequestException", re.compile(".*cannot be stopped."), api.stop_deployment, **here, DeploymentNumber=3)
+        refused("PayloadTooLargeException", re.compile(".*"), api.create_hosted_configuration_version, **place,
+                Content=b"x" * (1 << 20) + b"x", ContentType="text/plain")
+        refused("BadRequestException", re.compile(".*hosted."), api.create_hosted_configuration_version, ApplicationId="abc1234",
+                ConfigurationProfileId="far5678", Content=b"x", ContentType="text/plain")
+        refused("ResourceNotFoundException", "Deployment Strategy not found.", api.start_deployment,
+                **{**target, "DeploymentStrategyId": "none123"}, ConfigurationVersion="1")
+
+
+def elasticbeanstalk():
+    script = ElasticBeanstalk()
+    script.environment("ferry", "ferry-prod")
+    with ScriptedAws(script) as aws:
+        api = aws.client("elasticbeanstalk")
+
+        def look():
+            found = api.describe_environments(ApplicationName="ferry", EnvironmentNames=["ferry-prod"], IncludeDeleted=False)
+            return found["Environments"][0]
+
+        def update(label):
+            api.create_application_version(ApplicationName="ferry", VersionLabel=label, SourceBundle={
+                "S3Bucket": bundles, "S3Key": f"{label}.zip"})
+            answer = api.update_environment(ApplicationName="ferry", EnvironmentName="ferry-prod", VersionLabel=label)
+            return answer["ResponseMetadata"]["RequestId"]
+
+        def events(request):
+            found = api.describe_events(ApplicationName="ferry", EnvironmentName="ferry-prod", RequestId=request)["Events"]
+            return [(event["Severity"], event["Message"]) for event in found]
+
+        bundles = api.create_storage_location()["S3Bucket"]
+        equal(bundles, "elasticbeanstalk-us-east-1-123456789012", "the bucket")
+        request = update("v1")
+        equal([(one["Status"], one["VersionLabel"]) for one in (look(), look(), look())],
+              [("Updating", "first"), ("Ready", "v1"), ("Ready", "v1")], "its course")
+        equal(events(request)[0], ("INFO", DONE), "the last word of that update")
+        script.next("ferry-prod", fails())
+        request = update("v2")
+        refused("InvalidParameterValue", BUSY.format("ferry-prod"), api.update_environment, EnvironmentName="ferry-prod")
+        equal([(one["Status"], one["VersionLabel"]) for one in (look(), look())], [("Updating", "v1"), ("Ready", "v1")], "back")
+        equal(events(request)[:2], [("ERROR", FAILED), ("ERROR", "[Instance: i-0a1b2c3d] Command failed on instance.")], "why")
+        script.next("ferry-prod", stuck())
+        request = update("v3")
+        equal({look()["Status"] for _ in range(3)}, {"Updating"}, "it takes long")
+        api.abort_environment_update(EnvironmentName="ferry-prod")
+        equal([look()["Status"] for _ in range(2)], ["Aborting", "Ready"], "aborted")
+        equal(events(request)[0], ("ERROR", REVERTED), "as it says")
+        refused("InvalidParameterValue", re.compile(".*already exists."), api.create_application_version, ApplicationName="ferry",
+                VersionLabel="v1", SourceBundle={"S3Bucket": bundles, "S3Key": "k"})
+        refused("InvalidParameterValue", "No Application named 'tug' found.", api.create_application_version, ApplicationName="tug",
+                VersionLabel="v1", SourceBundle={"S3Bucket": bundles, "S3Key": "k"})
+        equal(api.describe_environments(EnvironmentNames=["none"])["Environments"], [], "none of that name")
+
+
+def servicecatalog():
+    script = ServiceCatalog()
+    script.product("prod-abcd1234efgh5")
+    url = "https://s3.example/template.json"
+    script.templates[url] = template("B")
+    script.templates[url + "?bad"] = "{}"
+    with ScriptedAws(script) as aws:
+        api = aws.client("servicecatalog")
+        info = {"Name": "v1", "Type": "CLOUD_FORMATION_TEMPLATE", "Info": {"LoadTemplateFromURL": url}}
+        given = {"ProductId": "prod-abcd1234efgh5", "Parameters": info, "IdempotencyToken": "aeid-1"}
+        made = api.create_provisioning_artifact(**given)["ProvisioningArtifactDetail"]["Id"]
+        equal(api.create_provisioning_artifact(**given)["ProvisioningArtifactDetail"]["Id"], made, "a repeat makes none")
+        one = {"ProductId": "prod-abcd1234efgh5", "ProvisioningArtifactId": made}
+        equal([api.describe_provisioning_artifact(**one)["Status"] for _ in range(2)], ["CREATING", "AVAILABLE"], "its course")
+        script.next("prod-abcd1234efgh5", "CREATING", "FAILED")
+        ill = api.create_provisioning_artifact(**{**given, "IdempotencyToken": "aeid-2"})["ProvisioningArtifactDetail"]["Id"]
+        one["ProvisioningArtifactId"] = ill
+        equal([api.describe_provisioning_artifact(**one)["Status"] for _ in range(2)], ["CREATING", "FAILED"], "it fails")
+        api.delete_provisioning_artifact(**one)
+        left = api.list_provisioning_artifacts(ProductId="prod-abcd1234efgh5")["ProvisioningArtifactDetails"]
+        equal([(found["Id"], found["Name"]) for found in left], [(made, "v1")], "what is left")
+        bad = {**given, "IdempotencyToken": "aeid-3", "Parameters": {**info, "Info": {"LoadTemplateFromURL": url + "?bad"}}}
+        refused("InvalidParametersException", re.compile("Invalid templateBody. .*"), api.create_provisioning_artifact, **bad)
+        refused("ResourceNotFoundException", "Product prod-none not found.", api.list_provisioning_artifacts, ProductId="prod-none")
+
+
+def devicefarm():
+    script = DeviceFarm()
+    project = f"{script.prefix}project:{script.project()}"
+    with ScriptedAws(script) as aws:
+        api = aws.client("devicefarm", region="us-west-2")
+
+        def uploaded(kind, name):
+            made = api.create_upload(projectArn=project, name=name, type=kind, contentType="application/octet-stream")["upload"]
+            put = urllib.request.Request(made["url"], method="PUT", data=b"PK", headers={"Content-Type": "application/octet-stream"})
+            urllib.request.urlopen(put).close()
+            looks = [api.get_upload(arn=made["arn"])["upload"] for _ in range(2)]
+            equal(looks[0]["status"], "PROCESSING", "first")
+            return made["arn"], looks[1]
+
+        app, _ = uploaded("ANDROID_APP", "ferry.apk")
+        package, _ = uploaded("INSTRUMENTATION_TEST_PACKAGE", "tests.apk")
+        run = {"projectArn": project, "devicePoolArn": script.pool(), "name": "p-aeid"}
+        test = {"type": "INSTRUMENTATION", "testPackageArn": package}
+        refused("ArgumentException", "An app is needed for this type of test.", api.schedule_run, **run, test=test)
+        first = api.schedule_run(**run, appArn=app, test=test)["run"]["arn"]
+        looks = [api.get_run(arn=first)["run"] for _ in range(3)]
+        equal([(one["status"], one["result"], one["completedJobs"]) for one in looks],
+              [("SCHEDULING", "PENDING", 0), ("RUNNING", "PENDING", 2), ("COMPLETED", "PASSED", 4)], "its course")
+        equal(api.list_runs(arn=project)["runs"][0]["name"], "p-aeid", "found again")
+        script.next("RUNNING", "COMPLETED", result="FAILED", failed=2)
+        ill = api.schedule_run(**run, appArn=app, test={"type": "BUILTIN_FUZZ"})["run"]["arn"]
+        last = [api.get_run(arn=ill)["run"] for _ in range(2)][-1]
+        equal((last["result"], last["counters"]["failed"], last["counters"]["total"]), ("FAILED", 2, 5), "counted")
+        script.next("RUNNING")
+        third = api.schedule_run(**run, appArn=app, test={"type": "BUILTIN_FUZZ"})["run"]["arn"]
+        api.stop_run(arn=third)
+        equal([api.get_run(arn=third)["run"]["status"] for _ in range(2)], ["STOPPING", "COMPLETED"], "stopped")
+        equal(api.get_run(arn=third)["run"]["result"], "STOPPED", "as asked")
+        script.refuse("TEST_PACKAGE", "The archive holds no tests.")
+        _, upload = uploaded("APPIUM_NODE_TEST_PACKAGE", "t.zip")
+        equal((upload["status"], upload["message"]), ("FAILED", "The archive holds no tests."), "an upload that is no good")
+        refused("NotFoundException", re.compile("No project found.*"), api.list_runs, arn=project + "x")
+
+
+def eks():
+    script = Eks()
+    script.cluster("harbour")
+    script.cluster("new", status="CREATING")
+    with ScriptedAws(script) as aws:
+        api = aws.client("eks")
+        told = api.describe_cluster(name="harbour")["cluster"]
+        equal((told["status"], told["endpoint"]), ("ACTIVE", "https://127.0.0.1:1"), "the cluster")
+        equal("endpoint" in api.describe_cluster(name="new")["cluster"], False, "one that is being made")
+        refused("ResourceNotFoundException", "No cluster found for name: none.", api.describe_cluster, name="none")
+
+        # A token as the AWS CLI makes it.
+        keys, hooks = botocore.credentials.Credentials("testing", "testing"), botocore.hooks.HierarchicalEmitter()
+        signer = botocore.signers.RequestSigner(botocore.model.ServiceId("STS"), "us-east-1", "sts", "v4", keys, hooks)
+        asked = {"method": "GET", "url": "https://sts.us-east-1.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15", "body": {},
+                 "headers": {"x-k8s-aws-id": "harbour"}, "context": {}}
+        url = signer.generate_presigned_url(asked, region_name="us-east-1", expires_in=60, operation_name="")
+        token = "k8s-aws-v1." + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
+        equal(script.identity(token, "harbour"), "arn:aws:iam::123456789012:user/testing", "whose it is")
+        for wrong, cluster in ((token, "another"), (token[:-8] + "AAAAAAAA", "harbour"), (token + "=", "harbour"), ("guess", "harbour")):
+            try:
+                script.identity(wrong, cluster)
+            except AssertionError:
+                continue
+            raise AssertionError(f"taken for good: {wrong} at {cluster}")
+
+
 if __name__ == "__main__":
-    main([cloudformation, cloudformation_requests, codedeploy, ecs])
+    main([cloudformation, cloudformation_requests, codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, eks])
