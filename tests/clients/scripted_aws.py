@@ -80,6 +80,8 @@ class Call:
         # The error code it got, or None.
         self.refused = None
         self.output = None
+        # As it came, with members that the model does not know, and the id of its answer.
+        self.body, self.request_id = b"", str(uuid.uuid4())
 
     @property
     def name(self):
@@ -96,9 +98,15 @@ class Script:
     """A service: `service` is boto3's name of it, and each operation a method as boto3 names it, from a Call to an output."""
 
     service = None
+    # The endpoint it stands behind.
+    aws = None
 
     def answers(self, operation):
         return getattr(self, xform_name(operation), None)
+
+    def plain(self, method, path, headers, body):
+        """Status, headers and body for a request that is not signed, such as a presigned one; None: it is another's."""
+        return None
 
 
 class Course:
@@ -202,6 +210,8 @@ class ScriptedAws:
         self.lock = threading.RLock()
         self.answers = {}
         outer = self
+        for script in scripts:
+            script.aws = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -307,6 +317,11 @@ class ScriptedAws:
         scope = wire.scope(request)
         if scope and scope["service"] in self.forward:
             return wire.forwarded(self.forward[scope["service"]], request, body)
+        if scope is None:
+            with self.lock:
+                plain = [script.plain(request.command, request.path, request.headers, body) for script in self.scripts.values()]
+            for answer in filter(None, plain):
+                return answer
         found = self._operation(request, body, scope)
         if isinstance(found, str):
             with self.lock:
@@ -319,8 +334,8 @@ class ScriptedAws:
         account = role.split(":")[4] if role else ACCOUNT
         call = Call(service, operation, {}, scope["region"] if scope else "us-east-1", caller, role, account,
                     protocol)
-        identity = str(uuid.uuid4())
-        serializer = get_serializer_class(service, protocol)(model, SerializationContext(identity))
+        call.body = body
+        serializer = get_serializer_class(service, protocol)(model, SerializationContext(call.request_id))
         try:
             if caller is None:
                 code = "SignatureDoesNotMatch" if protocol in ("query", "rest-xml") else "InvalidSignatureException"
@@ -344,7 +359,7 @@ class ScriptedAws:
             answer["status_code"] = error.status or answer["status_code"]
         told = answer["body"]
         told = told.encode() if isinstance(told, str) else told or b""
-        return answer["status_code"], {**answer["headers"], "x-amzn-RequestId": identity}, told
+        return answer["status_code"], {**answer["headers"], "x-amzn-RequestId": call.request_id}, told
 
     def _operation(self, request, body, scope):
         """Service, operation, protocol and the parameters of the path; or why there is none.
