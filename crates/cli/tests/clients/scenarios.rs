@@ -95,6 +95,9 @@ scenarios!(scripted_services, "scripted_services.py", crate::python::alone:
 
 scenarios!(ecr_source, "ecr_source.py", crate::python::alone: images, missing);
 
+scenarios!(cloudformation, "cloudformation.py", crate::python::alone:
+    change_sets, stacks, failures, refusals, disturbances, stack_sets, stack_set_failures);
+
 scenarios!(approvals, "approvals.py", crate::python::alone: notice, refusals);
 
 scenarios!(s3_elsewhere, "s3_elsewhere.py", crate::python::alone: overrides);
