@@ -308,12 +308,12 @@ def refusals():
         equal(len(endpoint.called("cloudformation.ExecuteChangeSet")), 1, "executions")
 
         # The quotas of CloudFormation are no throttling, and what is refused says by whom.
-        for answer, want in [
-            (AwsError("LimitExceededException", "Stack limit of 2000 reached"), ("JobFailed", "Stack limit of 2000 reached (Service: .*")),
-            (denied("cloudformation:CreateStack"), ("PermissionError", "User: .* is not authorized to perform: cloudformation:CreateStack.*")),
+        for name, answer, want in [
+            ("a", AwsError("LimitExceededException", "Stack limit of 2000 reached"),
+             ("JobFailed", r"Stack limit of 2000 reached \(Service: AmazonCloudFormation; .*")),
+            ("b", denied(), ("PermissionError", "User: .* is not authorized to perform: cloudformation:CreateStack .*")),
         ]:
             endpoint.on("cloudformation.CreateStack", answer, times=5)
-            name = f"n{len(endpoint.answers['cloudformation.CreateStack'])}"
             made = stack("CREATE_UPDATE", StackName=name, ParameterOverrides='{"Env": "prod"}')
             runs.api.create_pipeline(pipeline=declared(name, arn, stage("Deploy", made)))
             runs.ended(name, runs.first(name), "Failed")
@@ -393,7 +393,8 @@ def stack_sets():
             for region in regions:
                 holds(f"SUCCEEDED {account} {region}\n" in text, text)
 
-        second = again(runs, "p", {"fleet.json": template.replace("2010-09-09", "2010-09-09 "), "targets.json": json.dumps(accounts)})
+        runs.api.update_pipeline(pipeline=declared("p", arn, stage("Deploy", fleet)))
+        second = again(runs, "p")
         runs.ended("p", second, "Succeeded")
         operations = cloudformation.list_stack_set_operations(StackSetName="fleet")["Summaries"]
         equal([one["Action"] for one in operations].count("UPDATE"), 1, "an update of the targets")

@@ -11,7 +11,7 @@ use aws_sdk_cloudformation::types::{ChangeSetStatus, ChangeSetType, ExecutionSta
 use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
 
 use super::deeds::{Deed, End, Mode, Step, deed, ended};
-use super::plan::Plan;
+use super::plan::{Plan, Settings};
 use super::told::{Memory, failed, id_in, id_of, is_absent, is_code, says_nothing_changes, succeeded};
 use super::{SERVICE, events};
 use crate::artifact_files;
@@ -281,6 +281,7 @@ impl<'a> Work<'a> {
 
     /// Makes the change set, in the place of one of the same name.
     async fn replace_change_set(&self, stack: Option<&Stack>, kind: ChangeSetType) -> Answer {
+        let mut settings = None;
         // Once more after a deletion, which may be over at once.
         for _ in 0..2 {
             let Some(stack) = stack else { break };
@@ -298,6 +299,8 @@ impl<'a> Work<'a> {
                 Some(ChangeSetStatus::DeleteFailed) => return Ok(self.watch_change_set(&found)),
                 _ => {}
             }
+            // Nothing is deleted for the sake of a template that cannot be read.
+            settings = Some(self.plan.settings(self.cx, self.action).await?);
             let name = found.change_set_id().unwrap_or(self.plan.change_set);
             let request = self.client().await?.delete_change_set().change_set_name(name).stack_name(id_of(stack));
             match request.send().await.map_err(|error| self.problem(&error)) {
@@ -307,11 +310,14 @@ impl<'a> Work<'a> {
                 Err(problem) => return Err(problem.into()),
             }
         }
-        self.create_change_set(stack, kind).await
+        let settings = match settings {
+            Some(settings) => settings,
+            None => self.plan.settings(self.cx, self.action).await?,
+        };
+        self.create_change_set(stack, kind, settings).await
     }
 
-    async fn create_change_set(&self, stack: Option<&Stack>, kind: ChangeSetType) -> Answer {
-        let settings = self.plan.settings(self.cx, self.action).await?;
+    async fn create_change_set(&self, stack: Option<&Stack>, kind: ChangeSetType, settings: Settings) -> Answer {
         let request = self
             .client()
             .await?
