@@ -77,13 +77,19 @@ pub fn deed(mode: Mode, status: Option<&StackStatus>) -> Deed {
     };
     match (mode, status) {
         (Mode::DeleteOnly, S::DeleteInProgress) => Deed::AwaitDelete,
-        (Mode::ChangeSetExecute, S::DeleteInProgress) => Deed::Refuse,
+        (Mode::ChangeSetExecute, S::DeleteInProgress) | (Mode::CreateUpdate, S::ReviewInProgress) => Deed::Refuse,
         (_, status) if is_busy(status) => Deed::Wait,
         (Mode::DeleteOnly, _) => Deed::Delete,
-        (Mode::CreateUpdate, S::ReviewInProgress) => Deed::Refuse,
-        (Mode::ReplaceOnFailure, S::ReviewInProgress) => Deed::Replace,
         (Mode::ChangeSetReplace, S::ReviewInProgress) => Deed::ChangeSet(ChangeSetType::Create),
-        (Mode::ReplaceOnFailure, S::CreateFailed) => Deed::Replace,
+        (
+            Mode::ReplaceOnFailure,
+            S::ReviewInProgress
+            | S::CreateFailed
+            | S::RollbackComplete
+            | S::RollbackFailed
+            | S::DeleteFailed
+            | S::UpdateRollbackFailed,
+        ) => Deed::Replace,
         // The failed ones only where their operation kept what it had made; CloudFormation knows.
         (
             _,
@@ -100,10 +106,6 @@ pub fn deed(mode: Mode, status: Option<&StackStatus>) -> Deed {
             Mode::ChangeSetExecute => Deed::Execute,
             Mode::CreateUpdate | Mode::ReplaceOnFailure | Mode::DeleteOnly => Deed::Update,
         },
-        (
-            Mode::ReplaceOnFailure,
-            S::RollbackComplete | S::RollbackFailed | S::DeleteFailed | S::UpdateRollbackFailed,
-        ) => Deed::Replace,
         _ => Deed::Refuse,
     }
 }

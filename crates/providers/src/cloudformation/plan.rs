@@ -128,9 +128,11 @@ impl<'a> Plan<'a> {
         };
         let overrides = overrides::resolve(cx, action, &mut files, self.overrides.clone()).await?;
         let template = Template::prepare(cx, action, &mut files, template, TEMPLATE_BYTES_MAX).await?;
-        let values: BTreeMap<String, String> = configuration.parameters.into_iter().chain(overrides).collect();
-        let parameter = |(key, value)| Parameter::builder().parameter_key(key).parameter_value(value).build();
-        let tag = |(key, value)| Tag::builder().key(key).value(value).build();
+        let mut values = configuration.parameters;
+        values.extend(overrides);
+        let parameter =
+            |(key, value): (String, String)| Parameter::builder().parameter_key(key).parameter_value(value).build();
+        let tag = |(key, value): (String, String)| Tag::builder().key(key).value(value).build();
         let parameters: Vec<Parameter> = values.into_iter().map(parameter).collect();
         Ok(Settings {
             template,

@@ -300,7 +300,9 @@ impl<'a> Work<'a> {
                 _ => {}
             }
             // Nothing is deleted for the sake of a template that cannot be read.
-            settings = Some(self.plan.settings(self.cx, self.action).await?);
+            if settings.is_none() {
+                settings = Some(self.plan.settings(self.cx, self.action).await?);
+            }
             let name = found.change_set_id().unwrap_or(self.plan.change_set);
             let request = self.client().await?.delete_change_set().change_set_name(name).stack_name(id_of(stack));
             match request.send().await.map_err(|error| self.problem(&error)) {
@@ -395,10 +397,13 @@ impl<'a> Work<'a> {
 
     async fn watch(&self, step: Step, stack: &Stack) -> Answer {
         let Some(status) = stack.stack_status() else { return Ok(self.pending(step, id_of(stack))) };
-        match ended(step, status) {
+        let mut end = ended(step, status);
+        // The execution begins a moment after it was asked for.
+        if end != End::Going && step == Step::Execute && self.is_to_be_executed(stack).await? {
+            end = End::Going;
+        }
+        match end {
             End::Going => Ok(self.pending(step, id_of(stack))),
-            // The execution begins a moment after it was asked for.
-            _ if step == Step::Execute && self.is_to_be_executed(stack).await? => Ok(self.pending(step, id_of(stack))),
             End::Good => self.completed(step, stack).await,
             End::Bad => self.broken(step, stack).await,
         }

@@ -66,7 +66,7 @@ pub struct Options {
 
 fn percentage(action: &ActionInvocation, key: &str, least: i32) -> Result<Option<i32>, String> {
     let Some(text) = given(action, key) else { return Ok(None) };
-    let number = text.parse().ok().filter(|number| (least..=100).contains(number));
+    let number = text.parse::<i32>().ok().filter(|number| (least..=100).contains(number));
     number
         .map(Some)
         .ok_or_else(|| format!("The value of {key} is '{text}'; it must be a whole number, {least} to 100."))
@@ -211,7 +211,7 @@ pub async fn parameters(
     files: &mut Files<'_>,
 ) -> Result<Option<Vec<Parameter>>, Box<Outcome>> {
     let Some(text) = given(action, key) else { return Ok(None) };
-    if text.starts_with("Parameter") || files::split(text).is_none() {
+    if text.contains("ParameterKey=") || files::split(text).is_none() {
         return shorthand(key, text).map(Some).map_err(wrong);
     }
     let file = FileOf::read(action, key, text).map_err(wrong)?;
@@ -263,17 +263,17 @@ fn shorthand(key: &str, text: &str) -> Result<Vec<Parameter>, String> {
                 let value = piece.strip_prefix(name)?.strip_prefix('=')?;
                 Some((name, unquoted(value)))
             });
-            match (known, members.last_mut()) {
-                (Some(member), _) => members.push(member),
-                (None, Some((_, value))) => {
-                    value.push(',');
-                    value.push_str(&unquoted(&piece));
-                }
-                (None, None) => return Err(wrong()),
+            if let Some(member) = known {
+                members.push(member);
+            } else if let Some((_, value)) = members.last_mut() {
+                value.push(',');
+                value.push_str(&unquoted(&piece));
+            } else {
+                return Err(wrong());
             }
         }
         let of = |name: &str| members.iter().find(|(member, _)| *member == name).map(|(_, value)| value.clone());
-        let previous = of("UsePreviousValue").map(|text| text.to_ascii_lowercase().parse()).transpose();
+        let previous = of("UsePreviousValue").map(|text| text.to_ascii_lowercase().parse::<bool>()).transpose();
         let previous = previous.map_err(|_| wrong())?;
         let named = of("ParameterKey").filter(|name| !name.is_empty()).ok_or_else(wrong)?;
         let parameter = Parameter::builder()
