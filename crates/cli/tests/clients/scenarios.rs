@@ -88,10 +88,12 @@ scenarios!(realms, "realms.py", crate::python::alone:
 scenarios!(rules, "rules.py", crate::python::alone: alarm, commands, another_region);
 
 scenarios!(scripted_aws, "scripted_aws_test.py", crate::python::alone:
-    protocols, refusals, unknown, faults, identities, forwarding);
+    protocols, refusals, unknown, faults, identities, forwarding, through_towpath);
 
 scenarios!(scripted_services, "scripted_services.py", crate::python::alone:
-    cloudformation, cloudformation_requests, codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, eks);
+    codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, lambda_deploy, eks);
+
+scenarios!(scripted_stacks, "scripted_stacks.py", crate::python::alone: cloudformation, cloudformation_requests, stacksets);
 
 scenarios!(ecr_source, "ecr_source.py", crate::python::alone: images, missing);
 
