@@ -29,10 +29,6 @@ pub enum Trouble {
         path: String,
         max: u64,
     },
-    /// The artifact itself has more bytes than the action takes.
-    ArtifactTooLarge {
-        max: u64,
-    },
     /// Our own disk.
     Local(io::Error),
 }
@@ -63,9 +59,6 @@ impl Trouble {
             Self::TooLarge { path, max } => {
                 wrong(format!("The file {path} of the artifact {name} has more than {max} bytes."))
             }
-            Self::ArtifactTooLarge { max } => {
-                wrong(format!("The artifact {name} has more than {max} bytes, the most that this action takes."))
-            }
             Self::Local(error) => {
                 Outcome::Unavailable { message: format!("cannot keep the artifact {name} for the moment: {error}") }
             }
@@ -81,42 +74,44 @@ pub async fn read(
     path: &str,
     max: u64,
 ) -> Result<Vec<u8>, Trouble> {
-    fetch(cx, action, artifact, u64::MAX).await?.read(path, max).await
+    let zip = fetch(cx, action, artifact).await?;
+    let wanted = path.to_owned();
+    blocking(move || {
+        let mut bytes = Vec::new();
+        entry(zip.path(), &wanted, max, &mut bytes)?;
+        Ok(bytes)
+    })
+    .await?
 }
 
-/// An input artifact that was fetched, to read more than one file of it.
-#[derive(Debug)]
-pub struct Fetched {
-    zip: NamedTempFile,
-}
-
-/// Fetches an input artifact of `max` bytes at the most.
+/// The zip of an input artifact, on this machine.
 pub async fn fetch(
     cx: &Call<'_>,
     action: &ActionInvocation,
     artifact: &ArtifactLocation,
-    max: u64,
-) -> Result<Fetched, Trouble> {
+) -> Result<NamedTempFile, Trouble> {
     let zip = tempfile::Builder::new().prefix("input-").tempfile_in(cx.scratch).map_err(Trouble::Local)?;
     let from = S3::new(cx.artifacts, action, &artifact.region);
-    let fetched = from.fetch_at_most(&artifact.bucket, &artifact.key, zip.path(), max).await;
-    fetched.map_err(|error| match error {
+    from.fetch(&artifact.bucket, &artifact.key, zip.path()).await.map_err(|error| match error {
         StoreError::S3(problem) => Trouble::Input(problem),
-        StoreError::Read(error) if error.kind() == io::ErrorKind::FileTooLarge => Trouble::ArtifactTooLarge { max },
         StoreError::Read(error) => Trouble::Local(error),
     })?;
-    Ok(Fetched { zip })
+    Ok(zip)
 }
 
-impl Fetched {
-    /// The bytes of the file at `path`, `max` at the most.
-    pub async fn read(&self, path: &str, max: u64) -> Result<Vec<u8>, Trouble> {
-        let (zip, wanted) = (self.zip.path().to_path_buf(), path.trim_start_matches("./").to_owned());
-        blocking(move || entry(&zip, &wanted, max)).await?
-    }
+/// The file at `path` of a fetched zip, on this machine: one that may be too large for the memory.
+pub async fn extract(cx: &Call<'_>, zip: &Path, path: &str, max: u64) -> Result<NamedTempFile, Trouble> {
+    let mut file = tempfile::Builder::new().prefix("file-").tempfile_in(cx.scratch).map_err(Trouble::Local)?;
+    let (zip, wanted) = (zip.to_path_buf(), path.to_owned());
+    blocking(move || {
+        entry(&zip, &wanted, max, file.as_file_mut())?;
+        Ok(file)
+    })
+    .await?
 }
 
-fn entry(zip: &Path, path: &str, max: u64) -> Result<Vec<u8>, Trouble> {
+fn entry(zip: &Path, path: &str, max: u64, to: &mut dyn io::Write) -> Result<(), Trouble> {
+    let path = path.trim_start_matches("./");
     let mut archive = Archive::open(zip, &Limits::DEFAULT).map_err(Trouble::Archive)?;
     let entries = archive.entries().clone();
     let found = entries.iter().find(|entry| entry.name == path).and_then(|entry| archive.resolve(entry)).cloned();
@@ -124,14 +119,10 @@ fn entry(zip: &Path, path: &str, max: u64) -> Result<Vec<u8>, Trouble> {
     if found.size > max {
         return Err(Trouble::TooLarge { path: path.to_owned(), max });
     }
-    let mut bytes = Vec::new();
     let mut reader = archive.reader(&found).map_err(Trouble::Archive)?;
-    reader
-        .by_ref()
-        .take(max)
-        .read_to_end(&mut bytes)
+    io::copy(&mut reader.by_ref().take(max), to)
         .map_err(|source| Trouble::Archive(ReadError::DamagedEntry { entry: path.to_owned(), source }))?;
-    Ok(bytes)
+    Ok(())
 }
 
 /// Writes an output artifact that holds one file, with the artifact's revision if it has one. The same bytes make the same

@@ -159,11 +159,6 @@ impl<'a> S3<'a> {
 
     /// Fetches a whole object into the file at `path`, going on where a broken connection left off.
     pub async fn fetch(&self, bucket: &str, key: &str, path: &Path) -> Result<u64, StoreError> {
-        self.fetch_at_most(bucket, key, path, u64::MAX).await
-    }
-
-    /// The same of an object of `max` bytes at the most; a larger one is a read error of the kind `FileTooLarge`.
-    pub async fn fetch_at_most(&self, bucket: &str, key: &str, path: &Path, max: u64) -> Result<u64, StoreError> {
         let mut file = tokio::fs::File::create(path).await.map_err(StoreError::Read)?;
         file.set_max_buf_size(1024 * 1024);
         let (mut written, mut etag, mut attempt): (u64, Option<String>, u32) = (0, None, 0);
@@ -173,9 +168,6 @@ impl<'a> S3<'a> {
             let mut answer = send!(self, request.send())?;
             etag = answer.e_tag.take();
             let whole = written + u64::try_from(answer.content_length().unwrap_or(0)).unwrap_or(0);
-            if whole > max {
-                return Err(StoreError::Read(std::io::ErrorKind::FileTooLarge.into()));
-            }
             let broken = loop {
                 match answer.body.next().await {
                     Some(Ok(bytes)) => {

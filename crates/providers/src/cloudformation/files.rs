@@ -2,11 +2,14 @@
 //! once in a call, however many of its files are read.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use tempfile::NamedTempFile;
 use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, error_code};
 
-use crate::artifact_files::{self, Fetched, Trouble};
+use crate::artifact_files::{self, Trouble};
 use crate::limits::CLOUDFORMATION_ARTIFACT_BYTES_MAX;
+use crate::objects::S3;
 use crate::provider::Call;
 
 /// One file of an input artifact.
@@ -48,7 +51,7 @@ pub fn must_be_a_file(key: &str) -> String {
 pub struct Files<'a> {
     cx: &'a Call<'a>,
     action: &'a ActionInvocation,
-    fetched: BTreeMap<String, Fetched>,
+    fetched: BTreeMap<String, NamedTempFile>,
 }
 
 impl<'a> Files<'a> {
@@ -59,16 +62,31 @@ impl<'a> Files<'a> {
     /// The bytes of a file, `max` at the most.
     pub async fn bytes(&mut self, file: FileOf<'_>, max: u64) -> Result<Vec<u8>, Box<Outcome>> {
         let told = |trouble: Trouble| told(file, &trouble);
-        let name = file.artifact.name.as_str();
-        if !self.fetched.contains_key(name) {
-            let max = CLOUDFORMATION_ARTIFACT_BYTES_MAX;
-            let fetched = artifact_files::fetch(self.cx, self.action, file.artifact, max).await.map_err(told)?;
-            self.fetched.insert(name.to_owned(), fetched);
+        let zip = self.zip(file.artifact).await?;
+        let extracted = artifact_files::extract(self.cx, &zip, file.path, max).await.map_err(told)?;
+        tokio::fs::read(extracted.path()).await.map_err(|error| told(Trouble::Local(error)))
+    }
+
+    /// The artifact on this machine.
+    async fn zip(&mut self, artifact: &ArtifactLocation) -> Result<PathBuf, Box<Outcome>> {
+        let name = artifact.name.as_str();
+        if let Some(zip) = self.fetched.get(name) {
+            return Ok(zip.path().to_path_buf());
         }
-        match self.fetched.get(name) {
-            Some(fetched) => fetched.read(file.path, max).await.map_err(told),
-            None => Err(told(Trouble::Missing { path: file.path.to_owned() })),
+        let told = |trouble: Trouble| Box::new(trouble.outcome(artifact));
+        let store = S3::new(self.cx.artifacts, self.action, &artifact.region);
+        let found = store.look(&artifact.bucket, &artifact.key, None).await;
+        let found = found.map_err(|problem| told(Trouble::Input(problem)))?;
+        if found.bytes > CLOUDFORMATION_ARTIFACT_BYTES_MAX {
+            return Err(wrong(format!(
+                "The artifact {name} has {} bytes; {CLOUDFORMATION_ARTIFACT_BYTES_MAX} is the limit of a CloudFormation action.",
+                found.bytes
+            )));
         }
+        let zip = artifact_files::fetch(self.cx, self.action, artifact).await.map_err(told)?;
+        let path = zip.path().to_path_buf();
+        self.fetched.insert(name.to_owned(), zip);
+        Ok(path)
     }
 
     pub async fn text(&mut self, file: FileOf<'_>, max: u64) -> Result<String, Box<Outcome>> {

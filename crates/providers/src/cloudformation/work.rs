@@ -55,7 +55,7 @@ impl<'a> Work<'a> {
 
     /// Begins, or finds what an earlier call has begun. `again`: one has been made, and what it did was not heard of.
     pub async fn begin(&self, again: bool) -> Outcome {
-        self.answered(self.decide(again).await)
+        self.answered(Box::pin(self.decide(again)).await)
     }
 
     fn answered(&self, answer: Answer) -> Outcome {
@@ -69,13 +69,13 @@ impl<'a> Work<'a> {
     pub async fn go_on(&self, progress: &Progress) -> Outcome {
         let Some(memory) = Memory::of(progress) else {
             return match self.begin(true).await {
-                Outcome::Pending { progress } => self.answered(self.resume(&progress).await),
+                Outcome::Pending { progress } => self.answered(Box::pin(self.resume(&progress)).await),
                 other => other,
             };
         };
         match memory.step {
             Step::Settle => self.begin(false).await,
-            _ => self.answered(self.resume(progress).await),
+            _ => self.answered(Box::pin(self.resume(progress)).await),
         }
     }
 
@@ -88,9 +88,9 @@ impl<'a> Work<'a> {
             return Ok(self.watch_change_set(&self.change_set(&stack).await?));
         }
         match (self.describe(&stack).await?, step) {
-            (Some(found), step) => self.watch(step, &found).await,
+            (Some(found), step) => Box::pin(self.watch(step, &found)).await,
             (None, Step::Delete) => Ok(self.deleted(&stack)),
-            (None, Step::Replace) => self.create().await,
+            (None, Step::Replace) => Box::pin(self.create()).await,
             (None, _) => {
                 let message = format!("Stack with id {stack} does not exist: it was deleted while the action ran.");
                 Ok(failed(Progress { continuation: None, ..progress.clone() }, error_code::JOB_FAILED, message))
@@ -143,7 +143,7 @@ impl<'a> Work<'a> {
             && self.may_be_ours(stack, again)
         {
             match self.own(stack).await {
-                Ok(Some(step)) => return self.watch(step, stack).await,
+                Ok(Some(step)) => return Box::pin(self.watch(step, stack)).await,
                 Ok(None) => {}
                 Err(problem) if problem.kind == Kind::AccessDenied => {}
                 Err(problem) => return Err(problem.into()),
@@ -153,12 +153,12 @@ impl<'a> Work<'a> {
             (Deed::Wait, _) => Ok(self.settle()),
             (Deed::AwaitDelete, Some(stack)) => Ok(self.pending(Step::Delete, id_of(stack))),
             (Deed::Nothing, _) => Ok(self.nothing_to_delete()),
-            (Deed::Create, _) => self.create().await,
-            (Deed::Update, Some(stack)) => self.update(stack).await,
-            (Deed::Delete, Some(stack)) => self.delete(Step::Delete, stack).await,
-            (Deed::Replace, Some(stack)) => self.delete(Step::Replace, stack).await,
-            (Deed::ChangeSet(kind), stack) => self.replace_change_set(stack.as_ref(), kind).await,
-            (Deed::Execute, stack) => self.execute(stack.as_ref()).await,
+            (Deed::Create, _) => Box::pin(self.create()).await,
+            (Deed::Update, Some(stack)) => Box::pin(self.update(stack)).await,
+            (Deed::Delete, Some(stack)) => Box::pin(self.delete(Step::Delete, stack)).await,
+            (Deed::Replace, Some(stack)) => Box::pin(self.delete(Step::Replace, stack)).await,
+            (Deed::ChangeSet(kind), stack) => Box::pin(self.replace_change_set(stack.as_ref(), kind)).await,
+            (Deed::Execute, stack) => Box::pin(self.execute(stack.as_ref())).await,
             (Deed::Refuse, Some(stack)) => Ok(self.refuse(stack)),
             (Deed::AwaitDelete | Deed::Update | Deed::Delete | Deed::Replace | Deed::Refuse, None) => Ok(self.settle()),
         }
@@ -219,7 +219,7 @@ impl<'a> Work<'a> {
     }
 
     async fn create(&self) -> Answer {
-        let settings = self.plan.settings(self.cx, self.action).await?;
+        let settings = Box::pin(self.plan.settings(self.cx, self.action)).await?;
         let request = self
             .client()
             .await?
@@ -242,7 +242,7 @@ impl<'a> Work<'a> {
     }
 
     async fn update(&self, stack: &Stack) -> Answer {
-        let settings = self.plan.settings(self.cx, self.action).await?;
+        let settings = Box::pin(self.plan.settings(self.cx, self.action)).await?;
         let request = self
             .client()
             .await?
@@ -258,7 +258,9 @@ impl<'a> Work<'a> {
             .client_request_token(self.token("update"));
         match request.send().await.map_err(|error| self.problem(&error)) {
             Ok(_) => Ok(self.pending(Step::Update, id_of(stack))),
-            Err(problem) if says_nothing_changes(&problem.message) => self.completed(Step::Update, stack).await,
+            Err(problem) if says_nothing_changes(&problem.message) => {
+                Box::pin(self.completed(Step::Update, stack)).await
+            }
             Err(problem) if is_code(&problem, &["TokenAlreadyExists"]) => Ok(self.pending(Step::Update, id_of(stack))),
             Err(problem) => Err(problem.into()),
         }
@@ -267,7 +269,7 @@ impl<'a> Work<'a> {
     async fn delete(&self, step: Step, stack: &Stack) -> Answer {
         if step == Step::Replace {
             // Nothing is deleted for the sake of a template that cannot be read.
-            self.plan.settings(self.cx, self.action).await?;
+            Box::pin(self.plan.settings(self.cx, self.action)).await?;
         }
         let request = self.client().await?.delete_stack().stack_name(id_of(stack));
         let request =
@@ -301,7 +303,7 @@ impl<'a> Work<'a> {
             }
             // Nothing is deleted for the sake of a template that cannot be read.
             if settings.is_none() {
-                settings = Some(self.plan.settings(self.cx, self.action).await?);
+                settings = Some(Box::pin(self.plan.settings(self.cx, self.action)).await?);
             }
             let name = found.change_set_id().unwrap_or(self.plan.change_set);
             let request = self.client().await?.delete_change_set().change_set_name(name).stack_name(id_of(stack));
@@ -314,9 +316,9 @@ impl<'a> Work<'a> {
         }
         let settings = match settings {
             Some(settings) => settings,
-            None => self.plan.settings(self.cx, self.action).await?,
+            None => Box::pin(self.plan.settings(self.cx, self.action)).await?,
         };
-        self.create_change_set(stack, kind, settings).await
+        Box::pin(self.create_change_set(stack, kind, settings)).await
     }
 
     async fn create_change_set(&self, stack: Option<&Stack>, kind: ChangeSetType, settings: Settings) -> Answer {
@@ -364,7 +366,9 @@ impl<'a> Work<'a> {
                 self.concluded(stack, self.told(Step::Execute, id_of(stack), &told)).await
             }
             (Some(ChangeSetStatus::CreatePending | ChangeSetStatus::CreateInProgress), _) => Ok(self.settle()),
-            (Some(ChangeSetStatus::CreateComplete), Some(stack)) => self.execute_change_set(&found, stack).await,
+            (Some(ChangeSetStatus::CreateComplete), Some(stack)) => {
+                Box::pin(self.execute_change_set(&found, stack)).await
+            }
             (status, _) => {
                 let status = status.map_or("gone", |status| status.as_str());
                 let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
@@ -382,7 +386,7 @@ impl<'a> Work<'a> {
             Err(problem) if is_code(&problem, &["TokenAlreadyExists"]) => Ok(self.pending(Step::Execute, id_of(stack))),
             // Executed already: by an earlier call of this action?
             Err(problem) if is_code(&problem, &["InvalidChangeSetStatus"]) => match self.own(stack).await {
-                Ok(Some(step)) => self.watch(step, stack).await,
+                Ok(Some(step)) => Box::pin(self.watch(step, stack)).await,
                 _ => Err(problem.into()),
             },
             Err(problem) => Err(problem.into()),
@@ -404,8 +408,8 @@ impl<'a> Work<'a> {
         }
         match end {
             End::Going => Ok(self.pending(step, id_of(stack))),
-            End::Good => self.completed(step, stack).await,
-            End::Bad => self.broken(step, stack).await,
+            End::Good => Box::pin(self.completed(step, stack)).await,
+            End::Bad => Box::pin(self.broken(step, stack)).await,
         }
     }
 
@@ -441,7 +445,7 @@ impl<'a> Work<'a> {
     async fn completed(&self, step: Step, stack: &Stack) -> Answer {
         match step {
             Step::Delete => return Ok(self.deleted(id_of(stack))),
-            Step::Replace => return self.create().await,
+            Step::Replace => return Box::pin(self.create()).await,
             Step::Settle | Step::Create | Step::Update | Step::Execute | Step::ChangeSet => {}
         }
         let created = has_status(stack, &StackStatus::CreateComplete) && step != Step::Update;

@@ -89,18 +89,18 @@ impl<'a> Work<'a> {
     }
 
     pub async fn begin(&self) -> Outcome {
-        let begun = if self.whole { self.begin_set().await } else { self.begin_instances().await };
+        let begun = if self.whole { Box::pin(self.begin_set()).await } else { Box::pin(self.begin_instances()).await };
         self.answered(begun)
     }
 
     pub async fn go_on(&self, progress: &Progress) -> Outcome {
         match Memory::of(progress) {
             None => match self.begin().await {
-                Outcome::Pending { progress } => self.answered(self.resume(&progress).await),
+                Outcome::Pending { progress } => self.answered(Box::pin(self.resume(&progress)).await),
                 other => other,
             },
             Some(memory) if memory.operation.is_none() => self.begin().await,
-            Some(_) => self.answered(self.resume(progress).await),
+            Some(_) => self.answered(Box::pin(self.resume(progress)).await),
         }
     }
 
@@ -114,7 +114,7 @@ impl<'a> Work<'a> {
         match found.status() {
             Some(StackSetOperationStatus::Succeeded) if memory.update => {
                 let done = memory.done.into_iter().chain([operation]).collect();
-                self.update_after(Memory { operation: None, done, update: false, ..memory }).await
+                Box::pin(self.update_after(Memory { operation: None, done, update: false, ..memory })).await
             }
             Some(StackSetOperationStatus::Succeeded) => Ok(self.succeeded(&memory, &operation, &found)),
             Some(StackSetOperationStatus::Failed | StackSetOperationStatus::Stopped) => {
@@ -168,23 +168,29 @@ impl<'a> Work<'a> {
         let targets = Targets::read(self.action, &mut files).await?;
         plan.check(self.action, targets.as_ref()).map_err(wrong)?;
         let Some(found) = self.stack_set().await? else {
-            let Some(set) = self.create_set(&plan, &mut files).await? else { return Ok(self.wait(Memory::default())) };
+            let Some(set) = Box::pin(self.create_set(&plan, &mut files)).await? else {
+                return Ok(self.wait(Memory::default()));
+            };
             let memory = Memory::of_set(Some(&set));
             return match targets {
-                Some(targets) => self.create_instances(&targets, plan.service_managed(None), None, memory).await,
+                Some(targets) => {
+                    Box::pin(self.create_instances(&targets, plan.service_managed(None), None, memory)).await
+                }
                 None => Ok(self.created(&memory)),
             };
         };
         let memory = Memory::of_set(found.stack_set_id());
-        let Some(targets) = targets else { return self.update_set(&plan, &mut files, None, false, memory).await };
+        let Some(targets) = targets else {
+            return Box::pin(self.update_set(&plan, &mut files, None, false, memory)).await;
+        };
         let service_managed = plan.service_managed(found.permission_model());
         match targets.missing(&self.instances().await?) {
             // They are made as the set still is, and updated with the others.
             Some(missing) => {
                 let memory = Memory { update: true, ..memory };
-                self.create_instances(&missing, service_managed, None, memory).await
+                Box::pin(self.create_instances(&missing, service_managed, None, memory)).await
             }
-            None => self.update_set(&plan, &mut files, Some(&targets), service_managed, memory).await,
+            None => Box::pin(self.update_set(&plan, &mut files, Some(&targets), service_managed, memory)).await,
         }
     }
 
@@ -196,7 +202,7 @@ impl<'a> Work<'a> {
         let found = self.stack_set().await?;
         let model: Option<&PermissionModels> = found.as_ref().and_then(StackSet::permission_model);
         let service_managed = plan.service_managed(model);
-        self.update_set(&plan, &mut files, targets.as_ref(), service_managed, memory).await
+        Box::pin(self.update_set(&plan, &mut files, targets.as_ref(), service_managed, memory)).await
     }
 
     // What is asked of CloudFormation
