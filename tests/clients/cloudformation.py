@@ -17,7 +17,7 @@ from harness import REGION, Pipelines, Server, action, approval, bucket, client,
 from harness import rehearsal, role, s3_source, source, stage, wait, zipped
 from rules import Moto
 from scripted.cloudformation import CloudFormation
-from scripted_aws import AwsError, ScriptedAws, denied, now, throttled, unavailable
+from scripted_aws import AwsError, ScriptedAws, denied, throttled, unavailable
 
 PROVIDERS = ("CloudFormation", "CloudFormationStackSet", "CloudFormationStackInstances")
 MORE = '\n[rehearsal]\nenabled = true\n'
@@ -401,90 +401,54 @@ def stack_sets():
         holds(result(runs, "p", second, "Fleet")[1]["OperationId"].endswith("-update"), "its id is the action's")
 
 
-class Sets(CloudFormation):
-    """Stack sets whose operations end as the scenario says."""
-
-    def __init__(self):
-        super().__init__()
-        self.running, self.ended = {}, {}
-
-    def end(self, status, *results):
-        for identifier in list(self.running):
-            self.ended[identifier] = (status, results)
-            del self.running[identifier]
-
-    def describe_stack_set(self, call):
-        return {"StackSet": {"StackSetName": "fleet", "StackSetId": "fleet:0a1b2c3d", "Status": "ACTIVE", "PermissionModel": "SELF_MANAGED"}}
-
-    def update_stack_set(self, call):
-        identifier = call.input["OperationId"]
-        if identifier in self.running or identifier in self.ended:
-            raise AwsError("OperationIdAlreadyExistsException", f"StackSet Operation with id {identifier} already exists")
-        if self.running:
-            raise AwsError("OperationInProgressException",
-                           f"Another Operation on StackSet {call.arn('stackset/fleet:0a1b2c3d')} is in progress: {next(iter(self.running))}")
-        self.running[identifier] = True
-        return {"OperationId": identifier}
-
-    def describe_stack_set_operation(self, call):
-        identifier = call.input["OperationId"]
-        if identifier not in self.running and identifier not in self.ended:
-            raise AwsError("OperationNotFoundException", f"Operation {identifier} not found")
-        status, results = self.ended.get(identifier, ("RUNNING", ()))
-        failed = len([one for one in results if one["Status"] == "FAILED"])
-        return {"StackSetOperation": {"OperationId": identifier, "StackSetId": "fleet:0a1b2c3d", "Action": "UPDATE", "Status": status,
-                                      "CreationTimestamp": now(), "StatusDetails": {"FailedStackInstancesCount": failed}}}
-
-    def list_stack_set_operation_results(self, call):
-        _, results = self.ended.get(call.input["OperationId"], ("RUNNING", ()))
-        wanted = [one["Values"] for one in call.input.get("Filters", [])]
-        return {"Summaries": [one for one in results if not wanted or one["Status"] in wanted]}
-
-    def stop_stack_set_operation(self, call):
-        if call.input["OperationId"] not in self.running:
-            raise AwsError("InvalidOperationException", "The operation is over")
-        self.end("STOPPED")
-        return {}
-
-
 def stack_set_failures():
-    """An operation that another one holds back, one that fails, one whose failures are tolerated, and one that is stopped."""
-    script = Sets()
+    """An operation that fails in one account, one that another operation holds back, one whose failures are tolerated, and one that
+    is stopped."""
+    script = CloudFormation()
+    reason = "Account 444455556666 should have 'AWSCloudFormationStackSetExecutionRole' role with trust relationship"
     with scripted(script) as (endpoint, server):
         runs, arn = Pipelines(), role()
         source({"fleet.json": document({"Topic": {"Type": "AWS::SNS::Topic"}})})
-        fleet = action("Fleet", "Deploy", "CloudFormationStackSet", {"StackSetName": "fleet", "TemplatePath": "src::fleet.json"},
-                       inputs=["src"])
-        script.running["of-somebody-else"] = True
-        runs.api.create_pipeline(pipeline=declared("p", arn, stage("Deploy", fleet)))
+
+        def fleet(**more):
+            keys = {"StackSetName": "fleet", "TemplatePath": "src::fleet.json", "DeploymentTargets": "111122223333,444455556666",
+                    "Regions": "eu-west-1", **more}
+            return declared("p", arn, stage("Deploy", action("Fleet", "Deploy", "CloudFormationStackSet", keys, inputs=["src"])))
+
+        def summary():
+            return runs.action_latest("p", "Deploy", "Fleet").get("summary", "")
+
+        script.fail_instance("444455556666", "eu-west-1", reason)
+        runs.api.create_pipeline(pipeline=fleet())
         first = runs.first("p")
-        waiting = "Another operation on StackSet fleet goes on; waiting for its end."
-        wait("the other operation", lambda: runs.action_latest("p", "Deploy", "Fleet").get("summary") == waiting)
-        script.end("SUCCEEDED")
-        own = wait("its own operation", lambda: next(iter(script.running), None))
-        reason = "Account 444455556666 should have 'AWSCloudFormationStackSetExecutionRole' role with trust relationship"
-        script.end("FAILED", {"Account": "111122223333", "Region": "eu-west-1", "Status": "SUCCEEDED"},
-                   {"Account": "444455556666", "Region": "eu-west-1", "Status": "FAILED", "StatusReason": reason},
-                   {"Account": "444455556666", "Region": "eu-north-1", "Status": "CANCELLED", "StatusReason": "Cancelled since failure"})
         runs.ended("p", first, "Failed")
+        own = result(runs, "p", first, "Fleet")[0]["externalExecutionId"]
         equal(failure(runs, "p", "Deploy", "Fleet"),
               ("JobFailed", f"StackSet operation {own} FAILED: 444455556666/eu-west-1: {reason} (1 failed)"), "the first failure")
         text = logs(server, "p", "--action", "Deploy/Fleet")
         holds(f"FAILED 444455556666 eu-west-1: {reason}\n" in text and "SUCCEEDED 111122223333 eu-west-1\n" in text, text)
 
+        other = script.occupy("fleet")
         second = again(runs, "p")
-        wait("the second operation", lambda: script.running)
-        script.end("SUCCEEDED", {"Account": "444455556666", "Region": "eu-west-1", "Status": "FAILED", "StatusReason": reason})
+        wait("the other operation", lambda: summary() == "Another operation on StackSet fleet goes on; waiting for its end.")
+        script.stack_sets["fleet"]["operations"][other]["steps"] = ["SUCCEEDED"]
         runs.ended("p", second, "Succeeded")
-        matches(result(runs, "p", second, "Fleet")[0]["externalExecutionSummary"],
-                "StackSet fleet operation .*-update SUCCEEDED; 1 failed stack instances are tolerated")
+        equal(script.instances("fleet"), {("111122223333", "eu-west-1"): "CURRENT", ("444455556666", "eu-west-1"): "CURRENT"}, "stacks")
 
+        runs.api.update_pipeline(pipeline=fleet(FailureTolerancePercentage="50", ConcurrencyMode="SOFT_FAILURE_TOLERANCE"))
+        script.fail_instance("444455556666", "eu-west-1", reason)
         third = again(runs, "p")
-        wait("the third operation", lambda: script.running)
-        wait("what is told of it",
-             lambda: "is going on" in runs.action_latest("p", "Deploy", "Fleet").get("summary", ""))
-        runs.api.stop_pipeline_execution(pipelineName="p", pipelineExecutionId=third, abandon=True)
-        runs.ended("p", third, "Stopped")
+        runs.ended("p", third, "Succeeded")
+        matches(result(runs, "p", third, "Fleet")[0]["externalExecutionSummary"],
+                "StackSet fleet operation .*-update SUCCEEDED; 1 failed stack instances are tolerated")
+        preferences = endpoint.inputs("cloudformation.UpdateStackSet")[-1]["OperationPreferences"]
+        equal((preferences["FailureTolerancePercentage"], preferences["ConcurrencyMode"]), (50, "SOFT_FAILURE_TOLERANCE"), "preferences")
+
+        script.held_operations = True
+        fourth = again(runs, "p")
+        wait("the operation", lambda: summary().endswith("is going on."))
+        runs.api.stop_pipeline_execution(pipelineName="p", pipelineExecutionId=fourth, abandon=True)
+        runs.ended("p", fourth, "Stopped")
         wait("the operation to be stopped", lambda: endpoint.called("cloudformation.StopStackSetOperation"))
 
 

@@ -4,6 +4,7 @@ mod alarm;
 mod approval_and_rehearsal;
 mod batches;
 mod cloudformation;
+mod cloudformation_elsewhere;
 mod cloudformation_peer;
 mod cloudwatch_peer;
 mod codebuild;
