@@ -63,21 +63,28 @@ impl<'a> SetPlan<'a> {
         self.model.as_ref().or(model) == Some(&PermissionModels::ServiceManaged)
     }
 
-    /// What no single key shows.
-    pub fn check(&self, action: &ActionInvocation, targets: Option<&Targets>) -> Result<(), String> {
+    /// What no single key shows, of a set of `model`; answers who manages its permissions.
+    pub fn check(
+        &self,
+        action: &ActionInvocation,
+        targets: Option<&Targets>,
+        model: Option<&PermissionModels>,
+    ) -> Result<bool, String> {
         let name = &action.action_name;
-        let Some(targets) = targets else { return Ok(()) };
+        let Some(targets) = targets else { return Ok(self.service_managed(model)) };
         if self.auto_deployment.is_some() {
             return Err(format!(
                 "Action {name} has {AUTO_DEPLOYMENT} together with {TARGETS} and {REGIONS}. Keep one of the two."
             ));
         }
-        if !targets.units.is_empty() && self.model == Some(PermissionModels::SelfManaged) {
+        let service_managed = self.service_managed(model);
+        if !targets.units.is_empty() && !service_managed {
             return Err(format!(
-                "Action {name} names organizational units in {TARGETS}, which need the PermissionModel SERVICE_MANAGED."
+                "Action {name} names organizational units in {TARGETS}, which need a stack set with the PermissionModel \
+                 SERVICE_MANAGED."
             ));
         }
-        Ok(())
+        Ok(service_managed)
     }
 }
 

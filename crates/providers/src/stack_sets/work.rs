@@ -166,16 +166,16 @@ impl<'a> Work<'a> {
         let plan = SetPlan::read(self.action).map_err(wrong)?;
         let mut files = Files::new(self.cx, self.action);
         let targets = Targets::read(self.action, &mut files).await?;
-        plan.check(self.action, targets.as_ref()).map_err(wrong)?;
-        let Some(found) = self.stack_set().await? else {
+        let found = self.stack_set().await?;
+        let model = found.as_ref().and_then(StackSet::permission_model);
+        let service_managed = plan.check(self.action, targets.as_ref(), model).map_err(wrong)?;
+        let Some(found) = found else {
             let Some(set) = Box::pin(self.create_set(&plan, &mut files)).await? else {
                 return Ok(self.wait(Memory::default()));
             };
             let memory = Memory::of_set(Some(&set));
             return match targets {
-                Some(targets) => {
-                    Box::pin(self.create_instances(&targets, plan.service_managed(None), None, memory)).await
-                }
+                Some(targets) => Box::pin(self.create_instances(&targets, service_managed, None, memory)).await,
                 None => Ok(self.created(&memory)),
             };
         };
@@ -183,7 +183,6 @@ impl<'a> Work<'a> {
         let Some(targets) = targets else {
             return Box::pin(self.update_set(&plan, &mut files, None, false, memory)).await;
         };
-        let service_managed = plan.service_managed(found.permission_model());
         match targets.missing(&self.instances().await?) {
             // They are made as the set still is, and updated with the others.
             Some(missing) => {
