@@ -143,7 +143,7 @@ def change_sets():
         made = cloudformation.describe_stacks(StackName="ferry")["Stacks"][0]
         equal(made["StackStatus"], "REVIEW_IN_PROGRESS", "nothing is made before the approval")
         change_set = cloudformation.describe_change_set(StackName="ferry", ChangeSetName="ferry-next")
-        equal({tag["Key"]: tag["Value"] for tag in change_set["Tags"]}, {"team": "canal"}, "tags")
+        equal({tag["Key"]: tag["Value"] for tag in made["Tags"]}, {"team": "canal"}, "tags")
         told, variables = result(runs, "p", first, "Prepare")
         page = f"changeset/detail?changeSetId={change_set['ChangeSetId']}&stackId={made['StackId']}"
         equal(told["externalExecutionId"], page, "external id")
