@@ -124,8 +124,11 @@ async fn a_stack_is_made_of_template_configuration_and_overrides() {
     assert_eq!(asked["Capabilities.member.2"], "CAPABILITY_AUTO_EXPAND");
     assert_eq!(asked["ClientRequestToken"], format!("{ID}-create"));
 
-    let id = peer.clouds().stacks[0].id.clone();
-    assert_eq!(progress.external_id, Some(format!("stack/detail?stackId={id}")));
+    let (id, role) = (peer.clouds().stacks[0].id.clone(), peer.clouds().stacks[0].role.clone());
+    assert_eq!(
+        (progress.external_id.clone(), role.as_deref()),
+        (Some(format!("stack/detail?stackId={id}")), Some(CFN_ROLE))
+    );
     let url = format!("https://console.aws.amazon.com/cloudformation/home?region=eu-west-1#/stack/detail?stackId={id}");
     assert_eq!(
         (progress.external_url.as_deref(), progress.summary.as_deref()),

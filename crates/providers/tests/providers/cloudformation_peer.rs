@@ -27,7 +27,7 @@ pub struct Stack {
     pub role: Option<String>,
     /// Newest last: id, logical id, physical id, type, status, reason, token.
     pub events: Vec<[String; 7]>,
-    token: String,
+    pub token: String,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -39,8 +39,8 @@ pub struct ChangeSet {
     pub execution: String,
     pub reason: String,
     pub description: String,
-    creates: bool,
-    made_of: MadeOf,
+    pub creates: bool,
+    pub made_of: MadeOf,
 }
 
 #[derive(Default)]
