@@ -53,8 +53,8 @@ pub(super) fn succeeded(progress: Progress) -> Outcome {
     Outcome::Succeeded { progress, variables: BTreeMap::new(), revisions: Vec::new() }
 }
 
-pub(super) fn failed(progress: Progress, code: &str, message: String) -> Outcome {
-    let message: String = message.chars().take(ERROR_MESSAGE_CHARS_MAX).collect();
+pub(super) fn failed(progress: Progress, code: &str, message: impl Into<String>) -> Outcome {
+    let message: String = message.into().chars().take(ERROR_MESSAGE_CHARS_MAX).collect();
     let progress = Progress { summary: Some(message.clone()), ..progress };
     Outcome::Failed { progress, error: ErrorDetails::new(code, message) }
 }

@@ -150,7 +150,6 @@ impl<'a> Work<'a> {
             }
         }
         match (deed(self.plan.mode, status), &stack) {
-            (Deed::Wait, _) => Ok(self.settle()),
             (Deed::AwaitDelete, Some(stack)) => Ok(self.pending(Step::Delete, id_of(stack))),
             (Deed::Nothing, _) => Ok(self.nothing_to_delete()),
             (Deed::Create, _) => Box::pin(self.create()).await,
@@ -160,7 +159,10 @@ impl<'a> Work<'a> {
             (Deed::ChangeSet(kind), stack) => Box::pin(self.replace_change_set(stack.as_ref(), kind)).await,
             (Deed::Execute, stack) => Box::pin(self.execute(stack.as_ref())).await,
             (Deed::Refuse, Some(stack)) => Ok(self.refuse(stack)),
-            (Deed::AwaitDelete | Deed::Update | Deed::Delete | Deed::Replace | Deed::Refuse, None) => Ok(self.settle()),
+            (Deed::Wait, _)
+            | (Deed::AwaitDelete | Deed::Update | Deed::Delete | Deed::Replace | Deed::Refuse, None) => {
+                Ok(self.settle())
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudformation::types::{
     OperationResultFilter, OperationResultFilterName, Parameter, PermissionModels, StackInstanceSummary, StackSet,
     StackSetOperation, StackSetOperationResultStatus, StackSetOperationResultSummary, StackSetOperationStatus,
+    StackSetOperationStatusDetails,
 };
 use serde::{Deserialize, Serialize};
 use towpath_model::action::{ActionInvocation, ErrorDetails, Outcome, Progress, error_code};
@@ -120,7 +121,7 @@ impl<'a> Work<'a> {
             Some(StackSetOperationStatus::Failed | StackSetOperationStatus::Stopped) => {
                 self.failed(&memory, &operation, &found).await
             }
-            _ => Ok(self.pending(memory)),
+            _ => Ok(self.pending(&memory)),
         }
     }
 
@@ -305,7 +306,7 @@ impl<'a> Work<'a> {
 
     /// An operation that was asked for: ours goes on, or another one is waited for.
     pub fn begun(&self, asked: Result<Option<String>, Problem>, own: String, memory: Memory) -> Answer {
-        let of = |operation: String| self.pending(Memory { operation: Some(operation), ..memory.clone() });
+        let of = |operation: String| self.pending(&Memory { operation: Some(operation), ..memory.clone() });
         match asked {
             Ok(operation) => Ok(of(operation.unwrap_or(own))),
             Err(problem) if is_code(&problem, &["OperationIdAlreadyExists"]) => Ok(of(own)),
@@ -317,7 +318,7 @@ impl<'a> Work<'a> {
                 }
                 if self.whole && other == self.id("create") {
                     let memory = Memory { operation: Some(other.to_owned()), update: true, ..memory };
-                    return Ok(self.pending(memory));
+                    return Ok(self.pending(&memory));
                 }
                 Ok(self.wait(memory))
             }
@@ -343,10 +344,10 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn pending(&self, memory: Memory) -> Outcome {
+    fn pending(&self, memory: &Memory) -> Outcome {
         let operation = memory.operation.as_deref().unwrap_or_default();
         let summary = format!("StackSet {} operation {operation} is going on.", self.name);
-        Outcome::Pending { progress: self.progress(&memory, summary) }
+        Outcome::Pending { progress: self.progress(memory, summary) }
     }
 
     fn wait(&self, memory: Memory) -> Outcome {
@@ -362,7 +363,8 @@ impl<'a> Work<'a> {
     }
 
     fn succeeded(&self, memory: &Memory, operation: &str, found: &StackSetOperation) -> Outcome {
-        let failed = found.status_details().and_then(|details| details.failed_stack_instances_count()).unwrap_or(0);
+        let failed =
+            found.status_details().and_then(StackSetOperationStatusDetails::failed_stack_instances_count).unwrap_or(0);
         let tolerated =
             if failed > 0 { format!("; {failed} failed stack instances are tolerated") } else { String::new() };
         let summary = format!("StackSet {} operation {operation} SUCCEEDED{tolerated}", self.name);
