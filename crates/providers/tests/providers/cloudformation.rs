@@ -124,7 +124,8 @@ async fn a_stack_is_made_of_template_configuration_and_overrides() {
     assert_eq!(asked["Capabilities.member.2"], "CAPABILITY_AUTO_EXPAND");
     assert_eq!(asked["ClientRequestToken"], format!("{ID}-create"));
 
-    let (id, role) = (peer.clouds().stacks[0].id.clone(), peer.clouds().stacks[0].role.clone());
+    let made = peer.clouds().stacks[0].clone();
+    let (id, role) = (made.id, made.role);
     assert_eq!(
         (progress.external_id.clone(), role.as_deref()),
         (Some(format!("stack/detail?stackId={id}")), Some(CFN_ROLE))
@@ -301,7 +302,8 @@ async fn a_change_set_is_made_and_executed() {
     assert_eq!(requests(&peer, "CreateChangeSet")[0]["ChangeSetType"], "CREATE");
     CloudsPeer::finish(&stage);
     let (progress, variables, _) = success(stage.poll(&prepare, &progress).await);
-    let (arn, id) = (peer.clouds().change_sets[0].arn.clone(), peer.clouds().stacks[0].id.clone());
+    let arn = peer.clouds().change_sets[0].arn.clone();
+    let id = peer.clouds().stacks[0].id.clone();
     assert_eq!(progress.external_id, Some(format!("changeset/detail?changeSetId={arn}&stackId={id}")));
     assert_eq!((progress.summary.as_deref(), variables.len()), (Some("Change set next was created."), 0));
 
