@@ -29,6 +29,7 @@ pub const TIMEOUT_APPROVAL_MINUTES: u32 = 7 * 24 * 60;
 pub const TIMEOUT_BUILD_MINUTES: u32 = 36 * 60;
 pub const TIMEOUT_TEST_MINUTES: u32 = 8 * 60;
 pub const TIMEOUT_S3_DEPLOY_MINUTES: u32 = 90;
+pub const TIMEOUT_CLOUDFORMATION_MINUTES: u32 = 3 * 24 * 60;
 pub const TIMEOUT_CUSTOM_MINUTES: u32 = 24 * 60;
 pub const TIMEOUT_STEP_FUNCTIONS_MINUTES: u32 = 7 * 24 * 60;
 /// How long a Lambda function may take to answer a job; each continuation has it anew.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
 
+use crate::cloudformation::CloudFormation;
 use crate::codebuild::CodeBuild;
 use crate::codecommit_source::CodeCommitSource;
 use crate::commands::Commands;
@@ -23,6 +24,7 @@ use crate::rules::deployment_window::DeploymentWindow;
 use crate::rules::variable_check::VariableCheck;
 use crate::s3_deploy::S3Deploy;
 use crate::s3_source::S3Source;
+use crate::stack_sets::{StackInstances, StackSets};
 use crate::step_functions::StepFunctions;
 use crate::working_tree::{self, WorkingTree};
 
@@ -61,7 +63,12 @@ impl Catalogue {
 
     pub fn with_git_hosts(settings: Settings, hosts: GitHosts) -> Self {
         let GitHosts { github, types, follower } = hosts;
-        let mut list: Vec<Box<dyn Provider>> = vec![Box::new(CloudWatchAlarm::new())];
+        let mut list: Vec<Box<dyn Provider>> = vec![
+            Box::new(CloudFormation::new()),
+            Box::new(StackInstances::new()),
+            Box::new(StackSets::new()),
+            Box::new(CloudWatchAlarm::new()),
+        ];
         list.extend(CodeBuild::CATEGORIES.map(|c| Box::new(CodeBuild::new(c)) as Box<dyn Provider>));
         list.push(Box::new(CodeCommitSource::new()));
         list.extend(Commands::CATEGORIES.map(|c| Box::new(Commands::new(c)) as Box<dyn Provider>));

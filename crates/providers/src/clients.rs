@@ -51,16 +51,27 @@ macro_rules! plain_clients {
 }
 
 plain_clients! {
+    appconfig: aws_sdk_appconfig, "appconfig";
+    cloudformation: aws_sdk_cloudformation, "cloudformation";
     cloudwatch: aws_sdk_cloudwatch, "cloudwatch";
     codecommit: aws_sdk_codecommit, "codecommit";
     codeconnections: aws_sdk_codeconnections, "codeconnections";
+    codedeploy: aws_sdk_codedeploy, "codedeploy";
     codepipeline: aws_sdk_codepipeline, "codepipeline";
+    device_farm: aws_sdk_devicefarm, "device_farm";
     ecr: aws_sdk_ecr, "ecr";
+    ecs: aws_sdk_ecs, "ecs";
+    eks: aws_sdk_eks, "eks";
+    elastic_beanstalk: aws_sdk_elasticbeanstalk, "elastic_beanstalk";
     inspector_scan: aws_sdk_inspectorscan, "inspector_scan";
     lambda: aws_sdk_lambda, "lambda";
+    load_balancing: aws_sdk_elasticloadbalancingv2, "elastic_load_balancing_v2";
     logs: aws_sdk_cloudwatchlogs, "cloudwatch_logs";
+    opsworks: aws_sdk_opsworks, "opsworks";
+    service_catalog: aws_sdk_servicecatalog, "service_catalog";
     sfn: aws_sdk_sfn, "sfn";
     sns: aws_sdk_sns, "sns";
+    ssm: aws_sdk_ssm, "ssm";
 }
 
 impl Realm {

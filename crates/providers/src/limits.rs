@@ -81,3 +81,32 @@ pub const JOB_CREDENTIALS_SECONDS: i32 = 900;
 pub const STEP_FUNCTIONS_INPUT_BYTES_MAX: u64 = 262_144;
 /// After its start an execution may be unknown to DescribeExecution for a moment; then it is not there.
 pub const STEP_FUNCTIONS_SETTLE_MS: i64 = 60_000;
+
+/// CodePipeline's bound on an artifact that a CloudFormation action reads.
+pub const CLOUDFORMATION_ARTIFACT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// The longest template that CloudFormation takes with the request itself; a longer one is fetched from a URL.
+pub const TEMPLATE_BODY_BYTES_MAX: usize = 51_200;
+/// The longest template of a CloudFormation action.
+pub const TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
+/// The longest template of a stack set action.
+pub const STACK_SET_TEMPLATE_BYTES_MAX: u64 = 460_800;
+/// How long a template's URL is good for: CloudFormation reads it before it answers.
+pub const TEMPLATE_URL_SECONDS: u64 = 900;
+/// A template configuration, a file that `Fn::GetParam` reads, and lists of parameters and of targets.
+pub const TEMPLATE_SETTINGS_BYTES_MAX: u64 = 1024 * 1024;
+/// CodePipeline's bound on the JSON text of ParameterOverrides.
+pub const PARAMETER_OVERRIDES_BYTES_MAX: usize = 1024;
+/// CloudFormation's bound on the names of stacks, change sets and stack sets.
+pub const STACK_NAME_CHARS_MAX: usize = 128;
+/// Pages of one stack's events that are read at once: a hundred events a page.
+pub const STACK_EVENT_PAGES_MAX: usize = 50;
+/// How far CloudFormation's clock may be behind ours when events since the action's start are wanted.
+pub const STACK_EVENT_MARGIN_MS: i64 = 60_000;
+/// Nested stacks in nested stacks, on the way to the resource that failed first.
+pub const NESTED_STACKS_DEPTH_MAX: usize = 10;
+/// Nested stacks whose events are in an action's log.
+pub const NESTED_STACKS_TOLD_MAX: usize = 50;
+/// Pages of a stack set's instances or results that are read: a hundred a page.
+pub const STACK_INSTANCE_PAGES_MAX: usize = 200;
+/// What a summary or a message names of a longer list.
+pub const SHOWN_ITEMS_MAX: usize = 10;

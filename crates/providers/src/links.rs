@@ -101,6 +101,12 @@ pub fn codecommit_commit(realm: &Realm, region: &str, repository: &str, commit: 
     }
 }
 
+/// A page of the CloudFormation console, such as `stack/detail?stackId=ARN`. Towpath has no CloudFormation, so it is always
+/// somebody else's page.
+pub fn cloudformation(region: &str, page: &str) -> String {
+    format!("https://console.aws.amazon.com/cloudformation/home?region={region}#/{page}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::function_name;

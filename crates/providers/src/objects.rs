@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     CompletedMultipartUpload, CompletedPart, MetadataDirective, ObjectCannedAcl, ServerSideEncryption,
@@ -396,6 +398,16 @@ impl<'a> S3<'a> {
             return send!(self, request.customize().disable_payload_signing().send()).map(drop);
         }
         send!(self, request.send()).map(drop)
+    }
+
+    /// A URL that whoever has it reads the object with, until `seconds` after `now`.
+    pub async fn presigned(&self, bucket: &str, key: &str, now: Timestamp, seconds: u64) -> Result<String, Problem> {
+        let start = UNIX_EPOCH + Duration::from_millis(u64::try_from(now.millis()).unwrap_or_default());
+        let config = PresigningConfig::builder().start_time(start).expires_in(Duration::from_secs(seconds)).build();
+        let config = config.map_err(|error| Problem::refused(format!("a URL cannot be signed: {error}")))?;
+        let request = self.client().await?.get_object().bucket(bucket).key(key);
+        let signed = send!(self, request.presigned(config))?;
+        Ok(signed.uri().to_owned())
     }
 
     async fn begin(&self, target: &Target) -> Result<String, Problem> {

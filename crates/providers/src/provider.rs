@@ -95,6 +95,11 @@ pub trait Provider: Send + Sync {
         Artifacts::ByProvider
     }
 
+    /// The same for one action.
+    fn artifacts_of(&self, _action: &ActionInvocation) -> Artifacts {
+        self.artifacts()
+    }
+
     /// A page of what the action's work wrote in a realm elsewhere. By itself: the log stream that the progress names.
     async fn logs(
         &self,

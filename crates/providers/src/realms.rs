@@ -48,16 +48,28 @@ macro_rules! services {
 
 // Variant, id, AWS's name, whether Towpath has the service itself.
 services! {
+    AppConfig, "appconfig", "AWS AppConfig", false;
+    CloudFormation, "cloudformation", "AWS CloudFormation", false;
     CloudWatch, "cloudwatch", "Amazon CloudWatch", false;
     CodeBuild, "codebuild", "AWS CodeBuild", true;
     CodeCommit, "codecommit", "AWS CodeCommit", true;
     CodeConnections, "codeconnections", "AWS CodeConnections", true;
+    CodeDeploy, "codedeploy", "AWS CodeDeploy", false;
     CodePipeline, "codepipeline", "AWS CodePipeline", true;
+    DeviceFarm, "device_farm", "AWS Device Farm", false;
+    Ec2, "ec2", "Amazon EC2", false;
     Ecr, "ecr", "Amazon ECR", false;
+    Ecs, "ecs", "Amazon ECS", false;
+    Eks, "eks", "Amazon EKS", false;
+    ElasticBeanstalk, "elastic_beanstalk", "AWS Elastic Beanstalk", false;
     InspectorScan, "inspector_scan", "Amazon Inspector Scan", false;
     Lambda, "lambda", "AWS Lambda", true;
+    LoadBalancing, "elastic_load_balancing_v2", "Elastic Load Balancing", false;
+    OpsWorks, "opsworks", "AWS OpsWorks", false;
     S3, "s3", "Amazon S3", true;
+    ServiceCatalog, "service_catalog", "AWS Service Catalog", false;
     Sns, "sns", "Amazon SNS", false;
+    Ssm, "ssm", "AWS Systems Manager", false;
     StepFunctions, "sfn", "AWS Step Functions", false;
 }
 

@@ -81,7 +81,7 @@ impl<'a> Staged<'a> {
     fn of(cx: &Call<'a>, provider: &dyn Provider, action: &ActionInvocation) -> Result<Option<Self>, ErrorDetails> {
         let at_home = std::ptr::eq(cx.realm, cx.artifacts);
         let none = action.input_artifacts.is_empty() && action.output_artifacts.is_empty();
-        if at_home || none || provider.artifacts() == Artifacts::ByProvider {
+        if at_home || none || provider.artifacts_of(action) == Artifacts::ByProvider {
             return Ok(None);
         }
         let staging = cx.realm.staging();

@@ -166,6 +166,10 @@ impl Provider for WorkingTree {
         self.inner.artifacts()
     }
 
+    fn artifacts_of(&self, action: &ActionInvocation) -> Artifacts {
+        self.inner.artifacts_of(action)
+    }
+
     async fn start(&self, cx: &Call<'_>, action: &ActionInvocation) -> Outcome {
         if self.stands_in(action) { self.take(cx, action).await } else { self.inner.start(cx, action).await }
     }

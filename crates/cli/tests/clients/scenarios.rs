@@ -90,9 +90,19 @@ scenarios!(realms, "realms.py", crate::python::alone:
 
 scenarios!(rules, "rules.py", crate::python::alone: alarm, commands, another_region);
 
+scenarios!(scripted_aws, "scripted_aws_test.py", crate::python::alone:
+    protocols, refusals, unknown, faults, identities, forwarding, through_towpath);
+
+scenarios!(scripted_services, "scripted_services.py", crate::python::alone:
+    codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, lambda_deploy, eks);
+
+scenarios!(scripted_stacks, "scripted_stacks.py", crate::python::alone: cloudformation, cloudformation_requests, stacksets);
+
 scenarios!(ecr_source, "ecr_source.py", crate::python::alone: images, missing);
 
 scenarios!(inspector, "inspector.py", crate::python::alone: scans);
+scenarios!(cloudformation, "cloudformation.py", crate::python::alone:
+    change_sets, stacks, failures, refusals, disturbances, stack_sets, stack_set_failures);
 
 scenarios!(approvals, "approvals.py", crate::python::alone: notice, refusals);
 

@@ -11,11 +11,14 @@ use towpath_providers::{Catalogue, RealmKind, Settings};
 
 use crate::approval_and_rehearsal::{noticed, with_a_topic};
 use crate::codecommit_source::{codecommit_source, with_a_repository};
+use crate::cloudformation::{self, change_set};
+use crate::cloudformation_peer::CloudsPeer;
 use crate::codepipeline_peer::CodePipelinePeer;
 use crate::ecr_source::{ecr_source, with_an_image};
 use crate::git_host::{connection_source, github_source};
 use crate::inspector_scan;
 use crate::lambda_peer::LambdaPeer;
+use crate::stack_sets;
 use crate::stage::{
     Stage, build, commands, invocation, lambda, pipeline_invoke, rule, s3_deploy, s3_source, step_functions, zip_of,
 };
@@ -143,6 +146,7 @@ fn cases() -> Vec<Case> {
         },
         finish: |stage| StatesPeer::finish(stage, "SUCCEEDED", &json!({"output": "{\"ok\":true}"})),
     });
+    list.extend(stacks());
     for category in [Category::Build, Category::Test, Category::Rule] {
         let mut action = build();
         action.action_type.category = category;
@@ -166,6 +170,33 @@ fn cases() -> Vec<Case> {
         list.push(Case { name: "Rehearsal", action, prepare: nothing, finish });
     }
     list
+}
+
+fn stacks() -> Vec<Case> {
+    let with_stack = |stage: &Stage| {
+        cloudformation::bundle(stage);
+        CloudsPeer::with_stack(stage, "UPDATE_COMPLETE");
+    };
+    let without = |stage: &Stage| {
+        cloudformation::bundle(stage);
+        CloudsPeer::new(stage);
+    };
+    let case = |name: &'static str, action: ActionInvocation, prepare: fn(&Stage)| Case {
+        name,
+        action,
+        prepare,
+        finish: CloudsPeer::finish,
+    };
+    vec![
+        case("CloudFormation, create", cloudformation::create_or_update(), without),
+        case("CloudFormation, update", cloudformation::create_or_update(), with_stack),
+        case("CloudFormation, delete", cloudformation::stack("DELETE_ONLY", &[]), with_stack),
+        case("CloudFormation, change set", change_set("CHANGE_SET_REPLACE", &[]), without),
+        case("CloudFormation, execution", change_set("CHANGE_SET_EXECUTE", &[]), cloudformation::made),
+        case("CloudFormationStackSet", stack_sets::set(&[]), stack_sets::with_set),
+        case("CloudFormationStackSet, targets", stack_sets::set(&stack_sets::TARGETS), stack_sets::with_set),
+        case("CloudFormationStackInstances", stack_sets::instances(), stack_sets::with_set),
+    ]
 }
 
 fn set_alarm(stage: &Stage, state: &str) {

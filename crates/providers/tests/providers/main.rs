@@ -3,6 +3,9 @@
 mod alarm;
 mod approval_and_rehearsal;
 mod batches;
+mod cloudformation;
+mod cloudformation_elsewhere;
+mod cloudformation_peer;
 mod cloudwatch_peer;
 mod codebuild;
 mod codebuild_peer;
@@ -29,6 +32,8 @@ mod s3_deploy;
 mod s3_peer;
 mod s3_source;
 mod sns_peer;
+mod stack_sets;
+mod stack_sets_peer;
 mod stage;
 mod staging;
 mod states_peer;

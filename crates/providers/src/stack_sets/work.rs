@@ -1,0 +1,439 @@
+//! One call of a stack set action: looks at the set, begins an operation, and tells how it goes on. An operation's id is
+//! made of the action execution id, so that a repeated one is the same one; of the operations on one set only one goes on
+//! at a time, and others are waited for.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_cloudformation::Client;
+use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_cloudformation::types::{
+    OperationResultFilter, OperationResultFilterName, Parameter, PermissionModels, StackInstanceSummary, StackSet,
+    StackSetOperation, StackSetOperationResultStatus, StackSetOperationResultSummary, StackSetOperationStatus,
+    StackSetOperationStatusDetails,
+};
+use serde::{Deserialize, Serialize};
+use towpath_model::action::{ActionInvocation, ErrorDetails, Outcome, Progress, error_code};
+use towpath_model::limits::ERROR_MESSAGE_CHARS_MAX;
+
+use super::set::SetPlan;
+use super::targets::{self, Options, Targets};
+use crate::cloudformation::SERVICE;
+use crate::cloudformation::files::{Files, wrong};
+use crate::cloudformation::plan::{name, required};
+use crate::limits::STACK_INSTANCE_PAGES_MAX;
+use crate::links;
+use crate::problem::{Kind, Problem};
+use crate::provider::Call;
+
+/// What is remembered between polls.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The operation that goes on; None while somebody else's does.
+    pub operation: Option<String>,
+    /// `name:uuid`, where it is known.
+    pub set: Option<String>,
+    /// The action's operations that are over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done: Vec<String>,
+    /// When it is over, the set is updated.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub update: bool,
+}
+
+impl Memory {
+    pub fn of(progress: &Progress) -> Option<Self> {
+        serde_json::from_str(progress.continuation.as_deref()?).ok()
+    }
+
+    pub fn of_set(set: Option<&str>) -> Self {
+        Self { set: set.map(str::to_owned), ..Self::default() }
+    }
+}
+
+/// Why a call ends before its time.
+pub enum Halt {
+    Problem(Box<Problem>),
+    Ended(Box<Outcome>),
+}
+
+impl From<Problem> for Halt {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+impl From<Box<Outcome>> for Halt {
+    fn from(outcome: Box<Outcome>) -> Self {
+        Self::Ended(outcome)
+    }
+}
+
+pub type Answer = Result<Outcome, Halt>;
+
+pub struct Work<'a> {
+    pub cx: &'a Call<'a>,
+    pub action: &'a ActionInvocation,
+    pub name: &'a str,
+    pub options: Options,
+    /// The set itself, not only its instances.
+    whole: bool,
+}
+
+pub fn is_code(problem: &Problem, codes: &[&str]) -> bool {
+    codes.iter().any(|code| problem.code.trim_end_matches("Exception") == *code)
+}
+
+impl<'a> Work<'a> {
+    pub fn new(cx: &'a Call<'a>, action: &'a ActionInvocation, whole: bool) -> Result<Self, String> {
+        let name = name("StackSetName", required(action, "StackSetName", "")?)?;
+        Ok(Self { cx, action, name, options: Options::read(action)?, whole })
+    }
+
+    pub async fn begin(&self) -> Outcome {
+        let begun = if self.whole { Box::pin(self.begin_set()).await } else { Box::pin(self.begin_instances()).await };
+        self.answered(begun)
+    }
+
+    pub async fn go_on(&self, progress: &Progress) -> Outcome {
+        match Memory::of(progress) {
+            None => match self.begin().await {
+                Outcome::Pending { progress } => self.answered(Box::pin(self.resume(&progress)).await),
+                other => other,
+            },
+            Some(memory) if memory.operation.is_none() => self.begin().await,
+            Some(_) => self.answered(Box::pin(self.resume(progress)).await),
+        }
+    }
+
+    async fn resume(&self, progress: &Progress) -> Answer {
+        let memory = Memory::of(progress).unwrap_or_default();
+        let Some(operation) = memory.operation.clone() else {
+            return Ok(Outcome::Pending { progress: progress.clone() });
+        };
+        let found = self.operation(&operation).await?;
+        let memory = Memory { set: found.stack_set_id().map(str::to_owned).or(memory.set), ..memory };
+        match found.status() {
+            Some(StackSetOperationStatus::Succeeded) if memory.update => {
+                let done = memory.done.into_iter().chain([operation]).collect();
+                Box::pin(self.update_after(Memory { operation: None, done, update: false, ..memory })).await
+            }
+            Some(StackSetOperationStatus::Succeeded) => Ok(self.succeeded(&memory, &operation, &found)),
+            Some(StackSetOperationStatus::Failed | StackSetOperationStatus::Stopped) => {
+                self.failed(&memory, &operation, &found).await
+            }
+            _ => Ok(self.pending(&memory)),
+        }
+    }
+
+    /// Those of the action that could go on: known from the progress, or those that a start whose answer was lost has begun.
+    pub async fn stop(&self, progress: &Progress) -> Result<(), String> {
+        let known = Memory::of(progress).and_then(|memory| memory.operation);
+        let operations = known.map_or_else(|| vec![self.id("update"), self.id("create")], |operation| vec![operation]);
+        for operation in operations {
+            let asked = async {
+                let request = self.client().await?.stop_stack_set_operation().stack_set_name(self.name);
+                let request = request.operation_id(&operation).set_call_as(self.options.call_as.clone());
+                request.send().await.map_err(|error| self.problem(&error))
+            };
+            match asked.await {
+                Ok(_) => {}
+                // Over, or never begun.
+                Err(problem) if matches!(problem.kind, Kind::NotFound | Kind::Rejected) => {}
+                Err(problem) => return Err(problem.detail()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Instances alone: the set is there, and stays as it is.
+    async fn begin_instances(&self) -> Answer {
+        let mut files = Files::new(self.cx, self.action);
+        let Some(targets) = Targets::read(self.action, &mut files).await? else {
+            let message = format!(
+                "The configuration of action {} lacks {} and {}.",
+                self.action.action_name,
+                targets::TARGETS,
+                targets::REGIONS
+            );
+            return Err(wrong(message).into());
+        };
+        let overrides = targets::parameters(self.action, "ParameterOverrides", &mut files).await?;
+        // Whose permissions they are, the targets say: the role need not be allowed to look at the set.
+        let service_managed = !targets.units.is_empty();
+        self.create_instances(&targets, service_managed, overrides, Memory::default()).await
+    }
+
+    async fn begin_set(&self) -> Answer {
+        let plan = SetPlan::read(self.action).map_err(wrong)?;
+        let mut files = Files::new(self.cx, self.action);
+        let targets = Targets::read(self.action, &mut files).await?;
+        let found = self.stack_set().await?;
+        let model = found.as_ref().and_then(StackSet::permission_model);
+        let service_managed = plan.check(self.action, targets.as_ref(), model).map_err(wrong)?;
+        let Some(found) = found else {
+            let Some(set) = Box::pin(self.create_set(&plan, &mut files)).await? else {
+                return Ok(self.wait(Memory::default()));
+            };
+            let memory = Memory::of_set(Some(&set));
+            return match targets {
+                Some(targets) => Box::pin(self.create_instances(&targets, service_managed, None, memory)).await,
+                None => Ok(self.created(&memory)),
+            };
+        };
+        let memory = Memory::of_set(found.stack_set_id());
+        let Some(targets) = targets else {
+            return Box::pin(self.update_set(&plan, &mut files, None, false, memory)).await;
+        };
+        match targets.missing(&self.instances().await?) {
+            // They are made as the set still is, and updated with the others.
+            Some(missing) => {
+                let memory = Memory { update: true, ..memory };
+                Box::pin(self.create_instances(&missing, service_managed, None, memory)).await
+            }
+            None => Box::pin(self.update_set(&plan, &mut files, Some(&targets), service_managed, memory)).await,
+        }
+    }
+
+    /// The update that follows the creation of instances.
+    async fn update_after(&self, memory: Memory) -> Answer {
+        let plan = SetPlan::read(self.action).map_err(wrong)?;
+        let mut files = Files::new(self.cx, self.action);
+        let targets = Targets::read(self.action, &mut files).await?;
+        let found = self.stack_set().await?;
+        let model: Option<&PermissionModels> = found.as_ref().and_then(StackSet::permission_model);
+        let service_managed = plan.service_managed(model);
+        Box::pin(self.update_set(&plan, &mut files, targets.as_ref(), service_managed, memory)).await
+    }
+
+    // What is asked of CloudFormation
+
+    pub async fn client(&self) -> Result<Client, Problem> {
+        self.cx.realm.cloudformation(self.action).await
+    }
+
+    pub fn problem<E>(&self, error: &SdkError<E>) -> Problem
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        self.cx.realm.note(self.action, Problem::of(SERVICE, error))
+    }
+
+    /// The id of an operation of this action.
+    pub fn id(&self, operation: &str) -> String {
+        format!("{}-{operation}", self.action.action_execution_id)
+    }
+
+    async fn stack_set(&self) -> Result<Option<StackSet>, Problem> {
+        let request = self.client().await?.describe_stack_set().stack_set_name(self.name);
+        let asked = request.set_call_as(self.options.call_as.clone()).send().await;
+        match asked.map_err(|error| self.problem(&error)) {
+            Ok(answer) => Ok(answer.stack_set),
+            Err(problem) if is_code(&problem, &["StackSetNotFound"]) => Ok(None),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    pub async fn operation(&self, operation: &str) -> Result<StackSetOperation, Problem> {
+        let request = self.client().await?.describe_stack_set_operation().stack_set_name(self.name);
+        let request = request.operation_id(operation).set_call_as(self.options.call_as.clone());
+        let answer = request.send().await.map_err(|error| self.problem(&error))?;
+        answer
+            .stack_set_operation
+            .ok_or_else(|| Problem::broken(SERVICE, "DescribeStackSetOperation answered without an operation"))
+    }
+
+    async fn instances(&self) -> Result<Vec<StackInstanceSummary>, Problem> {
+        let client = self.client().await?;
+        let (mut list, mut place) = (Vec::new(), None);
+        for _ in 0..STACK_INSTANCE_PAGES_MAX {
+            let request = client.list_stack_instances().stack_set_name(self.name).set_next_token(place.take());
+            let asked = request.set_call_as(self.options.call_as.clone()).send().await;
+            let answer = asked.map_err(|error| self.problem(&error))?;
+            list.extend(answer.summaries.unwrap_or_default());
+            match answer.next_token {
+                Some(next) => place = Some(next),
+                None => break,
+            }
+        }
+        Ok(list)
+    }
+
+    async fn create_instances(
+        &self,
+        targets: &Targets,
+        service_managed: bool,
+        overrides: Option<Vec<Parameter>>,
+        memory: Memory,
+    ) -> Answer {
+        let id = self.id("create");
+        let request = self
+            .client()
+            .await?
+            .create_stack_instances()
+            .stack_set_name(self.name)
+            .set_accounts(targets.accounts(service_managed))
+            .set_deployment_targets(targets.deployment_targets(service_managed))
+            .set_regions(Some(targets.regions.clone()))
+            .set_parameter_overrides(overrides)
+            .operation_preferences(self.options.preferences(&targets.regions))
+            .operation_id(&id)
+            .set_call_as(self.options.call_as.clone());
+        let asked = request.send().await.map_err(|error| self.problem(&error));
+        self.begun(asked.map(|answer| answer.operation_id), id, memory)
+    }
+
+    /// The results of one operation; of the failed instances alone, or of all.
+    pub async fn results(&self, operation: &str, failed: bool) -> Result<Vec<StackSetOperationResultSummary>, Problem> {
+        let client = self.client().await?;
+        let filter = OperationResultFilter::builder().name(OperationResultFilterName::OperationResultStatus);
+        let filter = failed.then(|| vec![filter.values("FAILED").build()]);
+        let (mut list, mut place) = (Vec::new(), None);
+        for _ in 0..STACK_INSTANCE_PAGES_MAX {
+            let request = client.list_stack_set_operation_results().stack_set_name(self.name).operation_id(operation);
+            let request = request.set_filters(filter.clone()).set_next_token(place.take());
+            let asked = request.set_call_as(self.options.call_as.clone()).send().await;
+            let answer = asked.map_err(|error| self.problem(&error))?;
+            list.extend(answer.summaries.unwrap_or_default());
+            match answer.next_token {
+                Some(next) => place = Some(next),
+                None => break,
+            }
+        }
+        Ok(list)
+    }
+
+    // What is made of its answers
+
+    /// An operation that was asked for: ours goes on, or another one is waited for.
+    pub fn begun(&self, asked: Result<Option<String>, Problem>, own: String, memory: Memory) -> Answer {
+        let of = |operation: String| self.pending(&Memory { operation: Some(operation), ..memory.clone() });
+        match asked {
+            Ok(operation) => Ok(of(operation.unwrap_or(own))),
+            Err(problem) if is_code(&problem, &["OperationIdAlreadyExists"]) => Ok(of(own)),
+            Err(problem) if is_code(&problem, &["OperationInProgress"]) => {
+                // `Another Operation on StackSet ARN is in progress: ID`
+                let other = problem.message.rsplit(": ").next().unwrap_or_default().trim_end_matches('.');
+                if other == own {
+                    return Ok(of(own));
+                }
+                if self.whole && other == self.id("create") {
+                    let memory = Memory { operation: Some(other.to_owned()), update: true, ..memory };
+                    return Ok(self.pending(&memory));
+                }
+                Ok(self.wait(memory))
+            }
+            // The set changed meanwhile.
+            Err(problem) if is_code(&problem, &["StaleRequest"]) => Ok(self.wait(memory)),
+            Err(problem) => Err(problem.into()),
+        }
+    }
+
+    fn progress(&self, memory: &Memory, summary: String) -> Progress {
+        // A set of which only the name is known is named.
+        let set = memory.set.as_deref().unwrap_or(self.name);
+        let page = match &memory.operation {
+            Some(operation) => format!("stacksets/{set}/operations/{operation}"),
+            None => format!("stacksets/{set}/info"),
+        };
+        Progress {
+            external_id: memory.operation.clone().or_else(|| memory.set.clone()),
+            external_url: Some(links::cloudformation(&self.action.region, &page)),
+            summary: Some(summary),
+            continuation: serde_json::to_string(memory).ok(),
+            ..Progress::default()
+        }
+    }
+
+    fn pending(&self, memory: &Memory) -> Outcome {
+        let operation = memory.operation.as_deref().unwrap_or_default();
+        let summary = format!("StackSet {} operation {operation} is going on.", self.name);
+        Outcome::Pending { progress: self.progress(memory, summary) }
+    }
+
+    fn wait(&self, memory: Memory) -> Outcome {
+        let summary = format!("Another operation on StackSet {} goes on; waiting for its end.", self.name);
+        let memory = Memory { operation: None, ..memory };
+        let continuation = serde_json::to_string(&memory).ok();
+        Outcome::Pending { progress: Progress { summary: Some(summary), continuation, ..Progress::default() } }
+    }
+
+    fn created(&self, memory: &Memory) -> Outcome {
+        let progress = self.progress(memory, format!("StackSet {} was created.", self.name));
+        Outcome::Succeeded { progress, variables: variables(memory), revisions: Vec::new() }
+    }
+
+    fn succeeded(&self, memory: &Memory, operation: &str, found: &StackSetOperation) -> Outcome {
+        let failed =
+            found.status_details().and_then(StackSetOperationStatusDetails::failed_stack_instances_count).unwrap_or(0);
+        let tolerated =
+            if failed > 0 { format!("; {failed} failed stack instances are tolerated") } else { String::new() };
+        let summary = format!("StackSet {} operation {operation} SUCCEEDED{tolerated}", self.name);
+        let progress = self.progress(memory, summary);
+        Outcome::Succeeded { progress, variables: variables(memory), revisions: Vec::new() }
+    }
+
+    /// The first failed instance says why, where the role may read the results.
+    async fn failed(&self, memory: &Memory, operation: &str, found: &StackSetOperation) -> Answer {
+        let results = match self.results(operation, true).await {
+            Ok(results) => results,
+            Err(problem) if matches!(problem.kind, Kind::Transient | Kind::Session) => return Err(problem.into()),
+            Err(_) => Vec::new(),
+        };
+        let is_failed =
+            |result: &&StackSetOperationResultSummary| result.status() == Some(&StackSetOperationResultStatus::Failed);
+        let count = results.iter().filter(is_failed).count();
+        let why = match results.iter().find(is_failed) {
+            Some(first) => format!(": {} ({count} failed)", shown(first)),
+            None => found.status_reason().map(|reason| format!(": {reason}")).unwrap_or_default(),
+        };
+        let status = found.status().map_or("", StackSetOperationStatus::as_str);
+        let message = format!("StackSet operation {operation} {status}{why}");
+        let message: String = message.chars().take(ERROR_MESSAGE_CHARS_MAX).collect();
+        let progress = self.progress(memory, message.clone());
+        Ok(Outcome::Failed { progress, error: ErrorDetails::new(error_code::JOB_FAILED, message) })
+    }
+
+    fn answered(&self, answer: Answer) -> Outcome {
+        match answer {
+            Ok(outcome) => outcome,
+            Err(Halt::Ended(outcome)) => *outcome,
+            Err(Halt::Problem(problem)) => self.refused(&problem),
+        }
+    }
+
+    fn refused(&self, problem: &Problem) -> Outcome {
+        let message = problem.detail();
+        if is_code(problem, &["LimitExceeded"]) {
+            // Among the SDK's throttling codes, but a quota here.
+            let progress = Progress { summary: Some(message.clone()), ..Progress::default() };
+            return Outcome::Failed { progress, error: ErrorDetails::new(error_code::JOB_FAILED, message) };
+        }
+        let code = match problem.kind {
+            Kind::AccessDenied => error_code::PERMISSION_ERROR,
+            Kind::Rejected if is_code(problem, &["InvalidOperation"]) => error_code::JOB_FAILED,
+            Kind::NotFound | Kind::Rejected | Kind::Transient | Kind::Session => error_code::CONFIGURATION_ERROR,
+        };
+        let message = if is_code(problem, &["StackSetNotFound"]) {
+            format!("StackSet {} does not exist. Create it with a CloudFormationStackSet action. {message}", self.name)
+        } else {
+            message
+        };
+        problem.outcome(code, message)
+    }
+}
+
+fn variables(memory: &Memory) -> BTreeMap<String, String> {
+    let of = |name: &str, value: &Option<String>| value.clone().map(|value| (name.to_owned(), value));
+    [of("StackSetId", &memory.set), of("OperationId", &memory.operation)].into_iter().flatten().collect()
+}
+
+/// `111122223333/eu-west-1: reason`.
+fn shown(result: &StackSetOperationResultSummary) -> String {
+    let reason = result.status_reason().or_else(|| result.account_gate_result().and_then(|gate| gate.status_reason()));
+    format!(
+        "{}/{}: {}",
+        result.account().unwrap_or_default(),
+        result.region().unwrap_or_default(),
+        reason.unwrap_or("no reason was given")
+    )
+}
