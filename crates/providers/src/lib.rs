@@ -30,6 +30,7 @@ pub mod objects;
 pub mod pipeline_invoke;
 pub mod problem;
 pub mod provider;
+pub mod raw;
 pub mod realm;
 pub mod realms;
 pub mod rehearsal;
