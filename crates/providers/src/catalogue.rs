@@ -11,6 +11,7 @@ use crate::codecommit_source::CodeCommitSource;
 use crate::commands::Commands;
 use crate::connection_source::{ConnectionSource, ConnectionTypes, NoTypes};
 use crate::ecr_source::EcrSource;
+use crate::ecs::Ecs;
 use crate::github_source::GitHubSource;
 use crate::inspector_scan::InspectorScan;
 use crate::lambda_invoke::LambdaInvoke;
@@ -47,6 +48,7 @@ impl Catalogue {
         list.push(Box::new(ConnectionSource::new(Arc::new(NoTypes))));
         list.push(Box::new(DeploymentWindow::new()));
         list.push(Box::new(EcrSource::new()));
+        list.push(Box::new(Ecs::new()));
         list.push(Box::new(GitHubSource::new(BTreeMap::new())));
         list.push(Box::new(InspectorScan::new()));
         list.extend(LambdaInvoke::CATEGORIES.map(|c| Box::new(LambdaInvoke::new(c)) as Box<dyn Provider>));

@@ -7,26 +7,23 @@
 //! nothing is updated.
 
 use async_trait::async_trait;
-use aws_sdk_ecs::types::{
-    Deployment, DeploymentControllerType, DeploymentRolloutState, DesiredStatus, ServiceDeployment,
-    ServiceDeploymentStatus, StopServiceDeploymentStopType,
-};
-use serde::{Deserialize, Serialize};
+use aws_sdk_ecs::types::{Deployment, DeploymentControllerType, DesiredStatus, StopServiceDeploymentStopType};
+use serde::Deserialize;
 use serde_json::Value;
 use towpath_model::action::{ActionInvocation, ErrorDetails, Outcome, Progress, error_code};
 use towpath_model::catalogue::{
     ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat, ValidValues,
 };
 use towpath_model::limits::{ERROR_MESSAGE_CHARS_MAX, TIMEOUT_DEFAULT_MINUTES};
-use towpath_model::time::Timestamp;
 
 use crate::artifact_files::{self, Trouble};
-use crate::limits::{ECS_MINUTES_MAX, ECS_SETTLE_MS, ECS_STOPPED_TASKS_MAX, IMAGE_DEFINITIONS_BYTES_MAX};
+use crate::limits::{ECS_MINUTES_MAX, ECS_STOPPED_TASKS_MAX, IMAGE_DEFINITIONS_BYTES_MAX};
 use crate::links;
-use crate::logs::{LogLine, LogPage};
+use crate::logs::LogPage;
 use crate::problem::Problem;
 use crate::provider::{Call, Provider};
 use crate::realms::Service;
+use crate::rollouts::{Rollout, Verdict, events, judge, judge_service_deployment, ours, service_deployment, short};
 use crate::task_definitions::{self, SERVICE, TaskDefinition, refusal};
 
 const FILE: &str = "imagedefinitions.json";
@@ -45,9 +42,10 @@ impl Ecs {
 fn entry() -> ActionTypeEntry {
     ActionTypeEntry {
         id: ActionTypeId::new(Category::Deploy, Owner::Aws, "ECS", "1"),
-        description: "Updates an Amazon ECS service to new images, in a rolling update, and waits until its deployment is \
+        description:
+            "Updates an Amazon ECS service to new images, in a rolling update, and waits until its deployment is \
                       complete."
-            .to_owned(),
+                .to_owned(),
         properties: vec![
             Property::required("ClusterName", "Cluster of the service."),
             Property::required("ServiceName", "Service to update. Its deployment controller must be ECS."),
@@ -57,7 +55,10 @@ fn entry() -> ActionTypeEntry {
             ),
             Property {
                 valid: ValidValues::Integer(1, ECS_MINUTES_MAX),
-                ..Property::optional("DeploymentTimeout", "Minutes to wait for the deployment, 1 to 60; 60 when absent.")
+                ..Property::optional(
+                    "DeploymentTimeout",
+                    "Minutes to wait for the deployment, 1 to 60; 60 when absent.",
+                )
             },
         ],
         inputs: Bounds::new(1, 1),
@@ -119,27 +120,6 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// The provider's memory: what was deployed, and when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Rollout {
-    revision: String,
-    /// When the update was made, in milliseconds.
-    since: i64,
-    /// The service deployment before ours, where ECS tells of one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    before: Option<String>,
-}
-
-impl Rollout {
-    fn of(progress: &Progress) -> Option<Self> {
-        serde_json::from_str(progress.continuation.as_deref()?).ok()
-    }
-
-    fn remembered(&self) -> Option<String> {
-        serde_json::to_string(self).ok()
-    }
-}
-
 fn wrong(message: impl Into<String>) -> Outcome {
     Outcome::failed(error_code::CONFIGURATION_ERROR, message)
 }
@@ -178,8 +158,7 @@ fn replace(document: &mut Value, images: &[Image]) -> Result<(), String> {
     let containers = containers.ok_or("The service's task definition has no containers.")?;
     for image in images {
         let container = containers.iter_mut().find(|container| container["name"] == image.name.as_str());
-        let container =
-            container.ok_or_else(|| format!("The AWS ECS container {} does not exist", image.name))?;
+        let container = container.ok_or_else(|| format!("The AWS ECS container {} does not exist", image.name))?;
         container["image"] = Value::String(image.uri.clone());
     }
     Ok(())
@@ -259,77 +238,6 @@ async fn revision(
     Ok((arn, false))
 }
 
-/// Where our deployment is among the service's.
-fn ours<'a>(service: &'a aws_sdk_ecs::types::Service, rollout: &Rollout, id: Option<&str>) -> Option<&'a Deployment> {
-    let of_revision = |d: &&Deployment| d.task_definition() == Some(rollout.revision.as_str());
-    let known = service.deployments().iter().find(|d| id.is_some() && d.id() == id);
-    known.or_else(|| service.deployments().iter().find(of_revision))
-}
-
-fn is_primary(deployment: &Deployment) -> bool {
-    deployment.status() == Some("PRIMARY")
-}
-
-/// What the state of a service means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Verdict {
-    Goes,
-    Done,
-    Bad(String),
-}
-
-/// The rules, in their order; a rollback to the old revision makes a service stable too, so stability alone is no success.
-fn judge(service: &aws_sdk_ecs::types::Service, rollout: &Rollout, id: Option<&str>, now: Timestamp) -> Verdict {
-    let ours = ours(service, rollout, id);
-    if let Some(status @ ("DRAINING" | "INACTIVE")) = service.status() {
-        return Verdict::Bad(format!("The service is {status}: it was deleted while it was deployed to."));
-    }
-    if let Some(failed) = ours.filter(|d| d.rollout_state() == Some(&DeploymentRolloutState::Failed)) {
-        let reason = failed.rollout_state_reason().unwrap_or("its rollout failed.");
-        return Verdict::Bad(reason.to_owned());
-    }
-    let Some(ours) = ours.filter(|d| is_primary(d)) else {
-        let primary = service.deployments().iter().find(|d| is_primary(d)).and_then(Deployment::task_definition);
-        let young = now.millis().saturating_sub(rollout.since) < ECS_SETTLE_MS && ours.is_none() && id.is_none();
-        return match primary.filter(|arn| *arn != rollout.revision && !young) {
-            Some(other) => Verdict::Bad(format!(
-                "The deployment of {} was replaced or rolled back: the service runs {}.",
-                short(&rollout.revision),
-                short(other)
-            )),
-            None => Verdict::Goes,
-        };
-    };
-    match ours.rollout_state() {
-        Some(DeploymentRolloutState::Completed) => Verdict::Done,
-        Some(_) => Verdict::Goes,
-        // A Classic Load Balancer, or a strategy that has a service deployment instead.
-        None if service.deployments().len() == 1 && service.running_count() == service.desired_count() => Verdict::Done,
-        None => Verdict::Goes,
-    }
-}
-
-/// The same of a service deployment: blue/green, linear and canary strategies.
-fn judge_service_deployment(found: &ServiceDeployment) -> Verdict {
-    match found.status() {
-        Some(ServiceDeploymentStatus::Successful) => Verdict::Done,
-        Some(
-            status @ (ServiceDeploymentStatus::Stopped
-            | ServiceDeploymentStatus::RollbackSuccessful
-            | ServiceDeploymentStatus::RollbackFailed),
-        ) => {
-            let why = found.rollback().and_then(|rollback| rollback.reason()).or(found.status_reason());
-            Verdict::Bad(format!("The service deployment is {}. {}", status.as_str(), why.unwrap_or_default()))
-        }
-        _ => Verdict::Goes,
-    }
-}
-
-/// `web:7` of the ARN of a task definition.
-fn short(arn: &str) -> &str {
-    arn.rsplit('/').next().unwrap_or(arn)
-}
-
 /// How far the deployment is, for people.
 fn told(
     cx: &Call<'_>,
@@ -374,21 +282,6 @@ async fn stopped_task(cx: &Call<'_>, action: &ActionInvocation, wanted: &Wanted<
     (!all.is_empty()).then(|| all.join("; "))
 }
 
-/// What the service told since the update, oldest first.
-fn events(service: &aws_sdk_ecs::types::Service, since: i64) -> Vec<LogLine> {
-    let mut lines: Vec<LogLine> = service
-        .events()
-        .iter()
-        .filter_map(|event| {
-            let millis = event.created_at()?.to_millis().ok()?;
-            let text = event.message()?.to_owned();
-            (millis >= since).then(|| LogLine { time: Timestamp::from_millis(millis), text })
-        })
-        .collect();
-    lines.sort_by_key(|line| line.time.millis());
-    lines
-}
-
 async fn failed(
     cx: &Call<'_>,
     action: &ActionInvocation,
@@ -409,11 +302,6 @@ async fn failed(
     let progress = told(cx, action, wanted, rollout, deployment);
     let progress = Progress { summary: Some(message.clone()), percent: None, ..progress };
     Outcome::Failed { progress, error: ErrorDetails::new(error_code::JOB_FAILED, message) }
-}
-
-/// The service deployment that ECS made for our update, where it makes such.
-fn service_deployment<'a>(service: &'a aws_sdk_ecs::types::Service, rollout: &Rollout) -> Option<&'a str> {
-    service.current_service_deployment().filter(|arn| Some(*arn) != rollout.before.as_deref())
 }
 
 async fn look(
@@ -571,53 +459,5 @@ impl Provider for Ecs {
         let lines = answer.services().first().map(|service| events(service, from)).unwrap_or_default();
         let last = lines.last().map(|line| line.time.millis().to_string());
         Ok(LogPage { lines, next: last.or_else(|| token.map(ToOwned::to_owned)) })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use aws_sdk_ecs::types::Service as Shown;
-
-    use super::*;
-
-    const OLD: &str = "arn:aws:ecs:eu-west-1:1:task-definition/web:7";
-    const NEW: &str = "arn:aws:ecs:eu-west-1:1:task-definition/web:8";
-
-    fn deployment(status: &str, arn: &str, state: Option<&str>) -> Deployment {
-        let state = state.map(DeploymentRolloutState::from);
-        let id = format!("ecs-svc/{}", short(arn));
-        let made = Deployment::builder().id(id).status(status).task_definition(arn).set_rollout_state(state);
-        made.desired_count(2).running_count(1).build()
-    }
-
-    #[test]
-    fn a_rollout_is_judged_by_its_own_deployment() {
-        let rollout = Rollout { revision: NEW.to_owned(), since: 0, before: None };
-        let at = |deployments: Vec<Deployment>| {
-            let service = Shown::builder().status("ACTIVE").running_count(2).desired_count(2);
-            let service = service.set_deployments(Some(deployments)).build();
-            judge(&service, &rollout, None, Timestamp::from_millis(ECS_SETTLE_MS))
-        };
-        let old = |status: &str, state: &str| deployment(status, OLD, Some(state));
-        assert_eq!(at(vec![deployment("PRIMARY", NEW, Some("IN_PROGRESS")), old("ACTIVE", "COMPLETED")]), Verdict::Goes);
-        assert_eq!(at(vec![deployment("PRIMARY", NEW, Some("COMPLETED"))]), Verdict::Done);
-        assert_eq!(at(vec![deployment("PRIMARY", NEW, None)]), Verdict::Done, "no rollout state, but stable");
-        assert_eq!(at(vec![deployment("PRIMARY", NEW, None), old("ACTIVE", "COMPLETED")]), Verdict::Goes);
-        // The circuit breaker has rolled back: the service is stable with what ran before.
-        let rolled_back = at(vec![old("PRIMARY", "COMPLETED"), deployment("ACTIVE", NEW, Some("FAILED"))]);
-        assert_eq!(rolled_back, Verdict::Bad("its rollout failed.".to_owned()));
-        let gone = "The deployment of web:8 was replaced or rolled back: the service runs web:7.".to_owned();
-        assert_eq!(at(vec![old("PRIMARY", "COMPLETED")]), Verdict::Bad(gone));
-    }
-
-    #[test]
-    fn an_update_that_is_not_seen_yet_is_waited_for() {
-        let rollout = Rollout { revision: NEW.to_owned(), since: 1_000, before: None };
-        let service = Shown::builder().deployments(deployment("PRIMARY", OLD, Some("COMPLETED"))).build();
-        assert_eq!(judge(&service, &rollout, None, Timestamp::from_millis(2_000)), Verdict::Goes);
-        assert!(matches!(
-            judge(&service, &rollout, None, Timestamp::from_millis(1_000 + ECS_SETTLE_MS)),
-            Verdict::Bad(_)
-        ));
     }
 }

@@ -81,3 +81,11 @@ pub const JOB_CREDENTIALS_SECONDS: i32 = 900;
 pub const STEP_FUNCTIONS_INPUT_BYTES_MAX: u64 = 262_144;
 /// After its start an execution may be unknown to DescribeExecution for a moment; then it is not there.
 pub const STEP_FUNCTIONS_SETTLE_MS: i64 = 60_000;
+/// The longest `DeploymentTimeout` of an ECS action, in minutes, and the one that holds without it.
+pub const ECS_MINUTES_MAX: i64 = 60;
+/// CodePipeline's bound on an image definitions file.
+pub const IMAGE_DEFINITIONS_BYTES_MAX: u64 = 100 * 1024;
+/// After an update its deployment may not be among the service's for a moment; then it was replaced.
+pub const ECS_SETTLE_MS: i64 = 60_000;
+/// Stopped tasks that are looked at for the reason of a failure.
+pub const ECS_STOPPED_TASKS_MAX: i32 = 10;

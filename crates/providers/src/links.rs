@@ -90,3 +90,12 @@ pub fn codecommit_commit(realm: &Realm, region: &str, repository: &str, commit: 
         ),
     }
 }
+
+/// The deployments of an ECS service. Towpath has no ECS, so the page is always AWS's.
+pub fn ecs_deployments(region: &str, cluster: &str, service: &str) -> String {
+    let cluster = cluster.rsplit('/').next().unwrap_or(cluster);
+    let service = service.rsplit('/').next().unwrap_or(service);
+    format!(
+        "https://console.aws.amazon.com/ecs/home?region={region}#/clusters/{cluster}/services/{service}/deployments"
+    )
+}

@@ -122,7 +122,9 @@ impl RawCall {
         }
         let mut request = request.body(SdkBody::from(self.body.clone())).map_err(|error| broken(&error))?;
         let signing = Signing { service: self.service.id(), region, credentials, now };
-        signing.apply(&mut request, self.body.as_bytes(), SigningSettings::default()).map_err(|error| broken(&error))?;
+        signing
+            .apply(&mut request, self.body.as_bytes(), SigningSettings::default())
+            .map_err(|error| broken(&error))?;
         // The endpoint puts scheme and host in front.
         *request.uri_mut() = http::Uri::from_static("/");
         HttpRequest::try_from(request).map_err(|error| broken(&error))
