@@ -8,6 +8,8 @@ use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
 
 use crate::codebuild::CodeBuild;
 use crate::codecommit_source::CodeCommitSource;
+use crate::codedeploy::CodeDeploy;
+use crate::codedeploy_to_ecs::CodeDeployToEcs;
 use crate::commands::Commands;
 use crate::connection_source::{ConnectionSource, ConnectionTypes, NoTypes};
 use crate::ecr_source::EcrSource;
@@ -44,6 +46,8 @@ impl Catalogue {
         let mut list: Vec<Box<dyn Provider>> = vec![Box::new(CloudWatchAlarm::new())];
         list.extend(CodeBuild::CATEGORIES.map(|c| Box::new(CodeBuild::new(c)) as Box<dyn Provider>));
         list.push(Box::new(CodeCommitSource::new()));
+        list.push(Box::new(CodeDeploy::new()));
+        list.push(Box::new(CodeDeployToEcs::new()));
         list.extend(Commands::CATEGORIES.map(|c| Box::new(Commands::new(c)) as Box<dyn Provider>));
         list.push(Box::new(ConnectionSource::new(Arc::new(NoTypes))));
         list.push(Box::new(DeploymentWindow::new()));

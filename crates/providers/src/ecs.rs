@@ -335,6 +335,7 @@ async fn look(
         }
     }
     let told = told(cx, action, wanted, rollout, found);
+    let told = Progress { external_id: told.external_id.or_else(|| progress.external_id.clone()), ..told };
     match verdict {
         Verdict::Done => Outcome::Succeeded {
             progress: Progress { percent: Some(100), ..told },

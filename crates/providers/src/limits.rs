@@ -89,3 +89,17 @@ pub const IMAGE_DEFINITIONS_BYTES_MAX: u64 = 100 * 1024;
 pub const ECS_SETTLE_MS: i64 = 60_000;
 /// Stopped tasks that are looked at for the reason of a failure.
 pub const ECS_STOPPED_TASKS_MAX: i32 = 10;
+/// Default timeout of both CodeDeploy actions: five days.
+pub const TIMEOUT_CODE_DEPLOY_MINUTES: u32 = 5 * 24 * 60;
+/// How far AWS's clock may be behind ours when what an action began is looked for.
+pub const CLOCKS_DIFFER_MS: i64 = 60_000;
+/// Deployments of a group that are looked at for one that a start before this one has made.
+pub const DEPLOYMENTS_LOOKED_AT_MAX: usize = 100;
+/// Targets of one deployment that are shown in its log.
+pub const DEPLOYMENT_TARGETS_MAX: usize = 500;
+/// BatchGetDeploymentTargets' own bound.
+pub const DEPLOYMENT_TARGETS_AT_ONCE: usize = 25;
+/// CodePipeline's bound on the artifact with the task definition or the appspec of a CodeDeployToECS action.
+pub const BLUE_GREEN_ARTIFACT_BYTES_MAX: u64 = 3 * 1024 * 1024;
+/// Images that a CodeDeployToECS action puts into a task definition.
+pub const BLUE_GREEN_IMAGES_MAX: usize = 4;

@@ -99,3 +99,8 @@ pub fn ecs_deployments(region: &str, cluster: &str, service: &str) -> String {
         "https://console.aws.amazon.com/ecs/home?region={region}#/clusters/{cluster}/services/{service}/deployments"
     )
 }
+
+/// A deployment of CodeDeploy, in the form CodePipeline gives. Towpath has no CodeDeploy, so the page is always AWS's.
+pub fn codedeploy_deployment(region: &str, deployment: &str) -> String {
+    format!("https://console.aws.amazon.com/codedeploy/home?region={region}#/deployments/{deployment}")
+}
