@@ -12,6 +12,7 @@ use crate::codedeploy::CodeDeploy;
 use crate::codedeploy_to_ecs::CodeDeployToEcs;
 use crate::commands::Commands;
 use crate::connection_source::{ConnectionSource, ConnectionTypes, NoTypes};
+use crate::ec2::Ec2Deploy;
 use crate::ecr_source::EcrSource;
 use crate::ecs::Ecs;
 use crate::github_source::GitHubSource;
@@ -51,6 +52,7 @@ impl Catalogue {
         list.extend(Commands::CATEGORIES.map(|c| Box::new(Commands::new(c)) as Box<dyn Provider>));
         list.push(Box::new(ConnectionSource::new(Arc::new(NoTypes))));
         list.push(Box::new(DeploymentWindow::new()));
+        list.push(Box::new(Ec2Deploy::new()));
         list.push(Box::new(EcrSource::new()));
         list.push(Box::new(Ecs::new()));
         list.push(Box::new(GitHubSource::new(BTreeMap::new())));

@@ -234,7 +234,13 @@ fn revision(app_spec: &str) -> RevisionLocation {
         .build()
 }
 
-async fn deploy(cx: &Call<'_>, action: &ActionInvocation, wanted: &Wanted<'_>) -> Result<Outcome, Outcome> {
+/// `registered` is the revision that a start before this one has registered and could not deploy yet.
+async fn deploy(
+    cx: &Call<'_>,
+    action: &ActionInvocation,
+    wanted: &Wanted<'_>,
+    registered: Option<&str>,
+) -> Result<Outcome, Outcome> {
     let task_definition = wanted.task_definition.read(cx, action).await?;
     let app_spec = wanted.app_spec.read(cx, action).await?;
     let mut images = Vec::new();
@@ -250,11 +256,32 @@ async fn deploy(cx: &Call<'_>, action: &ActionInvocation, wanted: &Wanted<'_>) -
             wanted.app_spec.path
         )));
     }
-    let arn = task_definitions::register(cx, action, &document).await;
-    let arn =
-        arn.map_err(|problem| task_definitions::refusal("registerTaskDefinition", &problem, Progress::default()))?;
+    let arn = if let Some(arn) = registered {
+        arn.to_owned()
+    } else {
+        let arn = task_definitions::register(cx, action, &document).await;
+        arn.map_err(|problem| task_definitions::refusal("registerTaskDefinition", &problem, Progress::default()))?
+    };
     let app_spec = app_spec.replace(TASK_DEFINITION_PLACEHOLDER, &arn);
-    Ok(deployments::create(cx, action, wanted.place, revision(&app_spec)).await)
+    Ok(match deployments::create(cx, action, wanted.place, revision(&app_spec)).await {
+        Outcome::Pending { progress } if progress.external_id.is_none() => {
+            Outcome::Pending { progress: Progress { continuation: Some(arn), ..progress } }
+        }
+        other => other,
+    })
+}
+
+async fn begin(cx: &Call<'_>, action: &ActionInvocation, registered: Option<&str>) -> Outcome {
+    let wanted = match Wanted::read(action) {
+        Ok(wanted) => wanted,
+        Err(message) => return wrong(message),
+    };
+    match deployments::begun(cx, action, wanted.place).await {
+        Ok(Some(info)) => return deployments::outcome_of(cx, action, &info).await,
+        Ok(None) => {}
+        Err(outcome) => return outcome,
+    }
+    deploy(cx, action, &wanted, registered).await.unwrap_or_else(|outcome| outcome)
 }
 
 #[async_trait]
@@ -268,23 +295,14 @@ impl Provider for CodeDeployToEcs {
     }
 
     async fn start(&self, cx: &Call<'_>, action: &ActionInvocation) -> Outcome {
-        let wanted = match Wanted::read(action) {
-            Ok(wanted) => wanted,
-            Err(message) => return wrong(message),
-        };
-        match deployments::begun(cx, action, wanted.place).await {
-            Ok(Some(info)) => return deployments::outcome_of(cx, action, &info).await,
-            Ok(None) => {}
-            Err(outcome) => return outcome,
-        }
-        deploy(cx, action, &wanted).await.unwrap_or_else(|outcome| outcome)
+        begin(cx, action, None).await
     }
 
     async fn poll(&self, cx: &Call<'_>, action: &ActionInvocation, progress: &Progress) -> Outcome {
         match progress.external_id.as_deref() {
             Some(id) => deployments::poll(cx, action, id, progress).await,
             // Nothing is known of the start, or it had to wait; starting again finds what was made.
-            None => self.start(cx, action).await,
+            None => begin(cx, action, progress.continuation.as_deref()).await,
         }
     }
 

@@ -18,6 +18,7 @@ pub mod commands;
 pub mod connection_source;
 pub mod deployments;
 pub mod docs;
+pub mod ec2;
 pub mod ecr_source;
 pub mod ecs;
 pub mod git;
@@ -45,6 +46,7 @@ pub mod s3_source;
 pub mod session;
 pub mod staging;
 pub mod step_functions;
+pub mod targets;
 pub mod task_definitions;
 pub mod working_tree;
 
@@ -53,6 +55,7 @@ pub use inputs::copy_inputs;
 pub use provider::{Artifacts, Call, HandedJob, Provider};
 pub use realm::{Abroad, Endpoints, KeySource, Realm, RealmKind, RealmSettings, Staging};
 pub use realms::{AwsEnvironment, Network, RealmError, RealmTable, Realms, Service};
+pub use targets::{DeployEvent, DeployTarget};
 
 // What whoever assembles a realm has to name.
 pub use aws_credential_types::Credentials;

@@ -103,3 +103,31 @@ pub const DEPLOYMENT_TARGETS_AT_ONCE: usize = 25;
 pub const BLUE_GREEN_ARTIFACT_BYTES_MAX: u64 = 3 * 1024 * 1024;
 /// Images that a CodeDeployToECS action puts into a task definition.
 pub const BLUE_GREEN_IMAGES_MAX: usize = 4;
+/// CodePipeline's bound on the instances of one EC2 deploy action.
+pub const EC2_TARGETS_MAX: usize = 500;
+/// Pages of one list of EC2 or Systems Manager that are read.
+pub const EC2_PAGES_MAX: usize = 20;
+/// Systems Manager's bound on the instances of one command; also what is asked about at once.
+pub const SSM_INSTANCES_AT_ONCE: usize = 50;
+/// How long a command may wait for the agent of an instance.
+pub const SSM_DELIVERY_SECONDS: i32 = 600;
+/// The longest `executionTimeout` that AWS-RunShellScript takes.
+pub const SSM_SECONDS_MAX: i64 = 172_800;
+/// After it was sent, a command's invocations may be unknown for a moment; then there are none.
+pub const EC2_SETTLE_MS: i64 = 120_000;
+/// How far back commands are looked for that failed: Systems Manager keeps them for 30 days.
+pub const EC2_HISTORY_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+/// What is kept of the words of one target's failure.
+pub const EC2_MESSAGE_CHARS_MAX: usize = 600;
+/// Failed targets that an action's error names.
+pub const EC2_FAILURES_SHOWN: usize = 5;
+/// A spec file, which is kept with the action's progress.
+pub const EC2_SPEC_BYTES_MAX: u64 = 16 * 1024;
+/// Files and scripts of one spec.
+pub const EC2_HOOKS_MAX: usize = 50;
+pub const EC2_HOOK_SECONDS_MAX: u32 = 3600;
+/// The longest path that Linux takes is 4,096 bytes.
+pub const EC2_PATH_CHARS_MAX: usize = 1024;
+pub const EC2_TARGET_GROUPS_MAX: usize = 20;
+/// How long the URL of the artifact is good that a target is given; its role's session may end it before.
+pub const EC2_URL_LIFE: Duration = Duration::from_hours(1);

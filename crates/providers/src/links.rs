@@ -104,3 +104,8 @@ pub fn ecs_deployments(region: &str, cluster: &str, service: &str) -> String {
 pub fn codedeploy_deployment(region: &str, deployment: &str) -> String {
     format!("https://console.aws.amazon.com/codedeploy/home?region={region}#/deployments/{deployment}")
 }
+
+/// A command of Systems Manager. Towpath has none, so the page is always AWS's.
+pub fn ssm_command(region: &str, command: &str) -> String {
+    format!("https://console.aws.amazon.com/systems-manager/run-command/{command}?region={region}")
+}

@@ -55,8 +55,7 @@ pub async fn survey(
         let request = cx.realm.load_balancing(action).await?.describe_target_groups().set_names(Some(names));
         request.send().await.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error)))
     };
-    let answer =
-        asked.await.map_err(|problem| refusal("describeTargetGroups", &problem, Progress::default()))?;
+    let answer = asked.await.map_err(|problem| refusal("describeTargetGroups", &problem, Progress::default()))?;
     state.groups = answer.target_groups().iter().filter_map(|group| group.target_group_arn.clone()).collect();
     for number in 0..state.groups.len() {
         let health = health(cx, action, &state.groups[number]).await;
@@ -101,7 +100,11 @@ fn standings(state: &State, number: usize, health: &[TargetHealthDescription]) -
 }
 
 /// Takes the batch out of its groups; whether all of it is out.
-pub async fn leave(cx: &Call<'_>, action: &ActionInvocation, state: &mut State) -> Result<bool, (Problem, &'static str)> {
+pub async fn leave(
+    cx: &Call<'_>,
+    action: &ActionInvocation,
+    state: &mut State,
+) -> Result<bool, (Problem, &'static str)> {
     let mut out = true;
     for number in 0..state.groups.len() {
         let group = state.groups[number].clone();

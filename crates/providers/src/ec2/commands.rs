@@ -36,11 +36,7 @@ fn comment(action: &ActionInvocation, at: usize) -> String {
 }
 
 /// Invocations of shell commands since `since`, in no order.
-async fn since(
-    cx: &Call<'_>,
-    action: &ActionInvocation,
-    since: i64,
-) -> Result<Vec<CommandInvocation>, Problem> {
+async fn since(cx: &Call<'_>, action: &ActionInvocation, since: i64) -> Result<Vec<CommandInvocation>, Problem> {
     let after = Timestamp::from_millis(since).iso8601();
     // Systems Manager takes whole seconds.
     let after = format!("{}Z", after.split('.').next().unwrap_or(&after).trim_end_matches('Z'));
@@ -65,11 +61,7 @@ async fn since(
 }
 
 /// Instances on which the latest command of this action failed, whichever execution sent it.
-pub async fn failed_before(
-    cx: &Call<'_>,
-    action: &ActionInvocation,
-    days_ms: i64,
-) -> Result<Vec<String>, Problem> {
+pub async fn failed_before(cx: &Call<'_>, action: &ActionInvocation, days_ms: i64) -> Result<Vec<String>, Problem> {
     let beginning = format!("towpath {} ", place(action));
     let mut latest: HashMap<String, (i64, bool)> = HashMap::new();
     for invocation in since(cx, action, cx.clock.now().millis().saturating_sub(days_ms)).await? {

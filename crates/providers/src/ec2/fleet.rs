@@ -72,8 +72,10 @@ pub async fn select(
     let wrong = |message: String| Err(Outcome::failed(error_code::CONFIGURATION_ERROR, message));
     let (what, region) = (if selection.managed { "managed nodes" } else { "running instances" }, &action.region);
     match found.len() {
-        0 => wrong(format!("There are no {what} with {} in {region}. Check InstanceTagKey, InstanceTagValue and InstanceType.",
-            selection.shown())),
+        0 => wrong(format!(
+            "There are no {what} with {} in {region}. Check InstanceTagKey, InstanceTagValue and InstanceType.",
+            selection.shown()
+        )),
         many if many > EC2_TARGETS_MAX => wrong(format!(
             "There are {many} {what} with {} in {region}; an action deploys to {EC2_TARGETS_MAX} at the most.",
             selection.shown()
@@ -158,21 +160,21 @@ struct Instance {
 }
 
 fn parsed(xml: &[u8]) -> Result<(Vec<String>, Option<String>), Problem> {
-    let answer: Answer = quick_xml::de::from_reader(xml)
-        .map_err(|error| Problem::broken("AmazonEC2", format!("DescribeInstances answered in another form: {error}")))?;
+    let answer: Answer = quick_xml::de::from_reader(xml).map_err(|error| {
+        Problem::broken("AmazonEC2", format!("DescribeInstances answered in another form: {error}"))
+    })?;
     let instances = answer.reservations.all.into_iter().flat_map(|reservation| reservation.instances.all);
     Ok((instances.map(|instance| instance.id).collect(), answer.next.filter(|next| !next.is_empty())))
 }
 
-async fn running(
-    cx: &Call<'_>,
-    action: &ActionInvocation,
-    selection: &Selection<'_>,
-) -> Result<Vec<String>, Outcome> {
+async fn running(cx: &Call<'_>, action: &ActionInvocation, selection: &Selection<'_>) -> Result<Vec<String>, Outcome> {
     let (name, value) = selection.filter();
     let filters = [("1", name.as_str(), value.as_str()), ("2", "instance-state-name", "running")];
     let filters = filters.iter().flat_map(|(number, name, value)| {
-        [(format!("Filter.{number}.Name"), (*name).to_owned()), (format!("Filter.{number}.Value.1"), (*value).to_owned())]
+        [
+            (format!("Filter.{number}.Name"), (*name).to_owned()),
+            (format!("Filter.{number}.Value.1"), (*value).to_owned()),
+        ]
     });
     let filters: Vec<(String, String)> = filters.chain([("MaxResults".to_owned(), "1000".to_owned())]).collect();
     let (mut ids, mut token): (Vec<String>, Option<String>) = (Vec::new(), None);
@@ -222,8 +224,12 @@ mod tests {
             candidate("i-1", Some(&node.build())).unfit
         };
         assert_eq!(node(PingStatus::Online, PlatformType::Linux), None);
-        assert!(node(PingStatus::ConnectionLost, PlatformType::Linux).unwrap().contains("is ConnectionLost, not Online"));
-        assert!(node(PingStatus::Online, PlatformType::Windows).unwrap().contains("platform of the instance is Windows"));
+        assert!(
+            node(PingStatus::ConnectionLost, PlatformType::Linux).unwrap().contains("is ConnectionLost, not Online")
+        );
+        assert!(
+            node(PingStatus::Online, PlatformType::Windows).unwrap().contains("platform of the instance is Windows")
+        );
         assert!(candidate("i-1", None).unfit.unwrap().contains("does not know the instance"));
     }
 }

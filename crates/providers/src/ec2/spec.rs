@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use towpath_model::action::ActionInvocation;
 
-use crate::limits::{EC2_HOOKS_MAX, EC2_HOOK_SECONDS_MAX, EC2_PATH_CHARS_MAX};
+use crate::limits::{EC2_HOOK_SECONDS_MAX, EC2_HOOKS_MAX, EC2_PATH_CHARS_MAX};
 
 /// Files and scripts, as every target has them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -123,10 +123,7 @@ impl Spec {
         for script in self.before.iter().chain(&self.after) {
             inside(&script.location)?;
             if script.timeout.is_some_and(|seconds| seconds == 0 || seconds > EC2_HOOK_SECONDS_MAX) {
-                return Err(format!(
-                    "the timeout of {} must be 1 to {EC2_HOOK_SECONDS_MAX} seconds",
-                    script.location
-                ));
+                return Err(format!("the timeout of {} must be 1 to {EC2_HOOK_SECONDS_MAX} seconds", script.location));
             }
             let is_user = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
             if let Some(user) = script.runas.as_deref().filter(|user| user.is_empty() || !user.chars().all(is_user)) {
@@ -165,8 +162,7 @@ impl Spec {
         step(&mut text, "BEFORE_DEPLOY", &self.before);
         text.push_str("begin DEPLOY\n");
         for copied in &self.files {
-            let _ =
-                writeln!(text, "copy {} {}", quoted(relative(&copied.source)), quoted(copied.destination.as_str()));
+            let _ = writeln!(text, "copy {} {}", quoted(relative(&copied.source)), quoted(copied.destination.as_str()));
         }
         text.push_str("end\n");
         step(&mut text, "AFTER_DEPLOY", &self.after);
@@ -224,7 +220,10 @@ mod tests {
                         AfterInstall:\n    - location: x\n";
         let spec = Spec::of_file(app_spec).unwrap();
         let names = |scripts: &[Script]| scripts.iter().map(|s| s.location.clone()).collect::<Vec<_>>();
-        assert_eq!((names(&spec.before), names(&spec.after)), (vec!["a".into(), "b".into()], vec!["x".into(), "c".into()]));
+        assert_eq!(
+            (names(&spec.before), names(&spec.after)),
+            (vec!["a".into(), "b".into()], vec!["x".into(), "c".into()])
+        );
     }
 
     #[test]

@@ -28,8 +28,15 @@ pub enum Step {
 }
 
 impl Step {
-    pub const ALL: [Self; 7] =
-        [Self::Prepare, Self::BlockTraffic, Self::Download, Self::Before, Self::Deploy, Self::After, Self::AllowTraffic];
+    pub const ALL: [Self; 7] = [
+        Self::Prepare,
+        Self::BlockTraffic,
+        Self::Download,
+        Self::Before,
+        Self::Deploy,
+        Self::After,
+        Self::AllowTraffic,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
