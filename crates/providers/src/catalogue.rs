@@ -1,6 +1,7 @@
 //! The list of providers, in alphabetical order. Nothing registers itself: a provider is in the product when it is here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,6 +16,8 @@ use crate::connection_source::{ConnectionSource, ConnectionTypes, NoTypes};
 use crate::ec2::Ec2Deploy;
 use crate::ecr_source::EcrSource;
 use crate::ecs::Ecs;
+use crate::eks::Eks;
+use crate::eks::run::Tools;
 use crate::github_source::GitHubSource;
 use crate::inspector_scan::InspectorScan;
 use crate::lambda_invoke::LambdaInvoke;
@@ -55,6 +58,7 @@ impl Catalogue {
         list.push(Box::new(Ec2Deploy::new()));
         list.push(Box::new(EcrSource::new()));
         list.push(Box::new(Ecs::new()));
+        list.push(Box::new(Eks::new(Tools::default())));
         list.push(Box::new(GitHubSource::new(BTreeMap::new())));
         list.push(Box::new(InspectorScan::new()));
         list.extend(LambdaInvoke::CATEGORIES.map(|c| Box::new(LambdaInvoke::new(c)) as Box<dyn Provider>));
@@ -82,6 +86,14 @@ impl Catalogue {
     #[must_use]
     pub fn with_connection_types(mut self, types: Arc<dyn ConnectionTypes>) -> Self {
         let provider = ConnectionSource::new(types);
+        self.providers.insert(provider.entry().id.clone(), Box::new(provider));
+        self
+    }
+
+    /// The same with `kubectl` and `helm` that are elsewhere than on the PATH.
+    #[must_use]
+    pub fn with_kubernetes_tools(mut self, directory: PathBuf) -> Self {
+        let provider = Eks::new(Tools::at(directory));
         self.providers.insert(provider.entry().id.clone(), Box::new(provider));
         self
     }

@@ -21,6 +21,7 @@ pub mod docs;
 pub mod ec2;
 pub mod ecr_source;
 pub mod ecs;
+pub mod eks;
 pub mod git;
 pub mod github_source;
 pub mod inputs;

@@ -131,3 +131,21 @@ pub const EC2_PATH_CHARS_MAX: usize = 1024;
 pub const EC2_TARGET_GROUPS_MAX: usize = 20;
 /// How long the URL of the artifact is good that a target is given; its role's session may end it before.
 pub const EC2_URL_LIFE: Duration = Duration::from_hours(1);
+/// Default timeout of an EKS action, as of everything that AWS runs on its managed compute.
+pub const TIMEOUT_EKS_MINUTES: u32 = 55;
+/// How long one look at an EKS action waits for its tool to end.
+pub const EKS_WAIT: Duration = Duration::from_secs(3);
+/// Manifests or values files of one EKS action.
+pub const EKS_FILES_MAX: usize = 50;
+/// How often, and after what pause, helm is asked again while another helm works on the release.
+pub const EKS_BUSY_TRIES: u32 = 20;
+pub const EKS_BUSY_PAUSE: Duration = Duration::from_secs(15);
+/// What is read of a tool's log at once: less than the 1 MiB that PutLogEvents takes.
+pub const EKS_LOG_PIECE_BYTES: u64 = 512 * 1024;
+/// Pieces of the log that one look tells of.
+pub const EKS_LOG_PIECES_MAX: usize = 8;
+pub const EKS_LINE_CHARS_MAX: usize = 8 * 1024;
+/// What an action's error repeats of a tool's last words.
+pub const EKS_REASON_CHARS_MAX: usize = 1000;
+/// Runs of EKS actions that a process remembers.
+pub const EKS_RUNS_KEPT: usize = 256;

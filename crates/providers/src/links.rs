@@ -109,3 +109,13 @@ pub fn codedeploy_deployment(region: &str, deployment: &str) -> String {
 pub fn ssm_command(region: &str, command: &str) -> String {
     format!("https://console.aws.amazon.com/systems-manager/run-command/{command}?region={region}")
 }
+
+/// A stream of CloudWatch Logs on AWS, whose console escapes what an address escapes once more.
+pub fn log_stream(region: &str, group: &str, stream: &str) -> String {
+    let escaped = |text: &str| text.replace('/', "$252F");
+    format!(
+        "https://console.aws.amazon.com/cloudwatch/home?region={region}#logsV2:log-groups/log-group/{}/log-events/{}",
+        escaped(group),
+        escaped(stream)
+    )
+}
