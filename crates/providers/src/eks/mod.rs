@@ -277,12 +277,12 @@ fn ended(end: &End, wanted: &Wanted, action: &ActionInvocation, progress: Progre
 /// Tells the log what was printed since the last time.
 async fn tell(cx: &Call<'_>, action: &ActionInvocation, log: &Log, run: &Run) -> Result<(), Problem> {
     for _ in 0..EKS_LOG_PIECES_MAX {
-        let Ok(text) = run.printed() else { return Ok(()) };
-        if text.is_empty() {
+        let Ok((text, bytes)) = run.printed() else { return Ok(()) };
+        if bytes == 0 {
             return Ok(());
         }
         if let Err(problem) = log.put(cx, action, &text).await {
-            run.unread(text.len());
+            run.unread(bytes);
             return Err(problem);
         }
     }

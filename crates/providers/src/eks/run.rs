@@ -80,8 +80,8 @@ impl Run {
         self.end()
     }
 
-    /// What was printed since the last reading, whole lines of it.
-    pub fn printed(&self) -> std::io::Result<String> {
+    /// What was printed since the last reading, whole lines of it, and how many bytes that is.
+    pub fn printed(&self) -> std::io::Result<(String, u64)> {
         let mut known = self.lock();
         let mut file = std::fs::File::open(self.log())?;
         file.seek(SeekFrom::Start(known.read))?;
@@ -95,13 +95,13 @@ impl Run {
         };
         bytes.truncate(whole);
         known.read += whole as u64;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        Ok((String::from_utf8_lossy(&bytes).into_owned(), whole as u64))
     }
 
     /// Puts back what could not be told.
-    pub fn unread(&self, text_bytes: usize) {
+    pub fn unread(&self, bytes: u64) {
         let mut known = self.lock();
-        known.read = known.read.saturating_sub(text_bytes as u64);
+        known.read = known.read.saturating_sub(bytes);
     }
 
     pub fn stop(&self) {

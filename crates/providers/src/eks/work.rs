@@ -66,7 +66,9 @@ impl Wanted {
                 return Err(format!("{name} has ManifestFiles and keys of Helm. Leave one way to deploy out."));
             }
             _ => {
-                return Err(format!("{name} needs both HelmReleaseName and HelmChartLocation, or ManifestFiles alone."));
+                return Err(format!(
+                    "{name} needs both HelmReleaseName and HelmChartLocation, or ManifestFiles alone."
+                ));
             }
         };
         let mut variables = BTreeMap::new();
