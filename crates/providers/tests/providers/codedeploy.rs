@@ -114,7 +114,8 @@ async fn a_deployment_that_fails_names_the_script_and_its_rollback() {
     peer.set("Failed", &json!({"errorInformation": error, "rollbackInfo": {"rollbackDeploymentId": "d-BACK"}}));
     let diagnostics = json!({"errorCode": "ScriptFailed", "scriptName": "hooks/start.sh",
         "message": "Script at specified location: hooks/start.sh failed with exit code 3", "logTail": "[stderr]no port"});
-    let event = |name: &str, status: &str, at: f64| json!({"lifecycleEventName": name, "status": status, "endTime": at});
+    let event =
+        |name: &str, status: &str, at: f64| json!({"lifecycleEventName": name, "status": status, "endTime": at});
     let mut bad = event("ApplicationStart", "Failed", 20.0);
     bad["diagnostics"] = diagnostics;
     let target = |id: &str, status: &str, events: Value| {
@@ -143,10 +144,7 @@ async fn a_deployment_that_fails_names_the_script_and_its_rollback() {
     // Its targets are told where they can be asked; the failure is the same without them.
     stage.aws.world().denied.insert("codedeploy:ListDeploymentTargets".to_owned());
     let (_, message) = failure(stage.poll(&action, &progress).await);
-    assert_eq!(
-        message,
-        "HEALTH_CONSTRAINTS: The overall deployment failed. The deployment d-BACK rolls it back."
-    );
+    assert_eq!(message, "HEALTH_CONSTRAINTS: The overall deployment failed. The deployment d-BACK rolls it back.");
 }
 
 #[tokio::test]
@@ -193,7 +191,10 @@ async fn what_is_missing_is_the_users_to_mend() {
     action.input_artifacts[0].key = "ferry/bundle/gone".to_owned();
     let (code, message) = failure(stage.start(&action).await);
     assert_eq!(code, "ConfigurationError");
-    assert!(message.starts_with("Unable to access the artifact with Amazon S3 object key 'ferry/bundle/gone'"), "{message}");
+    assert!(
+        message.starts_with("Unable to access the artifact with Amazon S3 object key 'ferry/bundle/gone'"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -233,12 +234,21 @@ async fn templates_that_cannot_be_used() {
     let open = "Exception while trying to read the task definition artifact file from: src. The image of the container web is \
                 still <IMAGE1_NAME>.";
     for (action, text) in [
-        (blue_green(&[("TaskDefinitionTemplateArtifact", "other")]), "TaskDefinitionTemplateArtifact of Act is 'other', which"),
+        (
+            blue_green(&[("TaskDefinitionTemplateArtifact", "other")]),
+            "TaskDefinitionTemplateArtifact of Act is 'other', which",
+        ),
         (blue_green(&[("Image2ArtifactName", "image")]), "Act needs both Image2ArtifactName and Image2ContainerName"),
-        (blue_green(&[("TaskDefinitionTemplatePath", "t.json")]), "Exception while trying to read the task definition artifact \
-          file from: src. The artifact has no file t.json."),
-        (blue_green(&[("AppSpecTemplatePath", "taskdef.json")]), "Exception while trying to read the appspec artifact file from: \
-          src. The file taskdef.json has no <TASK_DEFINITION>"),
+        (
+            blue_green(&[("TaskDefinitionTemplatePath", "t.json")]),
+            "Exception while trying to read the task definition artifact \
+          file from: src. The artifact has no file t.json.",
+        ),
+        (
+            blue_green(&[("AppSpecTemplatePath", "taskdef.json")]),
+            "Exception while trying to read the appspec artifact file from: \
+          src. The file taskdef.json has no <TASK_DEFINITION>",
+        ),
         (blue_green(&[("Image1ContainerName", "IMAGE")]), open),
         (blue_green(&[("DeploymentGroupName", "")]), "The configuration of Act lacks DeploymentGroupName."),
     ] {

@@ -40,8 +40,7 @@ async fn the_services_own_task_definition_gets_the_images() {
     let action = ecs_deploy(&[]);
     let progress = pending(stage.start(&action).await);
     assert_eq!(progress.external_id.as_deref(), Some("ecs-svc/8"));
-    let page =
-        "https://console.aws.amazon.com/ecs/home?region=eu-west-1#/clusters/harbour/services/ferry/deployments";
+    let page = "https://console.aws.amazon.com/ecs/home?region=eu-west-1#/clusters/harbour/services/ferry/deployments";
     assert_eq!(progress.external_url.as_deref(), Some(page));
     assert_eq!((progress.summary.as_deref(), progress.percent), (Some("web:8: 0 of 2 tasks run."), Some(0)));
     {
@@ -65,9 +64,10 @@ async fn tags_go_along_and_equal_images_are_deployed_too() {
     pending(stage.start(&ecs_deploy(&[])).await);
     assert_eq!(peer.0.lock().unwrap().updates.len(), 1);
     let world = stage.aws.world();
-    let sent = world.requests.iter().find(|r| {
-        r.headers.get("x-amz-target").is_some_and(|target| target.ends_with(".RegisterTaskDefinition"))
-    });
+    let sent = world
+        .requests
+        .iter()
+        .find(|r| r.headers.get("x-amz-target").is_some_and(|target| target.ends_with(".RegisterTaskDefinition")));
     let body: serde_json::Value = serde_json::from_slice(&sent.unwrap().body).unwrap();
     assert_eq!(body["tags"], json!([{"key": "team", "value": "harbour"}]));
 }
@@ -80,7 +80,8 @@ async fn a_rollout_that_fails_says_why() {
     {
         let mut ecs = peer.0.lock().unwrap();
         ecs.roll("FAILED");
-        ecs.service["deployments"][0]["rolloutStateReason"] = json!("ECS deployment circuit breaker: tasks failed to start.");
+        ecs.service["deployments"][0]["rolloutStateReason"] =
+            json!("ECS deployment circuit breaker: tasks failed to start.");
         ecs.service["events"] = json!([
             {"id": "2", "createdAt": 4_000_000_000.5, "message": "(service ferry) was unable to place a task."},
             {"id": "1", "createdAt": 1.5, "message": "(service ferry) has reached a steady state."}]);
@@ -139,7 +140,8 @@ async fn blue_green_strategies_are_judged_by_their_service_deployment() {
         {
             let mut ecs = peer.0.lock().unwrap();
             ecs.service["deployments"][0].as_object_mut().unwrap().remove("rolloutState");
-            ecs.service["currentServiceDeployment"] = json!("arn:aws:ecs:eu-west-1:1:service-deployment/harbour/ferry/a");
+            ecs.service["currentServiceDeployment"] =
+                json!("arn:aws:ecs:eu-west-1:1:service-deployment/harbour/ferry/a");
             ecs.service_deployment = json!({"status": status, "rollback": {"reason": "An alarm went off."}});
         }
         match (stage.poll(&action, &progress).await, end) {
@@ -188,11 +190,20 @@ async fn what_cannot_be_deployed() {
     let (stage, peer) = prepared();
     let start = async |action: ActionInvocation| failure(stage.start(&action).await);
     for (action, text) in [
-        (ecs_deploy(&[("FileName", "none.json")]), "Did not find the image definition file none.json in the input artifacts \
+        (
+            ecs_deploy(&[("FileName", "none.json")]),
+            "Did not find the image definition file none.json in the input artifacts \
           ZIP file. Verify the file is stored in your pipeline's Amazon S3 artifact bucket: artifacts key: \
-          ferry/bundle/a1B2c3D"),
-        (ecs_deploy(&[("ServiceName", "x")]), "The Amazon ECS service x does not exist in the cluster harbour: MISSING."),
-        (ecs_deploy(&[("ClusterName", "x")]), "Error calling describeServices: Cluster not found. (Service: AmazonECS;"),
+          ferry/bundle/a1B2c3D",
+        ),
+        (
+            ecs_deploy(&[("ServiceName", "x")]),
+            "The Amazon ECS service x does not exist in the cluster harbour: MISSING.",
+        ),
+        (
+            ecs_deploy(&[("ClusterName", "x")]),
+            "Error calling describeServices: Cluster not found. (Service: AmazonECS;",
+        ),
         (ecs_deploy(&[("ServiceName", "")]), "The configuration of Act lacks ServiceName."),
         (ecs_deploy(&[("DeploymentTimeout", "61")]), "The value of DeploymentTimeout is '61'; it must be a number"),
     ] {

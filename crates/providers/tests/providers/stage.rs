@@ -76,7 +76,8 @@ impl Stage {
         let hosts = BTreeMap::from([("Act".to_owned(), git_host::url())]);
         let catalogue = Catalogue::new(Settings { rehearsal: true })
             .with_github_hosts(hosts)
-            .with_connection_types(Arc::new(git_host::Types));
+            .with_connection_types(Arc::new(git_host::Types))
+            .with_kubernetes_tools(crate::eks_peer::tools());
         Self { aws: aws.clone(), clock, realm, catalogue, scratch: TempDir::new().unwrap(), job }
     }
 
