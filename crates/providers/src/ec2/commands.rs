@@ -214,7 +214,9 @@ fn told(output: &str) -> (Vec<Event>, String) {
             break;
         }
     }
-    (events, lines.collect::<Vec<_>>().join("\n"))
+    // Behind this stands what the agent says of the script as a whole.
+    let rest = lines.take_while(|line| !line.starts_with("----------ERROR-------"));
+    (events, rest.collect::<Vec<_>>().join("\n"))
 }
 
 fn step(line: &str) -> Option<Event> {
@@ -267,7 +269,7 @@ mod tests {
         assert_eq!(events[0], Event(Step::Download, Status::Succeeded, 100_000, 101_000, String::new()));
         let failed = Event(Step::Deploy, Status::Failed, 101_000, 102_000, "cannot copy a: b to c".to_owned());
         assert_eq!(events[1..], [failed]);
-        assert!(rest.starts_with("cp: no such file"), "{rest}");
+        assert_eq!(rest.trim(), "cp: no such file");
         for line in ["DEPLOY:Odd:1:2:", "NOWHERE:Failed:1:2:", "DEPLOY:Failed:x:2:", "DEPLOY"] {
             assert_eq!(step(line), None, "{line}");
         }
