@@ -2,7 +2,6 @@
 //! that hand a whole document through (ECS task definitions), of which members unknown to an SDK must survive. They have the
 //! realm's credentials, HTTP client, endpoints and retries like every other call. Says nothing of what is asked.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -229,10 +228,10 @@ fn answered(protocol: Protocol, response: &HttpResponse) -> Result<Bytes, Orches
         Protocol::Ec2Query => ec2_refusal(body),
     };
     let (code, message) = refusal.unwrap_or_default();
-    let some = |text: Cow<'_, str>| Some(text.into_owned()).filter(|text| !text.is_empty());
+    let some = |text: String| Some(text).filter(|text| !text.is_empty());
     let mut meta = ErrorMetadata::builder();
-    meta.set_code(some(code.into()));
-    meta.set_message(some(message.into()));
+    meta.set_code(some(code));
+    meta.set_message(some(message));
     Err(OrchestratorError::operation(Refused(meta.build())))
 }
 

@@ -38,7 +38,7 @@ impl TaskDefinition {
     pub async fn describe(cx: &Call<'_>, action: &ActionInvocation, name: &str) -> Result<Self, Problem> {
         let body = json!({"taskDefinition": name, "include": ["TAGS"]});
         let mut answer = call(cx, action, "DescribeTaskDefinition", &body).await?;
-        let Value::Object(told) = answer["taskDefinition"].take() else {
+        let Some(Value::Object(told)) = answer.get_mut("taskDefinition").map(Value::take) else {
             return Err(Problem::broken(SERVICE, "DescribeTaskDefinition answered without a task definition"));
         };
         let tags = answer["tags"].as_array().cloned().unwrap_or_default();
