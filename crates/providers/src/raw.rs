@@ -228,10 +228,13 @@ fn answered(protocol: Protocol, response: &HttpResponse) -> Result<Bytes, Orches
         Protocol::Ec2Query => ec2_refusal(body),
     };
     let (code, message) = refusal.unwrap_or_default();
-    let some = |text: String| Some(text).filter(|text| !text.is_empty());
     let mut meta = ErrorMetadata::builder();
-    meta.set_code(some(code));
-    meta.set_message(some(message));
+    if !code.is_empty() {
+        meta = meta.code(code);
+    }
+    if !message.is_empty() {
+        meta = meta.message(message);
+    }
     Err(OrchestratorError::operation(Refused(meta.build())))
 }
 
