@@ -50,6 +50,7 @@ pub use partner_types::{DescribedType, PartnerExecutor, PartnerType};
 pub use revisions::NewRevision;
 pub use runtime::{Runtime, TokioRuntime};
 pub use tags::{TagChange, Tags};
+pub use targets::TargetPage;
 pub use towpath_engine::Reply;
 pub use towpath_engine::validation::{Violation, ViolationCode};
 pub use views::{ActionPage, ExecutionPage, PipelinePage, PipelineState, PipelineView};

@@ -1,19 +1,53 @@
-//! ListDeployActionExecutionTargets: what a deploy action was asked to deploy to, one by one. No provider of this version
-//! deploys to targets, so an action that exists has none; the record that proves that it exists is looked for here.
+//! ListDeployActionExecutionTargets: what a deploy action deploys to, one by one. A provider that does so says it from the
+//! progress that is stored; the record that has it is looked for here.
 
 use towpath_model::catalogue::Category;
 use towpath_model::history::ActionRecord;
 use towpath_model::ids::{PipelineId, Scope};
+use towpath_providers::DeployTarget;
 use towpath_store::ActionFilter;
 
 use crate::Orchestrator;
 use crate::error::CommandError;
 use crate::limits::{ACTION_SEARCH_MAX, ACTION_SEARCH_PAGE};
+use crate::views::{opened, sealed};
+
+pub struct TargetPage {
+    pub targets: Vec<DeployTarget>,
+    pub next_token: Option<String>,
+}
 
 impl Orchestrator {
+    /// A page of the targets of a deploy action's execution. Each of `filters` is a list of statuses, of which a target has
+    /// one.
+    pub async fn deploy_targets(
+        &self,
+        scope: &Scope,
+        pipeline: Option<&str>,
+        id: &str,
+        filters: &[Vec<String>],
+        (limit, token): (usize, Option<&str>),
+    ) -> Result<TargetPage, CommandError> {
+        let record = self.deploy_action(scope, pipeline, id).await?;
+        let query = format!("targets {id} {filters:?}");
+        let from = match token {
+            Some(token) => opened(&query, token)?.parse().map_err(|_| CommandError::InvalidNextToken)?,
+            None => 0,
+        };
+        let attempt = &record.attempt;
+        let told = self.catalogue.get(&record.action_type).zip(attempt.invocation.as_ref());
+        let mut all = told.map(|(provider, invocation)| provider.targets(invocation, &attempt.progress));
+        let all = all.get_or_insert_default();
+        let is = |target: &DeployTarget, status: &String| status.eq_ignore_ascii_case(target.status);
+        all.retain(|target| filters.iter().all(|statuses| statuses.iter().any(|status| is(target, status))));
+        let rest = all.split_off(from.min(all.len()));
+        let next_token = (rest.len() > limit).then(|| sealed(&query, &(from + limit).to_string()));
+        Ok(TargetPage { targets: rest.into_iter().take(limit).collect(), next_token })
+    }
+
     /// The deploy action's execution with this id, in the pipeline, or in any where none is named. The id alone is no
     /// index of the history (the rows of one execution lie together), so it is looked for from the newest on.
-    pub async fn deploy_action(
+    async fn deploy_action(
         &self,
         scope: &Scope,
         pipeline: Option<&str>,

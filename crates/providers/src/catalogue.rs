@@ -1,6 +1,7 @@
 //! The list of providers, in alphabetical order. Nothing registers itself: a provider is in the product when it is here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
@@ -8,10 +9,16 @@ use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
 use crate::cloudformation::CloudFormation;
 use crate::codebuild::CodeBuild;
 use crate::codecommit_source::CodeCommitSource;
+use crate::codedeploy::CodeDeploy;
+use crate::codedeploy_to_ecs::CodeDeployToEcs;
 use crate::commands::Commands;
 use crate::connection_source::{ConnectionSource, ConnectionTypes, NoTypes};
+use crate::ec2::Ec2Deploy;
 use crate::ecr_source::EcrSource;
 use crate::git::{CommitFollower, Unfollowed};
+use crate::ecs::Ecs;
+use crate::eks::Eks;
+use crate::eks::run::Tools;
 use crate::github_source::GitHubSource;
 use crate::inspector_scan::InspectorScan;
 use crate::lambda_invoke::LambdaInvoke;
@@ -71,10 +78,15 @@ impl Catalogue {
         ];
         list.extend(CodeBuild::CATEGORIES.map(|c| Box::new(CodeBuild::new(c)) as Box<dyn Provider>));
         list.push(Box::new(CodeCommitSource::new()));
+        list.push(Box::new(CodeDeploy::new()));
+        list.push(Box::new(CodeDeployToEcs::new()));
         list.extend(Commands::CATEGORIES.map(|c| Box::new(Commands::new(c)) as Box<dyn Provider>));
         list.push(Box::new(ConnectionSource::new(types, Arc::clone(&follower))));
         list.push(Box::new(DeploymentWindow::new()));
+        list.push(Box::new(Ec2Deploy::new()));
         list.push(Box::new(EcrSource::new()));
+        list.push(Box::new(Ecs::new()));
+        list.push(Box::new(Eks::new(Tools::default())));
         list.push(Box::new(GitHubSource::new(github, follower)));
         list.push(Box::new(InspectorScan::new()));
         list.extend(LambdaInvoke::CATEGORIES.map(|c| Box::new(LambdaInvoke::new(c)) as Box<dyn Provider>));
@@ -88,6 +100,14 @@ impl Catalogue {
         list.push(Box::new(StepFunctions::new()));
         list.push(Box::new(VariableCheck::new()));
         Self::of(list)
+    }
+
+    /// The same with `kubectl` and `helm` that are elsewhere than on the PATH.
+    #[must_use]
+    pub fn with_kubernetes_tools(mut self, directory: PathBuf) -> Self {
+        let provider = Eks::new(Tools::at(directory));
+        self.providers.insert(provider.entry().id.clone(), Box::new(provider));
+        self
     }
 
     /// A catalogue of other providers, for simulations.

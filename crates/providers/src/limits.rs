@@ -110,3 +110,71 @@ pub const NESTED_STACKS_TOLD_MAX: usize = 50;
 pub const STACK_INSTANCE_PAGES_MAX: usize = 200;
 /// What a summary or a message names of a longer list.
 pub const SHOWN_ITEMS_MAX: usize = 10;
+/// The longest `DeploymentTimeout` of an ECS action, in minutes, and the one that holds without it.
+pub const ECS_MINUTES_MAX: i64 = 60;
+/// CodePipeline's bound on an image definitions file.
+pub const IMAGE_DEFINITIONS_BYTES_MAX: u64 = 100 * 1024;
+/// After an update its deployment may not be among the service's for a moment; then it was replaced.
+pub const ECS_SETTLE_MS: i64 = 60_000;
+/// Stopped tasks that are looked at for the reason of a failure.
+pub const ECS_STOPPED_TASKS_MAX: i32 = 10;
+/// Default timeout of both CodeDeploy actions: five days.
+pub const TIMEOUT_CODE_DEPLOY_MINUTES: u32 = 5 * 24 * 60;
+/// How far AWS's clock may be behind ours when what an action began is looked for.
+pub const CLOCKS_DIFFER_MS: i64 = 60_000;
+/// Deployments of a group that are looked at for one that a start before this one has made.
+pub const DEPLOYMENTS_LOOKED_AT_MAX: usize = 100;
+/// Targets of one deployment that are shown in its log.
+pub const DEPLOYMENT_TARGETS_MAX: usize = 500;
+/// BatchGetDeploymentTargets' own bound.
+pub const DEPLOYMENT_TARGETS_AT_ONCE: usize = 25;
+/// CodePipeline's bound on the artifact with the task definition or the appspec of a CodeDeployToECS action.
+pub const BLUE_GREEN_ARTIFACT_BYTES_MAX: u64 = 3 * 1024 * 1024;
+/// Images that a CodeDeployToECS action puts into a task definition.
+pub const BLUE_GREEN_IMAGES_MAX: usize = 4;
+/// CodePipeline's bound on the instances of one EC2 deploy action.
+pub const EC2_TARGETS_MAX: usize = 500;
+/// Pages of one list of EC2 or Systems Manager that are read.
+pub const EC2_PAGES_MAX: usize = 20;
+/// Systems Manager's bound on the instances of one command; also what is asked about at once.
+pub const SSM_INSTANCES_AT_ONCE: usize = 50;
+/// How long a command may wait for the agent of an instance.
+pub const SSM_DELIVERY_SECONDS: i32 = 600;
+/// The longest `executionTimeout` that AWS-RunShellScript takes.
+pub const SSM_SECONDS_MAX: i64 = 172_800;
+/// After it was sent, a command's invocations may be unknown for a moment; then there are none.
+pub const EC2_SETTLE_MS: i64 = 120_000;
+/// How far back commands are looked for that failed: Systems Manager keeps them for 30 days.
+pub const EC2_HISTORY_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+/// What is kept of the words of one target's failure.
+pub const EC2_MESSAGE_CHARS_MAX: usize = 600;
+/// Failed targets that an action's error names.
+pub const EC2_FAILURES_SHOWN: usize = 5;
+/// A spec file, which is kept with the action's progress.
+pub const EC2_SPEC_BYTES_MAX: u64 = 16 * 1024;
+/// Files and scripts of one spec.
+pub const EC2_HOOKS_MAX: usize = 50;
+pub const EC2_HOOK_SECONDS_MAX: u32 = 3600;
+/// The longest path that Linux takes is 4,096 bytes.
+pub const EC2_PATH_CHARS_MAX: usize = 1024;
+pub const EC2_TARGET_GROUPS_MAX: usize = 20;
+/// How long the URL of the artifact is good that a target is given; its role's session may end it before.
+pub const EC2_URL_LIFE: Duration = Duration::from_hours(1);
+/// Default timeout of an EKS action, as of everything that AWS runs on its managed compute.
+pub const TIMEOUT_EKS_MINUTES: u32 = 55;
+/// How long one look at an EKS action waits for its tool to end.
+pub const EKS_WAIT: Duration = Duration::from_secs(3);
+/// Manifests or values files of one EKS action.
+pub const EKS_FILES_MAX: usize = 50;
+/// How often, and after what pause, helm is asked again while another helm works on the release.
+pub const EKS_BUSY_TRIES: u32 = 20;
+pub const EKS_BUSY_PAUSE: Duration = Duration::from_secs(15);
+/// What is read of a tool's log at once: less than the 1 MiB that PutLogEvents takes.
+pub const EKS_LOG_PIECE_BYTES: u64 = 512 * 1024;
+/// Pieces of the log that one look tells of.
+pub const EKS_LOG_PIECES_MAX: usize = 8;
+pub const EKS_LINE_CHARS_MAX: usize = 8 * 1024;
+/// What an action's error repeats of a tool's last words.
+pub const EKS_REASON_CHARS_MAX: usize = 1000;
+/// Runs of EKS actions that a process remembers.
+pub const EKS_RUNS_KEPT: usize = 256;

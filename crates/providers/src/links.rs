@@ -101,6 +101,35 @@ pub fn codecommit_commit(realm: &Realm, region: &str, repository: &str, commit: 
     }
 }
 
+/// The deployments of an ECS service. Towpath has no ECS, so the page is always AWS's.
+pub fn ecs_deployments(region: &str, cluster: &str, service: &str) -> String {
+    let cluster = cluster.rsplit('/').next().unwrap_or(cluster);
+    let service = service.rsplit('/').next().unwrap_or(service);
+    format!(
+        "https://console.aws.amazon.com/ecs/home?region={region}#/clusters/{cluster}/services/{service}/deployments"
+    )
+}
+
+/// A deployment of CodeDeploy, in the form CodePipeline gives. Towpath has no CodeDeploy, so the page is always AWS's.
+pub fn codedeploy_deployment(region: &str, deployment: &str) -> String {
+    format!("https://console.aws.amazon.com/codedeploy/home?region={region}#/deployments/{deployment}")
+}
+
+/// A command of Systems Manager. Towpath has none, so the page is always AWS's.
+pub fn ssm_command(region: &str, command: &str) -> String {
+    format!("https://console.aws.amazon.com/systems-manager/run-command/{command}?region={region}")
+}
+
+/// A stream of CloudWatch Logs on AWS, whose console escapes what an address escapes once more.
+pub fn log_stream(region: &str, group: &str, stream: &str) -> String {
+    let escaped = |text: &str| text.replace('/', "$252F");
+    format!(
+        "https://console.aws.amazon.com/cloudwatch/home?region={region}#logsV2:log-groups/log-group/{}/log-events/{}",
+        escaped(group),
+        escaped(stream)
+    )
+}
+
 /// A page of the CloudFormation console, such as `stack/detail?stackId=ARN`. Towpath has no CloudFormation, so it is always
 /// somebody else's page.
 pub fn cloudformation(region: &str, page: &str) -> String {

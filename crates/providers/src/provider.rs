@@ -12,6 +12,7 @@ use crate::logs::{self, LogPage};
 use crate::problem::Problem;
 use crate::realm::{Realm, RealmKind};
 use crate::realms::Service;
+use crate::targets::DeployTarget;
 
 /// The job that a function is handed, instead of asking for it as a job worker does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +113,11 @@ pub trait Provider: Send + Sync {
             Some(arn) => logs::of_stream(cx, action, arn, token).await,
             None => Ok(LogPage::default()),
         }
+    }
+
+    /// What it deploys to, one by one, from what was stored alone; by itself: none.
+    fn targets(&self, _action: &ActionInvocation, _progress: &Progress) -> Vec<DeployTarget> {
+        Vec::new()
     }
 
     /// How long to wait before the next poll; `polls` have been made already.

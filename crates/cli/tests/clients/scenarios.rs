@@ -98,6 +98,10 @@ scenarios!(scripted_services, "scripted_services.py", crate::python::alone:
 
 scenarios!(scripted_stacks, "scripted_stacks.py", crate::python::alone: cloudformation, cloudformation_requests, stacksets);
 
+scenarios!(compute_deploys, "compute_deploys.py", crate::python::alone:
+    ecs_rollout, ecs_strategies, ecs_refusals, codedeploy_instances, codedeploy_stops, codedeploy_to_ecs, another_account,
+    ec2_instances, ec2_failures, eks_manifests);
+
 scenarios!(ecr_source, "ecr_source.py", crate::python::alone: images, missing);
 
 scenarios!(inspector, "inspector.py", crate::python::alone: scans);

@@ -13,10 +13,12 @@ use crate::approval_and_rehearsal::{noticed, with_a_topic};
 use crate::codecommit_source::{codecommit_source, with_a_repository};
 use crate::cloudformation::{self, change_set};
 use crate::cloudformation_peer::CloudsPeer;
+use crate::codedeploy_peer::CodeDeployPeer;
 use crate::codepipeline_peer::CodePipelinePeer;
 use crate::ecr_source::{ecr_source, with_an_image};
+use crate::ecs_peer::EcsPeer;
+use crate::fleet_peer::FleetPeer;
 use crate::git_host::{connection_source, github_source};
-use crate::inspector_scan;
 use crate::lambda_peer::LambdaPeer;
 use crate::stack_sets;
 use crate::stage::{
@@ -24,6 +26,7 @@ use crate::stage::{
 };
 use crate::states_peer::StatesPeer;
 use crate::world::SECRET;
+use crate::{codedeploy, ec2, ecs, eks, inspector_scan};
 
 /// A value in the configuration of every action that no outcome may repeat.
 pub const CONFIGURED_SECRET: &str = "hunter2-in-the-configuration";
@@ -88,6 +91,22 @@ fn cases() -> Vec<Case> {
             prepare: with_a_topic,
             finish: nothing,
         },
+        Case { name: "ECS", action: ecs::ecs_deploy(&[]), prepare: ecs::prepare, finish: EcsPeer::finish },
+        Case {
+            name: "CodeDeploy",
+            action: codedeploy::codedeploy(),
+            prepare: codedeploy::prepare_instances,
+            finish: CodeDeployPeer::finish,
+        },
+        Case {
+            name: "CodeDeployToECS",
+            action: codedeploy::blue_green(&[]),
+            prepare: codedeploy::prepare_service,
+            finish: CodeDeployPeer::finish,
+        },
+        Case { name: "EC2", action: ec2::scripted(&[]), prepare: ec2::prepare, finish: FleetPeer::finish },
+        // Its tool ends by itself, and every look waits for it.
+        Case { name: "EKS", action: eks::manifests(), prepare: eks::prepare, finish: nothing },
         Case { name: "ECR source", action: ecr_source(), prepare: with_an_image, finish: nothing },
         Case {
             name: "InspectorScan of a source",

@@ -78,7 +78,8 @@ impl Stage {
             types: Arc::new(git_host::Types),
             ..GitHosts::default()
         };
-        let catalogue = Catalogue::with_git_hosts(Settings { rehearsal: true }, hosts);
+        let catalogue = Catalogue::with_git_hosts(Settings { rehearsal: true }, hosts)
+            .with_kubernetes_tools(crate::eks_peer::tools());
         Self { aws: aws.clone(), clock, realm, catalogue, scratch: TempDir::new().unwrap(), job }
     }
 

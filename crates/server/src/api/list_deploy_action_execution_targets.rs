@@ -1,12 +1,12 @@
 //! ListDeployActionExecutionTargets. Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ListDeployActionExecutionTargets.html
 
-use towpath_orchestrator::CommandError;
 use towpath_wire::WireError;
 use towpath_wire::codepipeline::{
-    ListDeployActionExecutionTargetsInput, ListDeployActionExecutionTargetsOutput, Operation as Name,
+    DeployActionExecutionTarget, DeployTargetEvent, DeployTargetEventContext, ListDeployActionExecutionTargetsInput,
+    ListDeployActionExecutionTargetsOutput, Operation as Name,
 };
 
-use super::{Call, Operation, Resource, errors};
+use super::{Call, Operation, Resource, convert, errors};
 
 pub struct ListDeployActionExecutionTargets;
 
@@ -20,14 +20,37 @@ impl Operation for ListDeployActionExecutionTargets {
     }
 
     async fn run(call: &Call, input: Self::Input) -> Result<Self::Output, WireError> {
-        call.orchestrator
-            .deploy_action(call.scope(), input.pipeline_name.as_deref(), &input.action_execution_id)
+        // TARGET_STATUS is the only filter that the model has.
+        let filters = input.filters.unwrap_or_default().into_iter().map(|filter| filter.values.unwrap_or_default());
+        let filters: Vec<Vec<String>> = filters.collect();
+        let place = (convert::page_size(input.max_results, 100), input.next_token.as_deref());
+        let page = call
+            .orchestrator
+            .deploy_targets(call.scope(), input.pipeline_name.as_deref(), &input.action_execution_id, &filters, place)
             .await
             .map_err(errors::wire)?;
-        if input.next_token.is_some() {
-            return Err(errors::wire(CommandError::InvalidNextToken));
-        }
-        // No provider of this version deploys to targets, so there are none to filter and none to page through.
-        Ok(ListDeployActionExecutionTargetsOutput { targets: Some(Vec::new()), next_token: None })
+        let targets = page.targets.into_iter().map(|target| DeployActionExecutionTarget {
+            target_id: Some(target.id),
+            target_type: Some(target.kind),
+            status: Some(target.status.to_owned()),
+            start_time: target.started.map(convert::time),
+            end_time: target.ended.map(convert::time),
+            events: Some(
+                target
+                    .events
+                    .into_iter()
+                    .map(|event| DeployTargetEvent {
+                        name: Some(event.name.to_owned()),
+                        status: Some(event.status.to_owned()),
+                        start_time: event.started.map(convert::time),
+                        end_time: event.ended.map(convert::time),
+                        context: (event.command.is_some() || event.message.is_some()).then_some(
+                            DeployTargetEventContext { ssm_command_id: event.command, message: event.message },
+                        ),
+                    })
+                    .collect(),
+            ),
+        });
+        Ok(ListDeployActionExecutionTargetsOutput { targets: Some(targets.collect()), next_token: page.next_token })
     }
 }
