@@ -13,6 +13,7 @@ use crate::connection_source::{ConnectionSource, ConnectionTypes, NoTypes};
 use crate::ecr_source::EcrSource;
 use crate::github_source::GitHubSource;
 use crate::inspector_scan::InspectorScan;
+use crate::lambda_deploy::LambdaDeploy;
 use crate::lambda_invoke::LambdaInvoke;
 use crate::manual_approval::ManualApproval;
 use crate::pipeline_invoke::PipelineInvoke;
@@ -49,6 +50,7 @@ impl Catalogue {
         list.push(Box::new(EcrSource::new()));
         list.push(Box::new(GitHubSource::new(BTreeMap::new())));
         list.push(Box::new(InspectorScan::new()));
+        list.push(Box::new(LambdaDeploy::new()));
         list.extend(LambdaInvoke::CATEGORIES.map(|c| Box::new(LambdaInvoke::new(c)) as Box<dyn Provider>));
         list.push(Box::new(ManualApproval::new()));
         list.push(Box::new(PipelineInvoke::new()));

@@ -90,3 +90,14 @@ pub fn codecommit_commit(realm: &Realm, region: &str, repository: &str, commit: 
         ),
     }
 }
+
+/// A published version of a function. An ARN in place of its name is cut to the name.
+pub fn lambda_version(realm: &Realm, region: &str, function: &str, version: &str) -> String {
+    let name = function.rsplit_once(":function:").map_or(function, |(_, name)| name);
+    match realm.console_url() {
+        Some(base) => format!("{}/lambda/functions/{name}", base.trim_end_matches('/')),
+        None => format!(
+            "https://console.aws.amazon.com/lambda/home?region={region}#/functions/{name}/versions/{version}"
+        ),
+    }
+}

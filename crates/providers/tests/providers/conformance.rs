@@ -14,6 +14,8 @@ use crate::codepipeline_peer::CodePipelinePeer;
 use crate::ecr_source::{ecr_source, with_an_image};
 use crate::git_host::{connection_source, github_source};
 use crate::inspector_scan;
+use crate::lambda_deploy::lambda_deploy;
+use crate::lambda_deploy_peer::LambdaDeployPeer;
 use crate::lambda_peer::LambdaPeer;
 use crate::stage::{
     Stage, build, commands, invocation, lambda, pipeline_invoke, rule, s3_deploy, s3_source, step_functions, zip_of,
@@ -118,6 +120,14 @@ fn cases() -> Vec<Case> {
             finish: nothing,
         });
     }
+    list.push(Case {
+        name: "Lambda deploy",
+        action: lambda_deploy(&[("FunctionAlias", "live")]),
+        prepare: |stage| {
+            LambdaDeployPeer::install(stage);
+        },
+        finish: nothing,
+    });
     list.push(Case {
         name: "CodePipeline",
         action: pipeline_invoke(&[("Variables", &json!([{"name": "TOKEN", "value": CONFIGURED_SECRET}]).to_string())]),

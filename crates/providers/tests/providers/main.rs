@@ -16,6 +16,8 @@ mod git_sources;
 mod inputs;
 mod inspector_peer;
 mod inspector_scan;
+mod lambda_deploy;
+mod lambda_deploy_peer;
 mod lambda_invoke;
 mod lambda_peer;
 mod logs;
