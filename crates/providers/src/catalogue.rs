@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
 
+use crate::appconfig::AppConfig;
 use crate::codebuild::CodeBuild;
 use crate::codecommit_source::CodeCommitSource;
 use crate::commands::Commands;
@@ -41,7 +42,7 @@ pub struct Catalogue {
 
 impl Catalogue {
     pub fn new(settings: Settings) -> Self {
-        let mut list: Vec<Box<dyn Provider>> = vec![Box::new(CloudWatchAlarm::new())];
+        let mut list: Vec<Box<dyn Provider>> = vec![Box::new(AppConfig::new()), Box::new(CloudWatchAlarm::new())];
         list.extend(CodeBuild::CATEGORIES.map(|c| Box::new(CodeBuild::new(c)) as Box<dyn Provider>));
         list.push(Box::new(CodeCommitSource::new()));
         list.extend(Commands::CATEGORIES.map(|c| Box::new(Commands::new(c)) as Box<dyn Provider>));

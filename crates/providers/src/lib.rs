@@ -5,6 +5,7 @@
 //! [`ActionInvocation`](towpath_model::action::ActionInvocation) and answers with an
 //! [`Outcome`](towpath_model::action::Outcome).
 
+pub mod appconfig;
 pub mod artifact_files;
 pub mod batches;
 pub mod builds;

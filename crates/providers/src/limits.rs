@@ -90,3 +90,7 @@ pub const LAMBDA_ALARMS_MAX: usize = 10;
 pub const LAMBDA_LOOK_INTERVAL_MAX: Duration = Duration::from_mins(1);
 /// The largest zip that Lambda takes in a request; a larger one must lie in an S3 bucket.
 pub const LAMBDA_ZIP_BYTES_MAX: u64 = 50 * 1024 * 1024;
+/// AppConfig's own bound on a configuration, where an account has the largest.
+pub const APPCONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Pages of a list of deployments that are looked through for one that was started and not stored.
+pub const DEPLOYMENT_PAGES_MAX: usize = 10;

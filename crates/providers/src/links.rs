@@ -101,3 +101,10 @@ pub fn lambda_version(realm: &Realm, region: &str, function: &str, version: &str
         ),
     }
 }
+
+/// An environment of an AppConfig application, always on AWS.
+pub fn appconfig_environment(region: &str, application: &str, environment: &str) -> String {
+    format!(
+        "https://console.aws.amazon.com/systems-manager/appconfig/applications/{application}/environments/{environment}?region={region}"
+    )
+}

@@ -9,6 +9,8 @@ use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{ActionTypes as _, Category, Owner, Repeat};
 use towpath_providers::{Catalogue, RealmKind, Settings};
 
+use crate::appconfig::{appconfig, with_flags};
+use crate::appconfig_peer::AppConfigPeer;
 use crate::approval_and_rehearsal::{noticed, with_a_topic};
 use crate::codepipeline_peer::CodePipelinePeer;
 use crate::ecr_source::{ecr_source, with_an_image};
@@ -121,6 +123,15 @@ fn cases() -> Vec<Case> {
         });
     }
     list.push(Case {
+        name: "AppConfig",
+        action: appconfig(),
+        prepare: |stage| {
+            with_flags(stage);
+            AppConfigPeer::install(stage);
+        },
+        finish: |stage| end_work(stage, "appconfig"),
+    });
+    list.push(Case {
         name: "Lambda deploy",
         action: lambda_deploy(&[("FunctionAlias", "live")]),
         prepare: |stage| {
@@ -168,6 +179,10 @@ fn cases() -> Vec<Case> {
         list.push(Case { name: "Rehearsal", action, prepare: nothing, finish });
     }
     list
+}
+
+fn end_work(stage: &Stage, peer: &str) {
+    stage.aws.world().peers.get_mut(peer).unwrap().finish();
 }
 
 fn set_alarm(stage: &Stage, state: &str) {

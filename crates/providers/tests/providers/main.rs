@@ -1,6 +1,8 @@
 //! Every provider of the catalogue against a small AWS in memory.
 
 mod alarm;
+mod appconfig;
+mod appconfig_peer;
 mod approval_and_rehearsal;
 mod batches;
 mod cloudwatch_peer;

@@ -80,6 +80,9 @@ pub trait Peer: Send {
 
     /// How many changes were really made: what a repeated start must not raise.
     fn effects(&self) -> usize;
+
+    /// Lets all work come to a good end.
+    fn finish(&mut self) {}
 }
 
 /// The operation of a JSON 1.0 or 1.1 request.
