@@ -12,6 +12,7 @@ use crate::codecommit_source::CodeCommitSource;
 use crate::commands::Commands;
 use crate::connection_source::{ConnectionSource, ConnectionTypes, NoTypes};
 use crate::ecr_source::EcrSource;
+use crate::elastic_beanstalk::ElasticBeanstalk;
 use crate::github_source::GitHubSource;
 use crate::inspector_scan::InspectorScan;
 use crate::lambda_deploy::LambdaDeploy;
@@ -49,6 +50,7 @@ impl Catalogue {
         list.push(Box::new(ConnectionSource::new(Arc::new(NoTypes))));
         list.push(Box::new(DeploymentWindow::new()));
         list.push(Box::new(EcrSource::new()));
+        list.push(Box::new(ElasticBeanstalk::new()));
         list.push(Box::new(GitHubSource::new(BTreeMap::new())));
         list.push(Box::new(InspectorScan::new()));
         list.push(Box::new(LambdaDeploy::new()));

@@ -18,6 +18,7 @@ pub mod connection_source;
 pub mod deploys;
 pub mod docs;
 pub mod ecr_source;
+pub mod elastic_beanstalk;
 pub mod git;
 pub mod github_source;
 pub mod inputs;

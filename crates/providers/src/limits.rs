@@ -94,3 +94,7 @@ pub const LAMBDA_ZIP_BYTES_MAX: u64 = 50 * 1024 * 1024;
 pub const APPCONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Pages of a list of deployments that are looked through for one that was started and not stored.
 pub const DEPLOYMENT_PAGES_MAX: usize = 10;
+/// The largest artifact that an Elastic Beanstalk deployment takes.
+pub const BEANSTALK_BUNDLE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// After UpdateEnvironment an environment may seem Ready, with its old version, for a moment.
+pub const BEANSTALK_SETTLE_MS: i64 = 60_000;

@@ -108,3 +108,10 @@ pub fn appconfig_environment(region: &str, application: &str, environment: &str)
         "https://console.aws.amazon.com/systems-manager/appconfig/applications/{application}/environments/{environment}?region={region}"
     )
 }
+
+/// The dashboard of an Elastic Beanstalk environment, always on AWS.
+pub fn beanstalk_environment(region: &str, application: &str, environment_id: &str) -> String {
+    format!(
+        "https://console.aws.amazon.com/elasticbeanstalk/home?region={region}#/environment/dashboard?applicationName={application}&environmentId={environment_id}"
+    )
+}

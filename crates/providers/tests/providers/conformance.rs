@@ -12,8 +12,10 @@ use towpath_providers::{Catalogue, RealmKind, Settings};
 use crate::appconfig::{appconfig, with_flags};
 use crate::appconfig_peer::AppConfigPeer;
 use crate::approval_and_rehearsal::{noticed, with_a_topic};
+use crate::beanstalk_peer::BeanstalkPeer;
 use crate::codepipeline_peer::CodePipelinePeer;
 use crate::ecr_source::{ecr_source, with_an_image};
+use crate::elastic_beanstalk::elastic_beanstalk;
 use crate::git_host::{connection_source, github_source};
 use crate::inspector_scan;
 use crate::lambda_deploy::lambda_deploy;
@@ -130,6 +132,15 @@ fn cases() -> Vec<Case> {
             AppConfigPeer::install(stage);
         },
         finish: |stage| end_work(stage, "appconfig"),
+    });
+    list.push(Case {
+        name: "ElasticBeanstalk",
+        action: elastic_beanstalk(),
+        prepare: |stage| {
+            bundle(stage);
+            BeanstalkPeer::install(stage);
+        },
+        finish: |stage| end_work(stage, "elasticbeanstalk"),
     });
     list.push(Case {
         name: "Lambda deploy",
