@@ -26,6 +26,7 @@ use crate::rules::deployment_window::DeploymentWindow;
 use crate::rules::variable_check::VariableCheck;
 use crate::s3_deploy::S3Deploy;
 use crate::s3_source::S3Source;
+use crate::service_catalog::ServiceCatalog;
 use crate::step_functions::StepFunctions;
 use crate::working_tree::{self, WorkingTree};
 
@@ -62,6 +63,7 @@ impl Catalogue {
         }
         list.push(Box::new(S3Deploy::new()));
         list.push(Box::new(S3Source::new()));
+        list.push(Box::new(ServiceCatalog::new()));
         list.push(Box::new(StepFunctions::new()));
         list.push(Box::new(VariableCheck::new()));
         Self::of(list)

@@ -42,6 +42,7 @@ pub mod rehearsal;
 pub mod rules;
 pub mod s3_deploy;
 pub mod s3_source;
+pub mod service_catalog;
 pub mod session;
 pub mod staging;
 pub mod step_functions;

@@ -98,3 +98,7 @@ pub const DEPLOYMENT_PAGES_MAX: usize = 10;
 pub const BEANSTALK_BUNDLE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// After UpdateEnvironment an environment may seem Ready, with its old version, for a moment.
 pub const BEANSTALK_SETTLE_MS: i64 = 60_000;
+/// The largest template of a Service Catalog product, which is CloudFormation's for a template in S3.
+pub const PRODUCT_TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
+/// The settings file of a Service Catalog deployment has a handful of lines.
+pub const PRODUCT_SETTINGS_BYTES_MAX: u64 = 64 * 1024;

@@ -115,3 +115,8 @@ pub fn beanstalk_environment(region: &str, application: &str, environment_id: &s
         "https://console.aws.amazon.com/elasticbeanstalk/home?region={region}#/environment/dashboard?applicationName={application}&environmentId={environment_id}"
     )
 }
+
+/// A Service Catalog product, always on AWS.
+pub fn service_catalog_product(region: &str, product: &str) -> String {
+    format!("https://console.aws.amazon.com/servicecatalog/home?region={region}#admin-products/{product}")
+}

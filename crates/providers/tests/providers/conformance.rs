@@ -21,6 +21,8 @@ use crate::inspector_scan;
 use crate::lambda_deploy::lambda_deploy;
 use crate::lambda_deploy_peer::LambdaDeployPeer;
 use crate::lambda_peer::LambdaPeer;
+use crate::service_catalog::{service_catalog, with_a_template};
+use crate::service_catalog_peer::ServiceCatalogPeer;
 use crate::stage::{
     Stage, build, commands, invocation, lambda, pipeline_invoke, rule, s3_deploy, s3_source, step_functions, zip_of,
 };
@@ -141,6 +143,15 @@ fn cases() -> Vec<Case> {
             BeanstalkPeer::install(stage);
         },
         finish: |stage| end_work(stage, "elasticbeanstalk"),
+    });
+    list.push(Case {
+        name: "ServiceCatalog",
+        action: service_catalog(),
+        prepare: |stage| {
+            with_a_template(stage);
+            ServiceCatalogPeer::install(stage);
+        },
+        finish: |stage| end_work(stage, "servicecatalog"),
     });
     list.push(Case {
         name: "Lambda deploy",

@@ -32,6 +32,8 @@ mod rules;
 mod s3_deploy;
 mod s3_peer;
 mod s3_source;
+mod service_catalog;
+mod service_catalog_peer;
 mod sns_peer;
 mod stage;
 mod staging;
