@@ -4,6 +4,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use bytes::Bytes;
+use tempfile::NamedTempFile;
 use towpath_artifacts::{Archive, Item, Limits, PackError, ReadError, pack};
 use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, error_code};
 
@@ -73,17 +74,44 @@ pub async fn read(
     path: &str,
     max: u64,
 ) -> Result<Vec<u8>, Trouble> {
+    let zip = fetch(cx, action, artifact).await?;
+    let wanted = path.to_owned();
+    blocking(move || {
+        let mut bytes = Vec::new();
+        entry(zip.path(), &wanted, max, &mut bytes)?;
+        Ok(bytes)
+    })
+    .await?
+}
+
+/// The zip of an input artifact, on this machine.
+pub async fn fetch(
+    cx: &Call<'_>,
+    action: &ActionInvocation,
+    artifact: &ArtifactLocation,
+) -> Result<NamedTempFile, Trouble> {
     let zip = tempfile::Builder::new().prefix("input-").tempfile_in(cx.scratch).map_err(Trouble::Local)?;
     let from = S3::new(cx.artifacts, action, &artifact.region);
     from.fetch(&artifact.bucket, &artifact.key, zip.path()).await.map_err(|error| match error {
         StoreError::S3(problem) => Trouble::Input(problem),
         StoreError::Read(error) => Trouble::Local(error),
     })?;
-    let (zip_path, wanted) = (zip.path().to_path_buf(), path.trim_start_matches("./").to_owned());
-    blocking(move || entry(&zip_path, &wanted, max)).await?
+    Ok(zip)
 }
 
-fn entry(zip: &Path, path: &str, max: u64) -> Result<Vec<u8>, Trouble> {
+/// The file at `path` of a fetched zip, on this machine: one that may be too large for the memory.
+pub async fn extract(cx: &Call<'_>, zip: &Path, path: &str, max: u64) -> Result<NamedTempFile, Trouble> {
+    let mut file = tempfile::Builder::new().prefix("file-").tempfile_in(cx.scratch).map_err(Trouble::Local)?;
+    let (zip, wanted) = (zip.to_path_buf(), path.to_owned());
+    blocking(move || {
+        entry(&zip, &wanted, max, file.as_file_mut())?;
+        Ok(file)
+    })
+    .await?
+}
+
+fn entry(zip: &Path, path: &str, max: u64, to: &mut dyn io::Write) -> Result<(), Trouble> {
+    let path = path.trim_start_matches("./");
     let mut archive = Archive::open(zip, &Limits::DEFAULT).map_err(Trouble::Archive)?;
     let entries = archive.entries().clone();
     let found = entries.iter().find(|entry| entry.name == path).and_then(|entry| archive.resolve(entry)).cloned();
@@ -91,14 +119,10 @@ fn entry(zip: &Path, path: &str, max: u64) -> Result<Vec<u8>, Trouble> {
     if found.size > max {
         return Err(Trouble::TooLarge { path: path.to_owned(), max });
     }
-    let mut bytes = Vec::new();
     let mut reader = archive.reader(&found).map_err(Trouble::Archive)?;
-    reader
-        .by_ref()
-        .take(max)
-        .read_to_end(&mut bytes)
+    io::copy(&mut reader.by_ref().take(max), to)
         .map_err(|source| Trouble::Archive(ReadError::DamagedEntry { entry: path.to_owned(), source }))?;
-    Ok(bytes)
+    Ok(())
 }
 
 /// Writes an output artifact that holds one file, with the artifact's revision if it has one. The same bytes make the same

@@ -102,3 +102,11 @@ pub const BEANSTALK_SETTLE_MS: i64 = 60_000;
 pub const PRODUCT_TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
 /// The settings file of a Service Catalog deployment has a handful of lines.
 pub const PRODUCT_SETTINGS_BYTES_MAX: u64 = 64 * 1024;
+/// The longest answer to a plain HTTP request; what is asked for are documents of a few members.
+pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What a message repeats of a refusal that is no AWS error.
+pub const REFUSAL_CHARS_MAX: usize = 1000;
+/// The largest app that Device Farm takes.
+pub const DEVICE_FARM_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// Pages of projects and runs that are looked through.
+pub const DEVICE_FARM_PAGES_MAX: usize = 20;

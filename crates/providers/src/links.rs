@@ -120,3 +120,11 @@ pub fn beanstalk_environment(region: &str, application: &str, environment_id: &s
 pub fn service_catalog_product(region: &str, product: &str) -> String {
     format!("https://console.aws.amazon.com/servicecatalog/home?region={region}#admin-products/{product}")
 }
+
+/// A run of Device Farm, which is in one Region alone.
+pub fn device_farm_run(arn: &str) -> String {
+    let (project, run) = arn.rsplit(':').next().and_then(|ids| ids.split_once('/')).unwrap_or(("", ""));
+    format!(
+        "https://us-west-2.console.aws.amazon.com/devicefarm/home?region=us-west-2#/mobile/projects/{project}/runs/{run}"
+    )
+}

@@ -237,6 +237,7 @@ impl<'a> Work<'a> {
 
     /// The id of the version: made, or found made by the client token.
     async fn make(&self) -> Result<String, Outcome> {
+        const CALL: &str = "createProvisioningArtifact";
         let plan = self.plan().await?;
         let list = self.client("listProvisioningArtifacts").await?.list_provisioning_artifacts();
         // Says of a product that is not there what making a version of it would not say before the template is read.
@@ -250,7 +251,6 @@ impl<'a> Work<'a> {
             .set_info(Some(HashMap::from([("LoadTemplateFromURL".to_owned(), url)])))
             .disable_template_validation(false)
             .build();
-        const CALL: &str = "createProvisioningArtifact";
         let request = self.client(CALL).await?.create_provisioning_artifact().product_id(self.product);
         let request = request.parameters(properties).idempotency_token(self.action.action_execution_id.as_str());
         let answer = request.send().await;

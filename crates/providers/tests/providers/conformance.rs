@@ -14,6 +14,8 @@ use crate::appconfig_peer::AppConfigPeer;
 use crate::approval_and_rehearsal::{noticed, with_a_topic};
 use crate::beanstalk_peer::BeanstalkPeer;
 use crate::codepipeline_peer::CodePipelinePeer;
+use crate::device_farm::{device_farm, with_an_app};
+use crate::device_farm_peer::DeviceFarmPeer;
 use crate::ecr_source::{ecr_source, with_an_image};
 use crate::elastic_beanstalk::elastic_beanstalk;
 use crate::git_host::{connection_source, github_source};
@@ -152,6 +154,15 @@ fn cases() -> Vec<Case> {
             ServiceCatalogPeer::install(stage);
         },
         finish: |stage| end_work(stage, "servicecatalog"),
+    });
+    list.push(Case {
+        name: "DeviceFarm",
+        action: device_farm(),
+        prepare: |stage| {
+            with_an_app(stage);
+            DeviceFarmPeer::install(stage);
+        },
+        finish: |stage| end_work(stage, "devicefarm"),
     });
     list.push(Case {
         name: "Lambda deploy",

@@ -12,6 +12,8 @@ mod codebuild_peer;
 mod codepipeline_peer;
 mod commands;
 mod conformance;
+mod device_farm;
+mod device_farm_peer;
 mod ecr_peer;
 mod ecr_source;
 mod elastic_beanstalk;
