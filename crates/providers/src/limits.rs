@@ -110,3 +110,5 @@ pub const REFUSAL_CHARS_MAX: usize = 1000;
 pub const DEVICE_FARM_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// Pages of projects and runs that are looked through.
 pub const DEVICE_FARM_PAGES_MAX: usize = 20;
+/// Files that one S3 deployment extracts.
+pub const DEPLOYED_FILES_MAX: usize = 100_000;
