@@ -12,6 +12,7 @@ use crate::codecommit_source::CodeCommitSource;
 use crate::commands::Commands;
 use crate::connection_source::{ConnectionSource, ConnectionTypes, NoTypes};
 use crate::device_farm::DeviceFarm;
+use crate::ecr_build::EcrBuild;
 use crate::ecr_source::EcrSource;
 use crate::elastic_beanstalk::ElasticBeanstalk;
 use crate::github_source::GitHubSource;
@@ -52,6 +53,7 @@ impl Catalogue {
         list.push(Box::new(ConnectionSource::new(Arc::new(NoTypes))));
         list.push(Box::new(DeploymentWindow::new()));
         list.push(Box::new(DeviceFarm::new()));
+        list.push(Box::new(EcrBuild::new()));
         list.push(Box::new(EcrSource::new()));
         list.push(Box::new(ElasticBeanstalk::new()));
         list.push(Box::new(GitHubSource::new(BTreeMap::new())));

@@ -60,6 +60,7 @@ plain_clients! {
     codepipeline: aws_sdk_codepipeline, "codepipeline";
     device_farm: aws_sdk_devicefarm, "device_farm";
     ecr: aws_sdk_ecr, "ecr";
+    ecr_public: aws_sdk_ecrpublic, "ecr_public";
     ecs: aws_sdk_ecs, "ecs";
     eks: aws_sdk_eks, "eks";
     elastic_beanstalk: aws_sdk_elasticbeanstalk, "elastic_beanstalk";

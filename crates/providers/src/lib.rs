@@ -19,6 +19,8 @@ pub mod deploys;
 pub mod device_farm;
 pub mod device_farm_plan;
 pub mod docs;
+pub mod ecr_build;
+pub mod ecr_registry;
 pub mod ecr_source;
 pub mod elastic_beanstalk;
 pub mod git;

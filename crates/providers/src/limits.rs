@@ -112,3 +112,6 @@ pub const DEVICE_FARM_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 pub const DEVICE_FARM_PAGES_MAX: usize = 20;
 /// Files that one S3 deployment extracts.
 pub const DEPLOYED_FILES_MAX: usize = 100_000;
+/// Tags that one image is pushed with, and the characters of one, which is Docker's bound.
+pub const IMAGE_TAGS_MAX: usize = 50;
+pub const IMAGE_TAG_CHARS_MAX: usize = 128;

@@ -59,6 +59,7 @@ services! {
     DeviceFarm, "device_farm", "AWS Device Farm", false;
     Ec2, "ec2", "Amazon EC2", false;
     Ecr, "ecr", "Amazon ECR", false;
+    EcrPublic, "ecr_public", "Amazon ECR Public", false;
     Ecs, "ecs", "Amazon ECS", false;
     Eks, "eks", "Amazon EKS", false;
     ElasticBeanstalk, "elastic_beanstalk", "AWS Elastic Beanstalk", false;

@@ -16,6 +16,7 @@ use crate::beanstalk_peer::BeanstalkPeer;
 use crate::codepipeline_peer::CodePipelinePeer;
 use crate::device_farm::{device_farm, with_an_app};
 use crate::device_farm_peer::DeviceFarmPeer;
+use crate::ecr_build::{ecr_build, with_a_repository};
 use crate::ecr_source::{ecr_source, with_an_image};
 use crate::elastic_beanstalk::elastic_beanstalk;
 use crate::git_host::{connection_source, github_source};
@@ -163,6 +164,18 @@ fn cases() -> Vec<Case> {
             DeviceFarmPeer::install(stage);
         },
         finish: |stage| end_work(stage, "devicefarm"),
+    });
+    list.push(Case {
+        name: "ECRBuildAndPublish",
+        action: ecr_build(&[]),
+        prepare: with_a_repository,
+        finish: |stage| stage.aws.world().codebuild.finish("SUCCEEDED", &json!({})),
+    });
+    list.push(Case {
+        name: "ECRBuildAndPublish, public",
+        action: ecr_build(&[("RegistryType", "public")]),
+        prepare: with_a_repository,
+        finish: |stage| stage.aws.world().codebuild.finish("SUCCEEDED", &json!({})),
     });
     list.push(Case {
         name: "Lambda deploy",

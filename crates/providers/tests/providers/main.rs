@@ -14,6 +14,7 @@ mod commands;
 mod conformance;
 mod device_farm;
 mod device_farm_peer;
+mod ecr_build;
 mod ecr_peer;
 mod ecr_source;
 mod elastic_beanstalk;
