@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
 
+use crate::alexa::AlexaSkillsKit;
 use crate::appconfig::AppConfig;
 use crate::codebuild::CodeBuild;
 use crate::codecommit_source::CodeCommitSource;
@@ -20,6 +21,7 @@ use crate::inspector_scan::InspectorScan;
 use crate::lambda_deploy::LambdaDeploy;
 use crate::lambda_invoke::LambdaInvoke;
 use crate::manual_approval::ManualApproval;
+use crate::opsworks::OpsWorks;
 use crate::pipeline_invoke::PipelineInvoke;
 use crate::provider::Provider;
 use crate::rehearsal::Rehearsal;
@@ -46,7 +48,8 @@ pub struct Catalogue {
 
 impl Catalogue {
     pub fn new(settings: Settings) -> Self {
-        let mut list: Vec<Box<dyn Provider>> = vec![Box::new(AppConfig::new()), Box::new(CloudWatchAlarm::new())];
+        let mut list: Vec<Box<dyn Provider>> =
+            vec![Box::new(AlexaSkillsKit::new()), Box::new(AppConfig::new()), Box::new(CloudWatchAlarm::new())];
         list.extend(CodeBuild::CATEGORIES.map(|c| Box::new(CodeBuild::new(c)) as Box<dyn Provider>));
         list.push(Box::new(CodeCommitSource::new()));
         list.extend(Commands::CATEGORIES.map(|c| Box::new(Commands::new(c)) as Box<dyn Provider>));
@@ -61,6 +64,7 @@ impl Catalogue {
         list.push(Box::new(LambdaDeploy::new()));
         list.extend(LambdaInvoke::CATEGORIES.map(|c| Box::new(LambdaInvoke::new(c)) as Box<dyn Provider>));
         list.push(Box::new(ManualApproval::new()));
+        list.push(Box::new(OpsWorks::new()));
         list.push(Box::new(PipelineInvoke::new()));
         if settings.rehearsal {
             list.extend(Rehearsal::CATEGORIES.map(|c| Box::new(Rehearsal::new(c)) as Box<dyn Provider>));

@@ -68,7 +68,6 @@ plain_clients! {
     lambda: aws_sdk_lambda, "lambda";
     load_balancing: aws_sdk_elasticloadbalancingv2, "elastic_load_balancing_v2";
     logs: aws_sdk_cloudwatchlogs, "cloudwatch_logs";
-    opsworks: aws_sdk_opsworks, "opsworks";
     service_catalog: aws_sdk_servicecatalog, "service_catalog";
     sfn: aws_sdk_sfn, "sfn";
     sns: aws_sdk_sns, "sns";

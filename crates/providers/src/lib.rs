@@ -5,6 +5,8 @@
 //! [`ActionInvocation`](towpath_model::action::ActionInvocation) and answers with an
 //! [`Outcome`](towpath_model::action::Outcome).
 
+pub mod alexa;
+pub mod alexa_package;
 pub mod appconfig;
 pub mod artifact_files;
 pub mod batches;
@@ -38,6 +40,7 @@ pub mod links;
 pub mod logs;
 pub mod manual_approval;
 pub mod objects;
+pub mod opsworks;
 pub mod pipeline_invoke;
 pub mod problem;
 pub mod provider;

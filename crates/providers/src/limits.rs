@@ -115,3 +115,7 @@ pub const DEPLOYED_FILES_MAX: usize = 100_000;
 /// Tags that one image is pushed with, and the characters of one, which is Docker's bound.
 pub const IMAGE_TAGS_MAX: usize = 50;
 pub const IMAGE_TAG_CHARS_MAX: usize = 128;
+/// The largest skill package that is imported.
+pub const ALEXA_PACKAGE_BYTES_MAX: u64 = 100 * 1024 * 1024;
+/// Developers whose access tokens are remembered.
+pub const ALEXA_TOKENS_MAX: usize = 256;

@@ -1,6 +1,8 @@
 //! Every provider of the catalogue against a small AWS in memory.
 
 mod alarm;
+mod alexa;
+mod alexa_peer;
 mod appconfig;
 mod appconfig_peer;
 mod approval_and_rehearsal;
