@@ -87,6 +87,12 @@ scenarios!(realms, "realms.py", crate::python::alone:
 
 scenarios!(rules, "rules.py", crate::python::alone: alarm, commands, another_region);
 
+scenarios!(scripted_aws, "scripted_aws_test.py", crate::python::alone:
+    protocols, refusals, unknown, faults, identities, forwarding);
+
+scenarios!(scripted_services, "scripted_services.py", crate::python::alone:
+    cloudformation, cloudformation_requests, stacksets, codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, eks);
+
 scenarios!(ecr_source, "ecr_source.py", crate::python::alone: images, missing);
 
 scenarios!(approvals, "approvals.py", crate::python::alone: notice, refusals);
