@@ -470,12 +470,11 @@ impl Provider for LambdaDeploy {
         let (Some(memory), Ok(plan)) = (recall::<Memory>(progress), Plan::read(action, cx.realm.kind())) else {
             return usual;
         };
-        let Some(shift) = plan.shift.filter(|shift| {
-            memory.failing.is_none() && memory.steps > 0 && memory.steps < shift.strategy.steps().len()
-        }) else {
-            return usual;
-        };
+        let goes_on = |shift: &Shift<'_>| memory.steps > 0 && memory.steps < shift.strategy.steps().len();
+        let Some(shift) = plan.shift.filter(|shift| memory.failing.is_none() && goes_on(shift)) else { return usual };
         let left = due(&memory, &shift).millis().saturating_sub(cx.clock.now().millis());
-        Duration::from_millis(u64::try_from(left).unwrap_or(0)).clamp(usual.min(LAMBDA_LOOK_INTERVAL_MAX), LAMBDA_LOOK_INTERVAL_MAX)
+        // Without alarms there is nothing to see before the next step.
+        let longest = if shift.alarms.is_empty() { LAMBDA_LOOK_INTERVAL_MAX } else { usual };
+        Duration::from_millis(u64::try_from(left).unwrap_or(0)).clamp(Duration::from_millis(20), longest)
     }
 }

@@ -86,7 +86,7 @@ pub const STEP_FUNCTIONS_SETTLE_MS: i64 = 60_000;
 pub const LAMBDA_SHIFT_MINUTES_MAX: u32 = 2 * 24 * 60;
 /// Alarms that a shift may watch.
 pub const LAMBDA_ALARMS_MAX: usize = 10;
-/// How often a shift is looked at, its alarms and whether its next step is due.
+/// How often a shift without alarms is looked at.
 pub const LAMBDA_LOOK_INTERVAL_MAX: Duration = Duration::from_mins(1);
 /// The largest zip that Lambda takes in a request; a larger one must lie in an S3 bucket.
 pub const LAMBDA_ZIP_BYTES_MAX: u64 = 50 * 1024 * 1024;

@@ -93,6 +93,11 @@ scenarios!(scripted_aws, "scripted_aws_test.py", crate::python::alone:
 scenarios!(scripted_services, "scripted_services.py", crate::python::alone:
     cloudformation, cloudformation_requests, stacksets, codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, eks);
 
+scenarios!(deploy_services, "deploy_services.py", crate::python::alone:
+    functions, functions_elsewhere, appconfig, elastic_beanstalk, service_catalog, device_farm, image);
+
+scenarios!(alexa, "alexa.py", crate::python::alone: a_skill, failures);
+
 scenarios!(ecr_source, "ecr_source.py", crate::python::alone: images, missing);
 
 scenarios!(approvals, "approvals.py", crate::python::alone: notice, refusals);

@@ -101,7 +101,8 @@ async fn a_canary_waits_and_then_takes_everything() {
     );
     let provider = stage.provider(&action);
     let call = stage.call();
-    assert_eq!(provider.poll_interval(&call, &action, &progress, 9), Duration::from_mins(1));
+    assert_eq!(provider.poll_interval(&call, &action, &progress, 9), Duration::from_secs(15), "alarms are watched");
+    assert_eq!(provider.poll_interval(&call, &canary(false), &progress, 9), Duration::from_mins(1));
     stage.clock.advance_minutes(4);
     // The answer of this poll was lost: the one before is what is known.
     let _ = stage.poll(&action, &progress).await;
