@@ -70,7 +70,8 @@ impl AlexaSkillsKit {
 fn entry() -> ActionTypeEntry {
     ActionTypeEntry {
         id: ActionTypeId::new(Category::Deploy, Owner::ThirdParty, "AlexaSkillsKit", "1"),
-        description: "Imports the skill package of the input artifact into an Alexa skill's development stage.".to_owned(),
+        description: "Imports the skill package of the input artifact into an Alexa skill's development stage."
+            .to_owned(),
         properties: vec![
             Property::required("ClientId", "Client id of a Login with Amazon security profile."),
             Property::required("ClientSecret", "Client secret of the security profile.").secret(),
@@ -129,11 +130,7 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn of(
-        provider: &'a AlexaSkillsKit,
-        cx: &'a Call<'a>,
-        action: &'a ActionInvocation,
-    ) -> Result<Self, String> {
+    fn of(provider: &'a AlexaSkillsKit, cx: &'a Call<'a>, action: &'a ActionInvocation) -> Result<Self, String> {
         let (artifact, overrides) = match action.input_artifacts.as_slice() {
             [artifact] => (artifact, None),
             [artifact, overrides] => (artifact, Some(overrides)),
@@ -179,8 +176,10 @@ impl<'a> Work<'a> {
             ("client_id", self.client_id),
             ("client_secret", self.client_secret),
         ];
-        let form: Vec<String> =
-            form.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC))).collect();
+        let form: Vec<String> = form
+            .iter()
+            .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
+            .collect();
         let url = format!("{}/auth/o2/token", base(self.cx.realm, LOGIN_WITH_AMAZON, LOGIN_URL));
         let headers = vec![("content-type", "application/x-www-form-urlencoded".to_owned())];
         let ask = Ask { method: "POST", url: &url, headers, body: SdkBody::from(form.join("&")) };
@@ -194,8 +193,10 @@ impl<'a> Work<'a> {
             let problem = Problem::broken(LOGIN, "the answer has no access token");
             refused(Progress::default(), "token", &problem)
         })?;
-        let held =
-            Held { token: Secret::new(token.access_token), expires: now.plus_millis(token.expires_in.saturating_mul(1000)) };
+        let held = Held {
+            token: Secret::new(token.access_token),
+            expires: now.plus_millis(token.expires_in.saturating_mul(1000)),
+        };
         let mut tokens = self.tokens();
         if tokens.len() >= ALEXA_TOKENS_MAX {
             tokens.clear();
@@ -272,7 +273,8 @@ impl<'a> Work<'a> {
         let place: Value = serde_json::from_slice(&place.body).unwrap_or_default();
         let url = place["uploadUrl"].as_str().unwrap_or_default();
         let headers = vec![("content-length", zip.len().to_string())];
-        let sent = http::send(self.cx.realm, SMAPI, Ask { method: "PUT", url, headers, body: SdkBody::from(zip) }).await;
+        let sent =
+            http::send(self.cx.realm, SMAPI, Ask { method: "PUT", url, headers, body: SdkBody::from(zip) }).await;
         let problem = match sent {
             Ok(answer) if answer.is_good() => None,
             Ok(answer) => Some(answer.problem(SMAPI)),
@@ -304,7 +306,9 @@ impl<'a> Work<'a> {
             Progress { summary: Some(format!("The import of the skill package is {status}.")), ..Progress::default() };
         Ok(match status {
             // A package that changes nothing is skipped.
-            "SUCCEEDED" | "SKIPPED" => Outcome::Succeeded { progress, variables: BTreeMap::new(), revisions: Vec::new() },
+            "SUCCEEDED" | "SKIPPED" => {
+                Outcome::Succeeded { progress, variables: BTreeMap::new(), revisions: Vec::new() }
+            }
             "FAILED" | "ROLLBACK_SUCCEEDED" | "ROLLBACK_FAILED" => {
                 let message = format!("The import of the skill package is {status}.{}", reasons(&told));
                 failed(progress, error_code::JOB_FAILED, message)
@@ -416,12 +420,14 @@ mod tests {
 
     #[test]
     fn what_login_says_is_the_users_to_mend() {
-        let answer = |status: u16, body: &str| Answer { status, headers: BTreeMap::new(), body: body.as_bytes().to_vec() };
+        let answer =
+            |status: u16, body: &str| Answer { status, headers: BTreeMap::new(), body: body.as_bytes().to_vec() };
         let told = |outcome: Outcome| match outcome {
             Outcome::Failed { error, .. } => (error.code, error.message),
             other => panic!("{other:?}"),
         };
-        let (code, message) = told(not_signed_in(&answer(400, r#"{"error": "invalid_grant", "error_description": "expired"}"#)));
+        let (code, message) =
+            told(not_signed_in(&answer(400, r#"{"error": "invalid_grant", "error_description": "expired"}"#)));
         assert_eq!(code, "ConfigurationError");
         assert!(message.ends_with("RefreshToken: invalid_grant: expired"), "{message}");
         assert_eq!(told(not_signed_in(&answer(403, "no"))).0, "PermissionError");

@@ -185,8 +185,11 @@ mod tests {
     #[test]
     fn a_package_directory_stands_for_the_root() {
         let directory = TempDir::new().unwrap();
-        let skill =
-            zip(&directory, "skill", &[("skill-package/skill.json", "{}"), ("skill-package/assets/a.png", "x"), ("README", "")]);
+        let skill = zip(
+            &directory,
+            "skill",
+            &[("skill-package/skill.json", "{}"), ("skill-package/assets/a.png", "x"), ("README", "")],
+        );
         let made = contents(&directory, &package(&skill, None, directory.path()).unwrap());
         assert_eq!(made.into_keys().collect::<Vec<_>>(), ["assets/a.png", "skill.json"]);
     }

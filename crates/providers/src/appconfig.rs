@@ -58,9 +58,10 @@ impl AppConfig {
 fn entry() -> ActionTypeEntry {
     ActionTypeEntry {
         id: ActionTypeId::new(Category::Deploy, Owner::Aws, "AppConfig", "1"),
-        description: "Deploys a file of the input artifact as the configuration of an AWS AppConfig environment, and waits \
+        description:
+            "Deploys a file of the input artifact as the configuration of an AWS AppConfig environment, and waits \
                       until the deployment is over."
-            .to_owned(),
+                .to_owned(),
         properties: vec![
             Property::required("Application", "Id of the application."),
             Property::required("Environment", "Id of the environment."),
@@ -202,8 +203,7 @@ impl Work<'_> {
     async fn version(&self) -> Result<Option<String>, Outcome> {
         let client = self.client("getConfigurationProfile").await?;
         let request = client.get_configuration_profile().application_id(self.plan.application);
-        let profile =
-            ask!(self, "getConfigurationProfile", request.configuration_profile_id(self.plan.profile))?;
+        let profile = ask!(self, "getConfigurationProfile", request.configuration_profile_id(self.plan.profile))?;
         let uri = profile.location_uri().unwrap_or("hosted");
         match place(uri, profile.r#type(), self.plan.profile).map_err(misconfigured)? {
             Place::Hosted { flags } => self.hosted(&client, flags).await,
@@ -491,9 +491,10 @@ mod tests {
     fn places_that_a_pipeline_can_write() {
         assert!(matches!(place("hosted", Some(FEATURE_FLAGS), "p"), Ok(Place::Hosted { flags: true })));
         assert!(matches!(place("hosted", Some("AWS.Freeform"), "p"), Ok(Place::Hosted { flags: false })));
-        assert!(
-            matches!(place("s3://bucket/a/b.json", None, "p"), Ok(Place::Object { bucket: "bucket", key: "a/b.json" }))
-        );
+        assert!(matches!(
+            place("s3://bucket/a/b.json", None, "p"),
+            Ok(Place::Object { bucket: "bucket", key: "a/b.json" })
+        ));
         for (uri, word) in [("codepipeline://ferry", "not from this one"), ("ssm-parameter://x", "cannot write them")] {
             assert!(place(uri, None, "p").is_err_and(|told| told.contains(word) && told.contains(uri)), "{uri}");
         }

@@ -166,8 +166,7 @@ impl<'a> Work<'a> {
         let fetched = artifact_files::fetch(self.cx, self.action, artifact).await;
         let zip = fetched.map_err(|trouble| trouble.outcome(artifact))?;
         for file in files {
-            let extracted =
-                artifact_files::extract(self.cx, zip.path(), file.path, DEVICE_FARM_FILE_BYTES_MAX).await;
+            let extracted = artifact_files::extract(self.cx, zip.path(), file.path, DEVICE_FARM_FILE_BYTES_MAX).await;
             let extracted = extracted.map_err(|trouble| trouble.outcome(artifact))?;
             uploads.push(self.send(project, file, extracted.path()).await?);
         }
@@ -188,12 +187,9 @@ impl<'a> Work<'a> {
         let bytes = tokio::fs::metadata(path).await.map_err(|error| local(&error))?.len();
         let body = ByteStream::from_path(path).await.map_err(|error| local(&error))?;
         let headers = vec![("content-type", CONTENT_TYPE.to_owned()), ("content-length", bytes.to_string())];
-        let sent = http::send(
-            self.cx.realm,
-            SERVICE,
-            Ask { method: "PUT", url: &url, headers, body: body.into_inner() },
-        )
-        .await;
+        let sent =
+            http::send(self.cx.realm, SERVICE, Ask { method: "PUT", url: &url, headers, body: body.into_inner() })
+                .await;
         let refusal = match sent {
             Ok(answer) if answer.is_good() => return Ok(arn),
             Ok(answer) => answer.problem(SERVICE),

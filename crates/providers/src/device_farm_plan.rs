@@ -97,12 +97,16 @@ impl<'a> Plan<'a> {
         let app = match (app_type, given(action, "App")) {
             (WEB, _) => None,
             (_, None) => return Err(format!("The AppType {app_type} needs App, the path of the app in the artifact.")),
-            (_, Some(path)) => Some(File { path, kind: UploadType::from(if app_type == IOS { "IOS_APP" } else { "ANDROID_APP" }) }),
+            (_, Some(path)) => {
+                Some(File { path, kind: UploadType::from(if app_type == IOS { "IOS_APP" } else { "ANDROID_APP" }) })
+            }
         };
         let test = match (kind, given(action, "Test")) {
             (FUZZ, None) => None,
             (FUZZ, Some(_)) => return Err(format!("A {FUZZ} test brings its own events; remove Test.")),
-            (_, None) => return Err(format!("The TestType {kind} needs Test, the path of the test package in the artifact.")),
+            (_, None) => {
+                return Err(format!("The TestType {kind} needs Test, the path of the test package in the artifact."));
+            }
             (_, Some(path)) => Some(File { path, kind: UploadType::from(format!("{kind}_TEST_PACKAGE").as_str()) }),
         };
         let spec = match given(action, "TestSpec") {
@@ -154,7 +158,8 @@ fn one_of<'a>(action: &'a ActionInvocation, key: &str, known: &[&str]) -> Result
 }
 
 fn parsed<T: FromStr>(action: &ActionInvocation, key: &str) -> Result<Option<T>, String> {
-    let read = |value: &str| value.trim().parse().map_err(|_| format!("The value of {key} is '{value}', which is no number."));
+    let read =
+        |value: &str| value.trim().parse().map_err(|_| format!("The value of {key} is '{value}', which is no number."));
     given(action, key).map(read).transpose()
 }
 
@@ -194,7 +199,11 @@ fn configuration(action: &ActionInvocation, app_type: &str) -> Result<ScheduleRu
     }
     let kept = (host.is_some() || device.is_some()).then(|| {
         let (android, ios) = if app_type == IOS { (None, device) } else { (device, None) };
-        CustomerArtifactPaths::builder().set_device_host_paths(host).set_android_paths(android).set_ios_paths(ios).build()
+        CustomerArtifactPaths::builder()
+            .set_device_host_paths(host)
+            .set_android_paths(android)
+            .set_ios_paths(ios)
+            .build()
     });
     let unmetered = switch(action, "UnmeteredDevicesOnly")?;
     let billing = unmetered.map(|only| if only { BillingMethod::Unmetered } else { BillingMethod::Metered });

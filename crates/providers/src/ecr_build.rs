@@ -18,7 +18,7 @@ use crate::artifact_files;
 use crate::commands::{Commands, at_home};
 use crate::deploys::{code_of, given, misconfigured, needed, one_input};
 use crate::ecr_registry::{self, is_of_an_image};
-use crate::limits::{COMMANDS_MINUTES, IMAGE_TAGS_MAX, IMAGE_TAG_CHARS_MAX};
+use crate::limits::{COMMANDS_MINUTES, IMAGE_TAG_CHARS_MAX, IMAGE_TAGS_MAX};
 use crate::problem::Problem;
 use crate::provider::{Call, Provider, interval};
 use crate::realms::Service;
@@ -55,8 +55,9 @@ impl EcrBuild {
 fn entry() -> ActionTypeEntry {
     ActionTypeEntry {
         id: ActionTypeId::new(Category::Build, Owner::Aws, "ECRBuildAndPublish", "1"),
-        description: "Builds a container image of the input artifact with Docker and pushes it to an Amazon ECR repository."
-            .to_owned(),
+        description:
+            "Builds a container image of the input artifact with Docker and pushes it to an Amazon ECR repository."
+                .to_owned(),
         properties: vec![
             Property::required("ECRRepositoryName", "Repository that the image is pushed to."),
             Property::optional(
@@ -227,8 +228,7 @@ impl<'a> Plan<'a> {
                 self.forget(cx, action).await;
                 let digest = variables.get(DIGEST).map_or_else(String::new, |digest| format!(" ({digest})"));
                 let pushed: Vec<String> = self.tags.iter().map(|tag| format!("{}:{tag}", self.repository)).collect();
-                let progress =
-                    Progress { summary: Some(format!("Pushed {}{digest}.", pushed.join(", "))), ..progress };
+                let progress = Progress { summary: Some(format!("Pushed {}{digest}.", pushed.join(", "))), ..progress };
                 variables.insert("ECRRepositoryName".to_owned(), self.repository.to_owned());
                 Outcome::Succeeded { progress, variables, revisions: Vec::new() }
             }

@@ -194,7 +194,9 @@ impl<'a> Work<'a> {
             .process(false);
         match request.send().await.map_err(|error| self.problem(&error)) {
             Ok(_) => Ok(()),
-            Err(problem) if problem.message.contains(&self.label()) && problem.message.contains("already exists") => Ok(()),
+            Err(problem) if problem.message.contains(&self.label()) && problem.message.contains("already exists") => {
+                Ok(())
+            }
             Err(problem) => Err(refused(Progress::default(), CALL, &problem)),
         }
     }
@@ -237,8 +239,7 @@ impl<'a> Work<'a> {
         let id = found.and_then(EnvironmentDescription::environment_id);
         Progress {
             external_id: Some(self.label()),
-            external_url: id
-                .map(|id| links::beanstalk_environment(&self.action.region, self.application, id)),
+            external_url: id.map(|id| links::beanstalk_environment(&self.action.region, self.application, id)),
             summary: Some(summary.into()),
             ..Progress::default()
         }
@@ -424,12 +425,19 @@ mod tests {
         let completed = event("INFO", COMPLETED);
         let wrong = event("ERROR", "Your WAR file is corrupt.");
         let gave_up = event("ERROR", "Failed to deploy application.");
-        let errors = event("ERROR", "Update environment operation is complete, but with errors. For more information, see.");
+        let errors =
+            event("ERROR", "Update environment operation is complete, but with errors. For more information, see.");
         for (status, version, events, young, told) in [
             ("Updating", "v6", vec![], true, "goes on"),
             ("Updating", "v7", vec![begun.clone()], false, "goes on"),
             ("Ready", "v6", vec![], true, "goes on"),
-            ("Ready", "v7", vec![begun.clone(), completed.clone()], false, "done: Environment update completed successfully."),
+            (
+                "Ready",
+                "v7",
+                vec![begun.clone(), completed.clone()],
+                false,
+                "done: Environment update completed successfully.",
+            ),
             ("Updating", "v7", vec![completed.clone()], false, "done: Environment update completed successfully."),
             ("Ready", "v7", vec![], false, "done: The environment has the version."),
             (

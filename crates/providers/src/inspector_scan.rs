@@ -192,7 +192,8 @@ impl<'a> Scan<'a> {
             Err(problem) if matches!(problem.kind, Kind::NotFound | Kind::AccessDenied) => {}
             Err(problem) => return Err(Trouble::Output(problem).outcome(self.output)),
         }
-        let registry = ecr_registry::private(cx, action).await.map_err(|problem| refused_by_registry(repository, &problem))?;
+        let registry =
+            ecr_registry::private(cx, action).await.map_err(|problem| refused_by_registry(repository, &problem))?;
         let quoted = |text: &str| text.replace('\'', r"'\''");
         let file = format!(
             "export SCANNED_IMAGE='{}/{repository}:{tag}'\nexport INSPECTOR_SBOMGEN_USERNAME='{}'\nexport \

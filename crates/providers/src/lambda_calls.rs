@@ -28,7 +28,9 @@ pub enum Stuck {
     /// Lambda is at work on the function; it may be asked again.
     Busy,
     /// The alias is as nobody here has set it.
-    Changed { now: String },
+    Changed {
+        now: String,
+    },
     Refused(&'static str, Problem),
     /// The outcome of something else than a call to Lambda.
     Ended(Box<Outcome>),
@@ -47,7 +49,11 @@ macro_rules! ask {
     ($self:expr, $call:literal, $request:expr) => {
         $request.send().await.map_err(|error| {
             let problem = $self.cx.realm.note($self.action, Problem::of(SERVICE, &error));
-            if problem.code.ends_with("ResourceConflictException") { Stuck::Busy } else { Stuck::Refused($call, problem) }
+            if problem.code.ends_with("ResourceConflictException") {
+                Stuck::Busy
+            } else {
+                Stuck::Refused($call, problem)
+            }
         })
     };
 }
@@ -222,9 +228,10 @@ impl At<'_> {
         let names = shift.alarms.iter().map(|name| (*name).to_owned()).collect();
         // Without both types, CloudWatch shows metric alarms alone.
         let request = request.alarm_types(AlarmType::MetricAlarm).alarm_types(AlarmType::CompositeAlarm);
-        let answer = request.set_alarm_names(Some(names)).send().await.map_err(|error| {
-            Stuck::Refused(CALL, self.cx.realm.note(self.action, Problem::of(CLOUDWATCH, &error)))
-        })?;
+        let answer =
+            request.set_alarm_names(Some(names)).send().await.map_err(|error| {
+                Stuck::Refused(CALL, self.cx.realm.note(self.action, Problem::of(CLOUDWATCH, &error)))
+            })?;
         let metric = answer.metric_alarms().iter().map(|alarm| (alarm.alarm_name(), alarm.state_value()));
         let composite = answer.composite_alarms().iter().map(|alarm| (alarm.alarm_name(), alarm.state_value()));
         let states: HashMap<&str, Option<&StateValue>> =
@@ -276,6 +283,7 @@ fn same(one: &HashMap<String, f64>, other: &HashMap<String, f64>) -> bool {
 
 fn described(named: &str, weights: &HashMap<String, f64>) -> String {
     let others: BTreeMap<&String, &f64> = weights.iter().collect();
-    let others: Vec<String> = others.iter().map(|(version, weight)| format!(", version {version} with {weight}")).collect();
+    let others: Vec<String> =
+        others.iter().map(|(version, weight)| format!(", version {version} with {weight}")).collect();
     format!("it names version {named}{}", others.concat())
 }

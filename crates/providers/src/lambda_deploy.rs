@@ -53,7 +53,10 @@ fn entry() -> ActionTypeEntry {
             .to_owned(),
         properties: vec![
             Property::required("FunctionName", "Function to deploy to."),
-            Property::optional("FunctionAlias", "Alias whose traffic moves; without it a version is published and no more."),
+            Property::optional(
+                "FunctionAlias",
+                "Alias whose traffic moves; without it a version is published and no more.",
+            ),
             Property::optional(
                 "PublishedTargetVersion",
                 "Number of a published version to move the alias to, in place of an input artifact.",
@@ -151,7 +154,9 @@ impl<'a> Plan<'a> {
                 return Err(format!("The DeployStrategy of action {name} moves traffic, so it needs FunctionAlias."));
             }
             None if given(action, "Alarms").is_some() => {
-                return Err(format!("The Alarms of action {name} watch traffic that moves, so it needs FunctionAlias."));
+                return Err(format!(
+                    "The Alarms of action {name} watch traffic that moves, so it needs FunctionAlias."
+                ));
             }
             Some(shift) if !shift.alarms.is_empty() && kind == RealmKind::Embedded => {
                 return Err(format!(
@@ -207,7 +212,8 @@ impl<'a> Work<'a> {
 
     fn progress(&self, memory: &Memory, summary: impl Into<String>) -> Progress {
         let version = memory.version.as_deref();
-        let link = |version| links::lambda_version(self.at.cx.realm, &self.at.action.region, self.plan.function, version);
+        let link =
+            |version| links::lambda_version(self.at.cx.realm, &self.at.action.region, self.plan.function, version);
         Progress {
             external_id: version.map(ToOwned::to_owned),
             external_url: version.map(link),
@@ -377,7 +383,7 @@ impl<'a> Work<'a> {
                     );
                     deploys::failed(progress, &error.code, message)
                 }
-                _ => self.pending(&memory, format!("{} The traffic is being given back.", error.message)),
+                _ => self.pending(&memory, format!("The traffic is being given back: {}", error.message)),
             },
         }
     }

@@ -96,9 +96,9 @@ pub fn lambda_version(realm: &Realm, region: &str, function: &str, version: &str
     let name = function.rsplit_once(":function:").map_or(function, |(_, name)| name);
     match realm.console_url() {
         Some(base) => format!("{}/lambda/functions/{name}", base.trim_end_matches('/')),
-        None => format!(
-            "https://console.aws.amazon.com/lambda/home?region={region}#/functions/{name}/versions/{version}"
-        ),
+        None => {
+            format!("https://console.aws.amazon.com/lambda/home?region={region}#/functions/{name}/versions/{version}")
+        }
     }
 }
 

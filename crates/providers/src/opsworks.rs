@@ -31,7 +31,8 @@ impl OpsWorks {
 fn entry() -> ActionTypeEntry {
     ActionTypeEntry {
         id: ActionTypeId::new(Category::Deploy, Owner::Aws, "OpsWorks", "1"),
-        description: "Deployed an app with AWS OpsWorks Stacks, which AWS retired on 2024-05-26: the action fails.".to_owned(),
+        description: "Deployed an app with AWS OpsWorks Stacks, which AWS retired on 2024-05-26: the action fails."
+            .to_owned(),
         properties: vec![
             Property::required("Stack", "Id of the stack."),
             Property::required("App", "Id of the app."),
@@ -49,7 +50,8 @@ fn entry() -> ActionTypeEntry {
         revision_url_template: None,
         executor: Executor::Provider,
         artifact_suffix: None,
-        documentation: "https://docs.aws.amazon.com/codepipeline/latest/userguide/reference-action-artifacts.html".to_owned(),
+        documentation: "https://docs.aws.amazon.com/codepipeline/latest/userguide/reference-action-artifacts.html"
+            .to_owned(),
     }
 }
 

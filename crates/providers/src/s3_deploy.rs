@@ -153,9 +153,11 @@ impl Plan {
         };
         let kms_key = action.config("KMSEncryptionKeyARN").filter(|key| !key.is_empty());
         if kms_key.is_some() && kind == RealmKind::Embedded {
-            return Err("KMSEncryptionKeyARN is not supported by Towpath's own S3: there is no AWS KMS beside it. Remove it, \
+            return Err(
+                "KMSEncryptionKeyARN is not supported by Towpath's own S3: there is no AWS KMS beside it. Remove it, \
                         and the bucket's own encryption is used; or deploy to a realm that has AWS KMS."
-                .to_owned());
+                    .to_owned(),
+            );
         }
         let target = Target {
             bucket: bucket.to_owned(),

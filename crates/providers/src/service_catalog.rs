@@ -51,8 +51,9 @@ impl ServiceCatalog {
 fn entry() -> ActionTypeEntry {
     ActionTypeEntry {
         id: ActionTypeId::new(Category::Deploy, Owner::Aws, "ServiceCatalog", "1"),
-        description: "Makes a CloudFormation template of the input artifact a new version of an AWS Service Catalog product."
-            .to_owned(),
+        description:
+            "Makes a CloudFormation template of the input artifact a new version of an AWS Service Catalog product."
+                .to_owned(),
         properties: vec![
             Property::required("ProductId", "Product that gets the version."),
             Property::optional("TemplateFilePath", "Path of the template in the input artifact."),

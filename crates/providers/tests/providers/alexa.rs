@@ -123,10 +123,14 @@ async fn what_goes_wrong() {
 
     stage.aws.world().s3.put("artifacts", "ferry/bundle/a1B2c3D", &zip_of(&[("README", b"")]), [].into());
     let (code, message) = failure(stage.start(&action).await);
-    assert!(code == "ConfigurationError" && message.starts_with("The artifact bundle is no skill: it has no skill.json"), "{message}");
+    assert!(
+        code == "ConfigurationError" && message.starts_with("The artifact bundle is no skill: it has no skill.json"),
+        "{message}"
+    );
 
     let (stage, peer) = prepared();
-    peer.alexa().refuses = Some(json!({"error": "invalid_grant", "error_description": "The request has an invalid grant."}));
+    peer.alexa().refuses =
+        Some(json!({"error": "invalid_grant", "error_description": "The request has an invalid grant."}));
     let (code, message) = failure(stage.start(&action).await);
     assert_eq!(code, "ConfigurationError");
     assert_eq!(
@@ -149,8 +153,7 @@ fn no_realm_is_needed_for_alexa() {
         clock: Arc::clone(&stage.clock) as Arc<dyn towpath_model::time::Clock>,
         console_url: None,
     };
-    let realms =
-        Realms::new(embedded, Vec::new(), AwsEnvironment::default(), Box::new(move || http.clone())).unwrap();
+    let realms = Realms::new(embedded, Vec::new(), AwsEnvironment::default(), Box::new(move || http.clone())).unwrap();
     let realm = realms.for_invocation(&alexa(), Some(Service::AlexaSkillsKit)).unwrap();
     assert_eq!((realm.name(), realm.kind()), ("internet", RealmKind::Aws));
 }

@@ -120,7 +120,8 @@ impl Peer for AlexaPeer {
         }
         match operation.as_str() {
             "CreateUpload" => {
-                let place = json!({"uploadUrl": "https://skills.fake.test/package?X-Amz-Signature=s", "expiresAt": "later"});
+                let place =
+                    json!({"uploadUrl": "https://skills.fake.test/package?X-Amz-Signature=s", "expiresAt": "later"});
                 Response::status(201, place.to_string())
             }
             "Import" => {

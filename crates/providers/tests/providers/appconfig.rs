@@ -118,10 +118,7 @@ async fn a_rollback_says_who_and_why() {
     ]);
     let (code, message) = failure(stage.poll(&action, &progress).await);
     assert_eq!(code, "JobFailed");
-    assert_eq!(
-        message,
-        "Deployment 1 is ROLLED_BACK. Triggered by CLOUDWATCH_ALARM. The alarm ferry-5xx went off."
-    );
+    assert_eq!(message, "Deployment 1 is ROLLED_BACK. Triggered by CLOUDWATCH_ALARM. The alarm ferry-5xx went off.");
 }
 
 #[tokio::test]
@@ -145,15 +142,22 @@ async fn what_cannot_be_deployed() {
     };
     for (action, text) in [
         (with("Application", "gone"), "Error calling getConfigurationProfile: Could not find Application (Service: "),
-        (with("ConfigurationProfile", "gone"), "Error calling getConfigurationProfile: Could not find ConfigurationProfile"),
+        (
+            with("ConfigurationProfile", "gone"),
+            "Error calling getConfigurationProfile: Could not find ConfigurationProfile",
+        ),
         (with("InputArtifactConfigurationPath", "none.json"), "The artifact bundle has no file none.json."),
         (with("Environment", " "), "The configuration of action Act lacks Environment."),
-        (ActionInvocation { input_artifacts: Vec::new(), ..appconfig() }, "Action Act must have exactly one input artifact."),
+        (
+            ActionInvocation { input_artifacts: Vec::new(), ..appconfig() },
+            "Action Act must have exactly one input artifact.",
+        ),
     ] {
         let (code, message) = failure(stage.start(&action).await);
         assert!(code == "ConfigurationError" && message.starts_with(text), "{code} {message}");
     }
-    peer.config().invalid = Some(json!({"Location": "$.beta", "Constraint": "type", "Reason": "boolean is not string"}));
+    peer.config().invalid =
+        Some(json!({"Location": "$.beta", "Constraint": "type", "Reason": "boolean is not string"}));
     let (code, message) = failure(stage.start(&appconfig()).await);
     assert_eq!(code, "ConfigurationError");
     assert!(message.starts_with("Error calling startDeployment: "), "{message}");

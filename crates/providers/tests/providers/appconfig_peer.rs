@@ -109,9 +109,7 @@ impl Peer for AppConfigPeer {
         let operation = self.operation(request);
         let parts = parts(request);
         let mut config = self.config();
-        let missing = |what: &str| {
-            json_error(404, "ResourceNotFoundException", &format!("Could not find {what}"))
-        };
+        let missing = |what: &str| json_error(404, "ResourceNotFoundException", &format!("Could not find {what}"));
         if parts[1] != "2s2qv57" {
             return missing("Application");
         }

@@ -143,7 +143,8 @@ impl Peer for BeanstalkPeer {
                 assert!(form.contains_key("StartTime"), "events of earlier updates are not asked for");
                 let mut shown = String::from("<Events>");
                 for (severity, message) in beanstalk.events.iter().rev() {
-                    write!(shown, "<member><Severity>{severity}</Severity><Message>{message}</Message></member>").unwrap();
+                    write!(shown, "<member><Severity>{severity}</Severity><Message>{message}</Message></member>")
+                        .unwrap();
                 }
                 answered(operation, &format!("{shown}</Events>"))
             }

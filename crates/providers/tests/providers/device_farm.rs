@@ -56,10 +56,12 @@ async fn a_fuzz_test_of_an_app() {
         assert_eq!(farm.put["1"], ("application/octet-stream".to_owned(), b"apk".to_vec()));
         assert_eq!(
             farm.scheduled,
-            [json!({"projectArn": PROJECT, "devicePoolArn": POOL, "appArn": "arn:aws:devicefarm:us-west-2:111122223333:upload:1",
+            [
+                json!({"projectArn": PROJECT, "devicePoolArn": POOL, "appArn": "arn:aws:devicefarm:us-west-2:111122223333:upload:1",
                     "name": "ferry-22222222-2222-4222-8222-222222222222",
                     "test": {"type": "BUILTIN_FUZZ", "parameters": {"event_count": "6000"}},
-                    "configuration": {}, "executionConfiguration": {}})]
+                    "configuration": {}, "executionConfiguration": {}})
+            ]
         );
     }
     {
@@ -70,7 +72,10 @@ async fn a_fuzz_test_of_an_app() {
         farm.runs[0]["counters"] = json!({"total": 20, "passed": 6, "failed": 0});
     }
     let progress = pending(stage.poll(&action, &progress).await);
-    assert_eq!((progress.summary.as_deref(), progress.percent), (Some("The run is RUNNING: passed 6 of 20."), Some(37)));
+    assert_eq!(
+        (progress.summary.as_deref(), progress.percent),
+        (Some("The run is RUNNING: passed 6 of 20."), Some(37))
+    );
     peer.farm().runs[0]["status"] = json!("COMPLETED");
     peer.farm().runs[0]["result"] = json!("WARNED");
     let (progress, variables, _) = success(stage.poll(&action, &progress).await);
@@ -177,11 +182,17 @@ async fn what_cannot_be_run() {
     for (action, text) in [
         (changed("ProjectId", "gone"), "There is no Device Farm project gone. Check ProjectId."),
         (changed("AppType", "Windows"), "The value of AppType is 'Windows'; it must be one of iOS, Android, Web."),
-        (changed("TestType", "REMOTE_ACCESS_RECORD"), "The value of TestType is 'REMOTE_ACCESS_RECORD'; it must be one of"),
+        (
+            changed("TestType", "REMOTE_ACCESS_RECORD"),
+            "The value of TestType is 'REMOTE_ACCESS_RECORD'; it must be one of",
+        ),
         (changed("App", ""), "The AppType Android needs App, the path of the app in the artifact."),
         (changed("App", "none.apk"), "The artifact bundle has no file none.apk."),
         (changed("Test", "tests/tests.zip"), "A BUILTIN_FUZZ test brings its own events; remove Test."),
-        (changed("TestSpec", "tests/spec.yml"), "The TestType BUILTIN_FUZZ takes no test specification; remove TestSpec."),
+        (
+            changed("TestSpec", "tests/spec.yml"),
+            "The TestType BUILTIN_FUZZ takes no test specification; remove TestSpec.",
+        ),
         (changed("TestType", "INSTRUMENTATION"), "The TestType INSTRUMENTATION needs Test"),
         (changed("RecordVideo", "yes"), "The value of RecordVideo is 'yes'; it must be true or false."),
         (changed("JobTimeoutMinutes", "long"), "The value of JobTimeoutMinutes is 'long', which is no number."),

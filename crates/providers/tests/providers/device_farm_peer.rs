@@ -75,7 +75,10 @@ impl Farm {
 
     fn schedule(&mut self, body: &Value) -> Response {
         self.scheduled.push(body.clone());
-        let arn = format!("arn:aws:devicefarm:us-west-2:111122223333:run:a1b2c3d4-0000-4000-8000-abcdefabcdef/{}", self.runs.len() + 1);
+        let arn = format!(
+            "arn:aws:devicefarm:us-west-2:111122223333:run:a1b2c3d4-0000-4000-8000-abcdefabcdef/{}",
+            self.runs.len() + 1
+        );
         let run = json!({"arn": arn, "name": body["name"], "status": "SCHEDULING", "result": "PENDING"});
         self.runs.push(run.clone());
         Response::ok(json!({"run": run}).to_string())

@@ -58,7 +58,10 @@ async fn an_image_is_built_and_pushed() {
         let build = world.codebuild.started[0].to_string();
         assert!(!build.contains(PASSWORD), "the password is no setting of the build");
         let second = &world.codebuild.started[0]["secondarySourcesOverride"][0];
-        assert_eq!((&second["sourceIdentifier"], &second["location"]), (&json!("Registry"), &json!(format!("artifacts/{REGISTRY}"))));
+        assert_eq!(
+            (&second["sourceIdentifier"], &second["location"]),
+            (&json!("Registry"), &json!(format!("artifacts/{REGISTRY}")))
+        );
     }
     assert_eq!(
         registry(&stage),
@@ -125,11 +128,17 @@ async fn what_cannot_be_built() {
             ecr_build(&[("ECRRepositoryName", "gone")]),
             "Unable to push to the Amazon ECR repository named gone. The repository with name 'gone' does not exist",
         ),
-        (ecr_build(&[("ECRRepositoryName", "a;b")]), "The ECRRepositoryName 'a;b' has characters that no repository has."),
+        (
+            ecr_build(&[("ECRRepositoryName", "a;b")]),
+            "The ECRRepositoryName 'a;b' has characters that no repository has.",
+        ),
         (ecr_build(&[("ECRRepositoryName", "")]), "The configuration of action Act lacks ECRRepositoryName."),
         (ecr_build(&[("DockerFilePath", "../x")]), "The DockerFilePath '../x' leads out of the input artifact."),
         (ecr_build(&[("ImageTags", "a b")]), "'a b' in ImageTags is no tag"),
-        (ecr_build(&[("RegistryType", "secret")]), "The value of RegistryType is 'secret'; it must be private or public."),
+        (
+            ecr_build(&[("RegistryType", "secret")]),
+            "The value of RegistryType is 'secret'; it must be private or public.",
+        ),
         (
             ActionInvocation { input_artifacts: Vec::new(), ..ecr_build(&[]) },
             "Action Act must have exactly one input artifact.",

@@ -51,7 +51,10 @@ async fn without_an_alias_a_version_is_published() {
     let action = lambda_deploy(&[]);
     let progress = pending(stage.start(&action).await);
     let upload = peer.function().uploads[0].clone();
-    assert_eq!((upload["S3Bucket"].as_str(), upload["S3Key"].as_str()), (Some("artifacts"), Some("ferry/bundle/a1B2c3D")));
+    assert_eq!(
+        (upload["S3Bucket"].as_str(), upload["S3Key"].as_str()),
+        (Some("artifacts"), Some("ferry/bundle/a1B2c3D"))
+    );
     let progress = pending(stage.poll(&action, &progress).await);
     assert_eq!(progress.summary.as_deref(), Some("The code of the function ferry-hook is being updated."));
     let progress = pending(stage.poll(&action, &progress).await);
@@ -147,7 +150,7 @@ async fn an_alarm_gives_the_traffic_back() {
     // While Lambda cannot be asked, the decision stands even if the alarm is over.
     stage.aws.world().throttled.insert("lambda:UpdateAlias".to_owned(), 6);
     let progress = pending(stage.poll(&action, &progress).await);
-    assert_eq!(progress.summary.as_deref(), Some("Alarm ferry-errors is in ALARM The traffic is being given back."));
+    assert_eq!(progress.summary.as_deref(), Some("The traffic is being given back: Alarm ferry-errors is in ALARM"));
     alarm(&stage, "ferry-errors", "OK");
     let (code, message) = failure(stage.poll(&action, &progress).await);
     assert_eq!((code.as_str(), message.as_str()), ("JobFailed", "Alarm ferry-errors is in ALARM"));
@@ -263,13 +266,19 @@ async fn what_cannot_be_deployed() {
     let without_code = published(&[("FunctionAlias", "live")]);
     for (action, text) in [
         (without_code, "Action Act has neither an input artifact, the new code, nor PublishedTargetVersion"),
-        (lambda_deploy(&[("PublishedTargetVersion", "3")]), "Action Act has both PublishedTargetVersion and an input artifact."),
+        (
+            lambda_deploy(&[("PublishedTargetVersion", "3")]),
+            "Action Act has both PublishedTargetVersion and an input artifact.",
+        ),
         (published(&[("PublishedTargetVersion", "3")]), "Action Act has PublishedTargetVersion and no FunctionAlias"),
         (
             published(&[("PublishedTargetVersion", "$LATEST"), ("FunctionAlias", "live")]),
             "The value of PublishedTargetVersion is '$LATEST'; it must be the number of a published version.",
         ),
-        (lambda_deploy(&[("DeployStrategy", "Canary10Percent5Minutes")]), "The DeployStrategy of action Act moves traffic"),
+        (
+            lambda_deploy(&[("DeployStrategy", "Canary10Percent5Minutes")]),
+            "The DeployStrategy of action Act moves traffic",
+        ),
         (lambda_deploy(&[("Alarms", "a")]), "The Alarms of action Act watch traffic that moves"),
         (
             lambda_deploy(&[("Alarms", "a"), ("FunctionAlias", "live")]),
@@ -287,7 +296,10 @@ async fn what_cannot_be_deployed() {
     let action = published(&[("FunctionAlias", "live"), ("PublishedTargetVersion", "9")]);
     let progress = pending(stage.start(&action).await);
     let (code, message) = failure(stage.poll(&action, &progress).await);
-    assert!(code == "ConfigurationError" && message.starts_with("Error calling getFunctionConfiguration: "), "{message}");
+    assert!(
+        code == "ConfigurationError" && message.starts_with("Error calling getFunctionConfiguration: "),
+        "{message}"
+    );
     peer.function().set("6", [("5".to_owned(), 0.2)].into());
     let (_, message) = failure(stage.start(&lambda_deploy(&[("FunctionAlias", "live")])).await);
     assert!(message.starts_with("The alias live of function ferry-hook divides its traffic"), "{message}");

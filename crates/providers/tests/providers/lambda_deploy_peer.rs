@@ -112,7 +112,8 @@ impl Function {
             given => serde_json::from_value(given.clone()).unwrap(),
         };
         let known = |version: &String| {
-            version == "$LATEST" || version.parse::<usize>().is_ok_and(|number| (1..=self.versions.len()).contains(&number))
+            version == "$LATEST"
+                || version.parse::<usize>().is_ok_and(|number| (1..=self.versions.len()).contains(&number))
         };
         if let Some(unknown) = weights.keys().chain([&version]).find(|version| !known(version)) {
             return missing(&format!("Function not found: ferry-hook:{unknown}"));
@@ -151,7 +152,9 @@ impl Function {
             return Response::ok(shown.to_string());
         };
         if version.parse::<usize>().is_ok_and(|number| number == 0 || number > self.versions.len()) {
-            return missing(&format!("Function not found: arn:aws:lambda:eu-west-1:111122223333:function:ferry-hook:{version}"));
+            return missing(&format!(
+                "Function not found: arn:aws:lambda:eu-west-1:111122223333:function:ferry-hook:{version}"
+            ));
         }
         let mut shown = json!({"FunctionName": "ferry-hook", "Version": version, "State": "Active"});
         if spend(&mut self.pending) {
@@ -183,11 +186,15 @@ impl Peer for LambdaDeployPeer {
         let mut function = self.function();
         let parts = parts(request);
         if parts[1] != "ferry-hook" {
-            return missing(&format!("Function not found: arn:aws:lambda:eu-west-1:111122223333:function:{}", parts[1]));
+            return missing(&format!(
+                "Function not found: arn:aws:lambda:eu-west-1:111122223333:function:{}",
+                parts[1]
+            ));
         }
         let changes = ["UpdateAlias", "UpdateFunctionCode", "PublishVersion"].contains(&operation.as_str());
         if changes && spend(&mut function.busy) {
-            let text = "The operation cannot be performed at this time. An update is in progress for resource: ferry-hook";
+            let text =
+                "The operation cannot be performed at this time. An update is in progress for resource: ferry-hook";
             return json_error(409, "ResourceConflictException", text);
         }
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();

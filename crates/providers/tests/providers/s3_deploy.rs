@@ -198,8 +198,12 @@ async fn a_scratch_directory_that_is_gone_is_ours_to_mend() {
 async fn objects_are_encrypted_with_the_key_where_there_is_kms() {
     for extract in ["true", "false"] {
         let stage = Stage::over(&with_bundle(&zip_of(&[("a.txt", b"1")])).aws, RealmKind::Aws);
-        let action =
-            s3_deploy(&[("Extract", extract), ("ObjectKey", "x"), ("KMSEncryptionKeyARN", "alias/site"), ("CannedACL", "private")]);
+        let action = s3_deploy(&[
+            ("Extract", extract),
+            ("ObjectKey", "x"),
+            ("KMSEncryptionKeyARN", "alias/site"),
+            ("CannedACL", "private"),
+        ]);
         success(stage.start(&action).await);
         let key = if extract == "true" { "x/a.txt" } else { "x" };
         let world = stage.aws.world();
@@ -226,5 +230,8 @@ async fn a_bucket_is_written_to_in_its_own_region() {
     let stage = Stage::over(&with_bundle(&zip_of(&[("a.txt", b"1")])).aws, RealmKind::Other);
     stage.aws.world().s3.buckets.remove("site");
     let (code, message) = failure(stage.start(&s3_deploy(&[("Extract", "true")])).await);
-    assert!(code == "ConfigurationError" && message.starts_with("The deployment bucket, site, does not exist"), "{message}");
+    assert!(
+        code == "ConfigurationError" && message.starts_with("The deployment bucket, site, does not exist"),
+        "{message}"
+    );
 }

@@ -92,7 +92,10 @@ async fn a_version_that_cannot_be_made_is_deleted() {
     assert_eq!(peer.catalog().deleted, ["pa-1"]);
     stage.aws.world().denied.insert("servicecatalog:DeleteProvisioningArtifact".to_owned());
     let (_, message) = failure(stage.poll(&action, &progress).await);
-    assert!(message.contains(" It could not be deleted: Error calling deleteProvisioningArtifact: User: "), "{message}");
+    assert!(
+        message.contains(" It could not be deleted: Error calling deleteProvisioningArtifact: User: "),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -123,11 +126,17 @@ async fn what_cannot_be_deployed() {
     };
     let bad_file = with(&[("ProductId", "prod-abcdefgh12345"), ("ConfigurationFilePath", "bad.json")]);
     for (action, text) in [
-        (changed("ProductId", "prod-gone"), "Error calling listProvisioningArtifacts: Product \"prod-gone\" not found."),
+        (
+            changed("ProductId", "prod-gone"),
+            "Error calling listProvisioningArtifacts: Product \"prod-gone\" not found.",
+        ),
         (changed("TemplateFilePath", "none.json"), "The artifact bundle has no file none.json."),
         (changed("ProductType", "EXTERNAL"), "The ProductType is 'EXTERNAL'; it must be CLOUD_FORMATION_TEMPLATE."),
         (changed("ProductVersionName", ""), "The configuration of action Act lacks ProductVersionName."),
-        (changed("ConfigurationFilePath", "product.json"), "Action Act has both ConfigurationFilePath and TemplateFilePath."),
+        (
+            changed("ConfigurationFilePath", "product.json"),
+            "Action Act has both ConfigurationFilePath and TemplateFilePath.",
+        ),
         (bad_file, "The configuration file bad.json is not what ServiceCatalog expects: "),
     ] {
         let (code, message) = failure(stage.start(&action).await);

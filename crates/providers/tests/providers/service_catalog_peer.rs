@@ -55,7 +55,8 @@ impl Catalog {
             made.push(body.clone());
             next
         });
-        let shown = json!({"ProvisioningArtifactDetail": {"Id": id, "Name": body["Parameters"]["Name"]}, "Status": "CREATING"});
+        let shown =
+            json!({"ProvisioningArtifactDetail": {"Id": id, "Name": body["Parameters"]["Name"]}, "Status": "CREATING"});
         Response::ok(shown.to_string())
     }
 }
