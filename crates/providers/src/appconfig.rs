@@ -222,7 +222,7 @@ impl Work<'_> {
         let request = client.list_hosted_configuration_versions().application_id(self.plan.application);
         let request = request.configuration_profile_id(self.plan.profile).version_label(&label);
         let known = ask!(self, "listHostedConfigurationVersions", request)?;
-        if let Some(known) = known.items().iter().find(|version| version.version_label() == Some(&label)) {
+        if let Some(known) = known.items().iter().find(|version| version.version_label() == Some(label.as_str())) {
             return Ok(Some(known.version_number().to_string()));
         }
         let content = self.content().await?;

@@ -144,7 +144,7 @@ impl<'a> Work<'a> {
         let mut token = None;
         for _ in 0..DEVICE_FARM_PAGES_MAX {
             let page = ask!(self, "listRuns", client.list_runs().arn(project).set_next_token(token))?;
-            if let Some(run) = page.runs().iter().find(|run| run.name() == Some(&name)) {
+            if let Some(run) = page.runs().iter().find(|run| run.name() == Some(name.as_str())) {
                 return Ok(run.arn().map(ToOwned::to_owned));
             }
             token = page.next_token;

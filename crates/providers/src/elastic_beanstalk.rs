@@ -258,7 +258,7 @@ impl<'a> Work<'a> {
     async fn go_on(&self, mut memory: Memory) -> Result<Outcome, Outcome> {
         let mut found = self.look().await?;
         let is_ready = found.status() == Some(&EnvironmentStatus::Ready);
-        let is_ours = |found: &EnvironmentDescription| found.version_label() == Some(&self.label());
+        let is_ours = |found: &EnvironmentDescription| found.version_label().is_some_and(|label| label == self.label());
         if memory.asked_ms.is_none() && is_ready && !is_ours(&found) {
             if !self.update(&mut memory).await? {
                 return Ok(self.waiting(&found, &memory));
