@@ -12,6 +12,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, Or
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::client::ser_de::DeserializeResponse;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::timeout::TimeoutConfig;
 use http_body_util::{BodyExt as _, Limited};
 
@@ -81,7 +82,11 @@ struct Busy(u16);
 struct Reader;
 
 impl DeserializeResponse for Reader {
-    fn deserialize_streaming(&self, response: &mut HttpResponse) -> Option<Result<Output, OrchestratorError<Error>>> {
+    fn deserialize_streaming_with_config(
+        &self,
+        response: &mut HttpResponse,
+        _: &ConfigBag,
+    ) -> Option<Result<Output, OrchestratorError<Error>>> {
         let status = response.status().as_u16();
         if status >= 500 || BUSY.contains(&status) {
             return Some(Err(OrchestratorError::operation(Error::erase(Busy(status)))));
@@ -92,7 +97,11 @@ impl DeserializeResponse for Reader {
         Some(Ok(Output::erase(Begun { status, headers, body })))
     }
 
-    fn deserialize_nonstreaming(&self, response: &HttpResponse) -> Result<Output, OrchestratorError<Error>> {
+    fn deserialize_nonstreaming_with_config(
+        &self,
+        response: &HttpResponse,
+        _: &ConfigBag,
+    ) -> Result<Output, OrchestratorError<Error>> {
         // Every answer is taken above, before its body is read.
         Err(OrchestratorError::operation(Error::erase(Busy(response.status().as_u16()))))
     }
