@@ -18,15 +18,19 @@ use aws_sdk_appconfig::error::SdkError;
 use aws_sdk_appconfig::operation::get_deployment::GetDeploymentOutput;
 use aws_sdk_appconfig::operation::start_deployment::StartDeploymentError;
 use aws_sdk_appconfig::primitives::Blob;
-use aws_sdk_appconfig::types::{BadRequestDetails, DeploymentEventType, DeploymentState, InvalidConfigurationDetail};
+use aws_sdk_appconfig::types::{
+    BadRequestDetails, DeploymentEvent, DeploymentEventType, DeploymentState, InvalidConfigurationDetail,
+};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
 use towpath_model::limits::TIMEOUT_DEFAULT_MINUTES;
+use towpath_model::time::Timestamp;
 
 use crate::deploys::{failed, given, misconfigured, needed, one_input, recall, refused, remember};
 use crate::limits::{APPCONFIG_BYTES_MAX, DEPLOYMENT_PAGES_MAX};
+use crate::logs::{self, LogLine, LogPage};
 use crate::objects::{S3, Target};
 use crate::problem::{Kind, Problem};
 use crate::provider::{Call, Provider};
@@ -464,6 +468,30 @@ impl Provider for AppConfig {
             }
             other => other,
         }
+    }
+
+    /// The deployment's own log.
+    async fn logs(
+        &self,
+        cx: &Call<'_>,
+        action: &ActionInvocation,
+        progress: &Progress,
+        token: Option<&str>,
+    ) -> Result<LogPage, Problem> {
+        let number = progress.external_id.as_deref().and_then(|number| number.parse().ok());
+        let (Some(number), Ok(plan)) = (number, Plan::read(action)) else { return Ok(LogPage::default()) };
+        let request = cx.realm.appconfig(action).await?.get_deployment().application_id(plan.application);
+        let answer = request.environment_id(plan.environment).deployment_number(number).send().await;
+        let found = answer.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error)))?;
+        let line = |event: &DeploymentEvent| LogLine {
+            time: Timestamp::from_millis(event.occurred_at().and_then(|at| at.to_millis().ok()).unwrap_or_default()),
+            text: format!(
+                "{} {}",
+                event.event_type().map_or("EVENT", DeploymentEventType::as_str),
+                event.description().unwrap_or_default()
+            ),
+        };
+        Ok(logs::rest_of(found.event_log().iter().rev().map(line).collect(), token))
     }
 
     /// Rolls the deployment back, if it is still under way. Its version stays.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use aws_sdk_elasticbeanstalk::Client;
 use aws_sdk_elasticbeanstalk::operation::RequestId as _;
+use aws_sdk_elasticbeanstalk::operation::describe_events::builders::DescribeEventsFluentBuilder;
 use aws_sdk_elasticbeanstalk::primitives::DateTime;
 use aws_sdk_elasticbeanstalk::types::{
     EnvironmentDescription, EnvironmentStatus, EventDescription, EventSeverity, S3Location,
@@ -18,9 +19,11 @@ use serde::{Deserialize, Serialize};
 use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
 use towpath_model::limits::TIMEOUT_DEFAULT_MINUTES;
+use towpath_model::time::Timestamp;
 
 use crate::deploys::{self, failed, misconfigured, needed, one_input, recall, refused, remember};
-use crate::limits::{BEANSTALK_BUNDLE_BYTES_MAX, BEANSTALK_SETTLE_MS};
+use crate::limits::{BEANSTALK_BUNDLE_BYTES_MAX, BEANSTALK_EVENTS_MAX, BEANSTALK_SETTLE_MS};
+use crate::logs::{self, LogLine, LogPage};
 use crate::objects::{S3, Source, Target};
 use crate::problem::{Kind, Problem};
 use crate::provider::{Call, Provider};
@@ -222,13 +225,21 @@ impl<'a> Work<'a> {
         }
     }
 
+    fn ask_events(&self, client: Client, memory: &Memory) -> DescribeEventsFluentBuilder {
+        let since = memory.asked_ms.map(|ms| DateTime::from_secs(ms.div_euclid(1000)));
+        client
+            .describe_events()
+            .application_name(self.application)
+            .environment_name(self.environment)
+            .set_request_id(memory.request.clone())
+            .set_start_time(since)
+            .max_records(BEANSTALK_EVENTS_MAX)
+    }
+
     /// What the update has said so far, its oldest event first.
     async fn events(&self, memory: &Memory) -> Result<Vec<EventDescription>, Outcome> {
         const CALL: &str = "describeEvents";
-        let request = self.client(CALL).await?.describe_events().application_name(self.application);
-        let request = request.environment_name(self.environment).set_request_id(memory.request.clone());
-        let since = memory.asked_ms.map(|ms| DateTime::from_secs(ms.div_euclid(1000)));
-        let answer = request.set_start_time(since).send().await;
+        let answer = self.ask_events(self.client(CALL).await?, memory).send().await;
         let answer = answer.map_err(|error| refused(Progress::default(), CALL, &self.problem(&error)))?;
         let mut events = answer.events.unwrap_or_default();
         events.reverse();
@@ -279,10 +290,14 @@ impl<'a> Work<'a> {
                 Outcome::Pending { progress: remember(self.progress(Some(&found), summary), &known) }
             }
             Verdict::Done(summary) => {
-                let progress = self.progress(Some(&found), summary);
+                // The log is asked for when all is over, too.
+                let progress = remember(self.progress(Some(&found), summary), &known);
                 Outcome::Succeeded { progress, variables: BTreeMap::new(), revisions: Vec::new() }
             }
-            Verdict::Broken(message) => failed(self.progress(Some(&found), ""), error_code::JOB_FAILED, message),
+            Verdict::Broken(message) => {
+                let progress = remember(self.progress(Some(&found), ""), &known);
+                failed(progress, error_code::JOB_FAILED, message)
+            }
         })
     }
 
@@ -370,6 +385,33 @@ impl Provider for ElasticBeanstalk {
             },
         };
         work.go_on(memory).await.unwrap_or_else(|outcome| outcome)
+    }
+
+    /// The events of the update.
+    async fn logs(
+        &self,
+        cx: &Call<'_>,
+        action: &ActionInvocation,
+        progress: &Progress,
+        token: Option<&str>,
+    ) -> Result<LogPage, Problem> {
+        let (Some(memory), Ok(work)) = (recall::<Memory>(progress), Work::of(cx, action)) else {
+            return Ok(LogPage::default());
+        };
+        if memory.asked_ms.is_none() {
+            return Ok(LogPage::default());
+        }
+        let client = cx.realm.elastic_beanstalk(action).await?;
+        let answer = work.ask_events(client, &memory).send().await.map_err(|error| work.problem(&error))?;
+        let line = |event: &EventDescription| LogLine {
+            time: Timestamp::from_millis(event.event_date().and_then(|at| at.to_millis().ok()).unwrap_or_default()),
+            text: format!(
+                "{} {}",
+                event.severity().map_or("INFO", EventSeverity::as_str),
+                event.message().unwrap_or_default()
+            ),
+        };
+        Ok(logs::rest_of(answer.events().iter().rev().map(line).collect(), token))
     }
 
     /// Aborts the update while the environment can. The version stays.

@@ -119,3 +119,5 @@ pub const IMAGE_TAG_CHARS_MAX: usize = 128;
 pub const ALEXA_PACKAGE_BYTES_MAX: u64 = 100 * 1024 * 1024;
 /// Developers whose access tokens are remembered.
 pub const ALEXA_TOKENS_MAX: usize = 256;
+/// Events of an update that are asked for at once, which is Elastic Beanstalk's bound.
+pub const BEANSTALK_EVENTS_MAX: i32 = 1000;
