@@ -119,6 +119,16 @@ async fn a_rollback_says_who_and_why() {
     let (code, message) = failure(stage.poll(&action, &progress).await);
     assert_eq!(code, "JobFailed");
     assert_eq!(message, "Deployment 1 is ROLLED_BACK. Triggered by CLOUDWATCH_ALARM. The alarm ferry-5xx went off.");
+    let provider = stage.provider(&action);
+    let page = provider.logs(&stage.call(), &action, &progress, None).await.unwrap();
+    let texts: Vec<&str> = page.lines.iter().map(|line| line.text.as_str()).collect();
+    assert_eq!(
+        texts,
+        ["DEPLOYMENT_STARTED ", "ROLLBACK_STARTED The alarm ferry-5xx went off.", "ROLLBACK_COMPLETED done"],
+        "its log, oldest first"
+    );
+    let rest = provider.logs(&stage.call(), &action, &progress, page.next.as_deref()).await.unwrap();
+    assert_eq!((rest.lines.len(), rest.next.as_deref()), (0, Some("3")));
 }
 
 #[tokio::test]

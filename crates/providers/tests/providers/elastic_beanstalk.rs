@@ -47,6 +47,9 @@ async fn a_version_is_made_and_deployed() {
     let (progress, variables, _) = success(stage.poll(&action, &progress).await);
     assert_eq!(progress.summary.as_deref(), Some("Environment update completed successfully."));
     assert!(variables.is_empty());
+    let page = stage.provider(&action).logs(&stage.call(), &action, &progress, Some("1")).await.unwrap();
+    let texts: Vec<&str> = page.lines.iter().map(|line| line.text.as_str()).collect();
+    assert_eq!(texts, ["INFO Environment update completed successfully."], "what was not told before");
 }
 
 #[tokio::test]
