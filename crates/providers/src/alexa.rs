@@ -31,7 +31,7 @@ use crate::alexa_package::{PackageError, package};
 use crate::deploys::{failed, misconfigured, needed, recall, refused, remember};
 use crate::http::{self, Answer, Ask};
 use crate::limits::{ALEXA_TOKENS_MAX, SESSION_MARGIN_MS};
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 use crate::provider::{Call, Provider};
 use crate::realm::{LOGIN_WITH_AMAZON, Realm, RealmKind};
 use crate::realms::Service;
@@ -408,6 +408,7 @@ impl Provider for AlexaSkillsKit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem::Kind;
 
     #[test]
     fn reasons_are_of_the_import_and_of_its_parts() {
