@@ -268,7 +268,7 @@ impl<'a> Work<'a> {
 
     /// Asks for an import; None where the skill has something else to do.
     async fn import(&self) -> Result<Option<String>, Outcome> {
-        let zip = self.package().await?;
+        let zip = Box::pin(self.package()).await?;
         let place = self.done("POST", "/v1/skills/uploads", None).await?;
         let place: Value = serde_json::from_slice(&place.body).unwrap_or_default();
         let url = place["uploadUrl"].as_str().unwrap_or_default();
@@ -320,14 +320,14 @@ impl<'a> Work<'a> {
     /// Nothing is changed yet: who signs in, and what is to be imported.
     async fn begin(&self) -> Result<Outcome, Outcome> {
         self.token().await?;
-        self.package().await?;
+        Box::pin(self.package()).await?;
         Ok(waiting("The skill package is to be imported."))
     }
 
     async fn go_on(&self, memory: Memory) -> Result<Outcome, Outcome> {
         let id = match memory.import {
             Some(id) => id,
-            None => match self.import().await? {
+            None => match Box::pin(self.import()).await? {
                 Some(id) => id,
                 None => return Ok(waiting("The skill is being changed; the import waits.")),
             },

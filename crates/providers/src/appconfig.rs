@@ -368,7 +368,7 @@ impl Work<'_> {
         let Plan { environment, profile, .. } = &self.plan;
         let version = if let Some(version) = &memory.version {
             version.clone()
-        } else if let Some(version) = self.version().await? {
+        } else if let Some(version) = Box::pin(self.version()).await? {
             memory.version.insert(version).clone()
         } else {
             return Ok(self.pending(&memory, format!("Another version of the profile {profile} is being made.")));
@@ -410,7 +410,7 @@ impl Work<'_> {
     async fn go_on(&self, memory: Memory) -> Outcome {
         let answered = match memory.number {
             Some(number) => self.look(&memory, number).await,
-            None => self.begin(memory).await,
+            None => Box::pin(self.begin(memory)).await,
         };
         answered.unwrap_or_else(|outcome| outcome)
     }

@@ -237,7 +237,7 @@ impl<'a> Work<'a> {
             return Ok(self.running(run));
         }
         if memory.uploads.len() != self.plan.files().len() {
-            memory.uploads = self.upload(&project).await?;
+            memory.uploads = Box::pin(self.upload(&project)).await?;
         }
         if self.is_taken(&memory.uploads).await? {
             return Ok(self.running(self.schedule(&project, &memory.uploads).await?));
@@ -290,7 +290,7 @@ impl<'a> Work<'a> {
     async fn go_on(&self, memory: Memory) -> Outcome {
         let answered = match &memory.run {
             Some(run) => self.look(run).await,
-            None => self.begin(memory).await,
+            None => Box::pin(self.begin(memory)).await,
         };
         answered.unwrap_or_else(|outcome| outcome)
     }

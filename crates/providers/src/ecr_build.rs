@@ -284,7 +284,7 @@ impl Provider for EcrBuild {
             Ok(plan) => plan,
             Err(message) => return misconfigured(message),
         };
-        if let Err(outcome) = plan.provide(cx, action).await {
+        if let Err(outcome) = Box::pin(plan.provide(cx, action)).await {
             return outcome;
         }
         let built = self.builds.start(&at_home(cx), &plan.build(action)).await;

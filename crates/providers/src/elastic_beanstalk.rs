@@ -260,7 +260,7 @@ impl<'a> Work<'a> {
     async fn begin(&self) -> Result<Outcome, Outcome> {
         let artifact = one_input(self.action).map_err(misconfigured)?;
         let found = self.look().await?;
-        let bundle = self.bundle(artifact).await?;
+        let bundle = Box::pin(self.bundle(artifact)).await?;
         self.make_version(bundle).await?;
         let summary = format!("Version {} of {} is made.", self.label(), self.application);
         Ok(Outcome::Pending { progress: remember(self.progress(Some(&found), summary), &Memory::default()) })

@@ -138,7 +138,7 @@ pub async fn send(realm: &Realm, service: &'static str, ask: Ask<'_>) -> Result<
         .serializer(|request: HttpRequest| Ok(request))
         .deserializer_impl::<Begun, Busy>(Reader)
         .build();
-    let begun = operation.invoke(request).await.map_err(|error| match &error {
+    let begun = Box::pin(operation.invoke(request)).await.map_err(|error| match &error {
         SdkError::ServiceError(context) => {
             let Busy(status) = context.err();
             let told = Problem::broken(service, format!("HTTP status {status}"));

@@ -97,10 +97,10 @@ impl At<'_> {
         let request = if std::ptr::eq(self.cx.realm, self.cx.artifacts) {
             request.s3_bucket(&artifact.bucket).s3_key(&artifact.key)
         } else if let Some(bucket) = self.cx.realm.staging().bucket(self.cx.realm.region(&self.action.region)) {
-            let key = self.staged(artifact, bucket).await?;
+            let key = Box::pin(self.staged(artifact, bucket)).await?;
             request.s3_bucket(bucket).s3_key(key)
         } else {
-            request.zip_file(Blob::new(self.zip(artifact).await?))
+            request.zip_file(Blob::new(Box::pin(self.zip(artifact)).await?))
         };
         let answer = ask!(self, "updateFunctionCode", request)?;
         answer.code_sha256.ok_or_else(|| {

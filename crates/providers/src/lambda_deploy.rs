@@ -253,7 +253,7 @@ impl<'a> Work<'a> {
         if memory.failing.is_some() {
             return self.retreat(memory).await;
         }
-        match self.advance(&mut memory).await {
+        match Box::pin(self.advance(&mut memory)).await {
             Ok(outcome) => outcome,
             Err(stuck) => {
                 let outcome = self.stuck(&memory, stuck);

@@ -239,12 +239,12 @@ impl<'a> Work<'a> {
     /// The id of the version: made, or found made by the client token.
     async fn make(&self) -> Result<String, Outcome> {
         const CALL: &str = "createProvisioningArtifact";
-        let plan = self.plan().await?;
+        let plan = Box::pin(self.plan()).await?;
         let list = self.client("listProvisioningArtifacts").await?.list_provisioning_artifacts();
         // Says of a product that is not there what making a version of it would not say before the template is read.
         let known = list.product_id(self.product).send().await;
         known.map_err(|error| refused(Progress::default(), "listProvisioningArtifacts", &self.problem(&error)))?;
-        let url = self.template(&plan).await?;
+        let url = Box::pin(self.template(&plan)).await?;
         let properties = ProvisioningArtifactProperties::builder()
             .name(plan.name)
             .set_description(plan.description)
