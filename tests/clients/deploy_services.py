@@ -15,7 +15,7 @@ import zipfile
 import boto3 as aws
 
 from harness import ACCOUNT, REGION, Pipelines, Server, action, bucket, client, equal, holds, main, matches, pipeline
-from harness import role, s3_source, source, stage, wait, zipped
+from harness import role, s3_source, source, stage, trust, wait, zipped
 from lambda_functions import execution_role, invoked, made, server
 from rules import Moto
 from scripted.appconfig import AppConfig, rolled_back
@@ -130,8 +130,8 @@ def functions_elsewhere():
     """moto's Lambda, whose code comes in the request, and an alarm of its CloudWatch that gives the traffic back."""
     with Moto() as moto, tempfile.TemporaryDirectory() as directory, Server(directory, REALM.format(url=moto.url)):
         api, alarms, runs = at(moto, "lambda"), at(moto, "cloudwatch"), Pipelines()
-        trust = json.dumps({"Version": "2012-10-17", "Statement": []})
-        worker = at(moto, "iam").create_role(RoleName="worker", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        trusted = trust("lambda.amazonaws.com")
+        worker = at(moto, "iam").create_role(RoleName="worker", AssumeRolePolicyDocument=trusted)["Role"]["Arn"]
         api.create_function(FunctionName="hook", Runtime="python3.12", Handler="app.handler", Role=worker,
                             Code={"ZipFile": zipped(handler("one"))})
         api.publish_version(FunctionName="hook")
@@ -269,6 +269,10 @@ def service_catalog():
     catalog.product("prod-abcdefgh12345")
     with scripted(catalog, CloudFormation(), providers=["ServiceCatalog"], more='staging-bucket = "staging"\n') as (moto, _, runs):
         at(moto, "s3").create_bucket(Bucket="staging")
+        # AWS reads templates with the caller's rights; the scripted services have none.
+        read = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::staging/*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [read]})
+        at(moto, "s3").put_bucket_policy(Bucket="staging", Policy=policy)
         settings = {"SchemaVersion": "1.0", "ProductVersionName": "v5", "ProductVersionDescription": "spring",
                     "ProductType": "CLOUD_FORMATION_TEMPLATE", "Properties": {"TemplateFilePath": "/infra/product.json"}}
         source({"infra/product.json": TEMPLATE, "settings.json": json.dumps(settings), "bad.json": "{}"})
