@@ -136,7 +136,8 @@ async fn a_run_whose_start_was_lost_is_found() {
     pending(stage.start(&action).await);
     let progress = pending(stage.poll(&action, &Progress::default()).await);
     assert_eq!(progress.summary.as_deref(), Some("The run is SCHEDULING."));
-    assert_eq!((peer.farm().uploads.len(), peer.farm().scheduled.len()), (1, 1));
+    assert_eq!(peer.farm().uploads.len(), 1);
+    assert_eq!(peer.farm().scheduled.len(), 1);
     assert_eq!(stage.stop(&action, &Progress::default()).await, Ok(()));
     assert_eq!(peer.farm().stopped.len(), 1, "by its name");
 }
