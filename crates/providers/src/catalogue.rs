@@ -7,6 +7,8 @@ use std::sync::Arc;
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
 
 use crate::cloudformation::CloudFormation;
+use crate::alexa::AlexaSkillsKit;
+use crate::appconfig::AppConfig;
 use crate::codebuild::CodeBuild;
 use crate::codecommit_source::CodeCommitSource;
 use crate::codedeploy::CodeDeploy;
@@ -14,15 +16,20 @@ use crate::codedeploy_to_ecs::CodeDeployToEcs;
 use crate::commands::Commands;
 use crate::connection_source::{ConnectionSource, ConnectionTypes, NoTypes};
 use crate::ec2::Ec2Deploy;
+use crate::device_farm::DeviceFarm;
+use crate::ecr_build::EcrBuild;
 use crate::ecr_source::EcrSource;
 use crate::git::{CommitFollower, Unfollowed};
 use crate::ecs::Ecs;
 use crate::eks::Eks;
 use crate::eks::run::Tools;
+use crate::elastic_beanstalk::ElasticBeanstalk;
 use crate::github_source::GitHubSource;
 use crate::inspector_scan::InspectorScan;
+use crate::lambda_deploy::LambdaDeploy;
 use crate::lambda_invoke::LambdaInvoke;
 use crate::manual_approval::ManualApproval;
+use crate::opsworks::OpsWorks;
 use crate::pipeline_invoke::PipelineInvoke;
 use crate::provider::Provider;
 use crate::rehearsal::Rehearsal;
@@ -32,6 +39,7 @@ use crate::rules::variable_check::VariableCheck;
 use crate::s3_deploy::S3Deploy;
 use crate::s3_source::S3Source;
 use crate::stack_sets::{StackInstances, StackSets};
+use crate::service_catalog::ServiceCatalog;
 use crate::step_functions::StepFunctions;
 use crate::working_tree::{self, WorkingTree};
 
@@ -71,6 +79,8 @@ impl Catalogue {
     pub fn with_git_hosts(settings: Settings, hosts: GitHosts) -> Self {
         let GitHosts { github, types, follower } = hosts;
         let mut list: Vec<Box<dyn Provider>> = vec![
+            Box::new(AlexaSkillsKit::new()),
+            Box::new(AppConfig::new()),
             Box::new(CloudFormation::new()),
             Box::new(StackInstances::new()),
             Box::new(StackSets::new()),
@@ -83,20 +93,26 @@ impl Catalogue {
         list.extend(Commands::CATEGORIES.map(|c| Box::new(Commands::new(c)) as Box<dyn Provider>));
         list.push(Box::new(ConnectionSource::new(types, Arc::clone(&follower))));
         list.push(Box::new(DeploymentWindow::new()));
+        list.push(Box::new(DeviceFarm::new()));
         list.push(Box::new(Ec2Deploy::new()));
+        list.push(Box::new(EcrBuild::new()));
         list.push(Box::new(EcrSource::new()));
         list.push(Box::new(Ecs::new()));
         list.push(Box::new(Eks::new(Tools::default())));
+        list.push(Box::new(ElasticBeanstalk::new()));
         list.push(Box::new(GitHubSource::new(github, follower)));
         list.push(Box::new(InspectorScan::new()));
+        list.push(Box::new(LambdaDeploy::new()));
         list.extend(LambdaInvoke::CATEGORIES.map(|c| Box::new(LambdaInvoke::new(c)) as Box<dyn Provider>));
         list.push(Box::new(ManualApproval::new()));
+        list.push(Box::new(OpsWorks::new()));
         list.push(Box::new(PipelineInvoke::new()));
         if settings.rehearsal {
             list.extend(Rehearsal::CATEGORIES.map(|c| Box::new(Rehearsal::new(c)) as Box<dyn Provider>));
         }
         list.push(Box::new(S3Deploy::new()));
         list.push(Box::new(S3Source::new()));
+        list.push(Box::new(ServiceCatalog::new()));
         list.push(Box::new(StepFunctions::new()));
         list.push(Box::new(VariableCheck::new()));
         Self::of(list)

@@ -60,6 +60,7 @@ plain_clients! {
     codepipeline: aws_sdk_codepipeline, "codepipeline";
     device_farm: aws_sdk_devicefarm, "device_farm";
     ecr: aws_sdk_ecr, "ecr";
+    ecr_public: aws_sdk_ecrpublic, "ecr_public";
     ecs: aws_sdk_ecs, "ecs";
     eks: aws_sdk_eks, "eks";
     elastic_beanstalk: aws_sdk_elasticbeanstalk, "elastic_beanstalk";
@@ -67,7 +68,6 @@ plain_clients! {
     lambda: aws_sdk_lambda, "lambda";
     load_balancing: aws_sdk_elasticloadbalancingv2, "elastic_load_balancing_v2";
     logs: aws_sdk_cloudwatchlogs, "cloudwatch_logs";
-    opsworks: aws_sdk_opsworks, "opsworks";
     service_catalog: aws_sdk_servicecatalog, "service_catalog";
     sfn: aws_sdk_sfn, "sfn";
     sns: aws_sdk_sns, "sns";

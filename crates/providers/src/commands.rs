@@ -349,6 +349,11 @@ fn minutes_number(minutes: u32) -> i32 {
     i32::try_from(minutes).unwrap_or(i32::MAX)
 }
 
+/// The same call where Towpath's own builds are: those that CodePipeline runs for actions whose service is elsewhere.
+pub const fn at_home<'a>(cx: &Call<'a>) -> Call<'a> {
+    Call { realm: cx.artifacts, artifacts: cx.artifacts, clock: cx.clock, scratch: cx.scratch, job: None }
+}
+
 /// What CloudWatch Logs does not allow in a name becomes `-`.
 fn log_group(pipeline: &str) -> String {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | '#');

@@ -164,6 +164,11 @@ pub fn docs_page(provider: &dyn Provider, supplement: &Supplement<'_>) -> String
 fn realm(service: Option<Service>) -> String {
     let Some(service) = service else { return "none; no AWS service is called".to_owned() };
     let name = service.name();
+    if service.is_beyond_aws() {
+        return format!(
+            "none is needed: {name} is asked over the Internet, unless a `[realm.NAME]` table takes the action"
+        );
+    }
     if service.is_embedded() {
         format!("Towpath's own {name}, unless a `[realm.NAME]` table of towpath.toml takes the action")
     } else {

@@ -14,8 +14,6 @@ use std::collections::{BTreeMap, HashMap};
 use async_trait::async_trait;
 use aws_sdk_inspectorscan::types::OutputFormat;
 use aws_smithy_types::{Document, Number};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value};
 use towpath_model::action::{ActionInvocation, ArtifactLocation, ErrorDetails, Outcome, Progress, error_code};
 use towpath_model::catalogue::{
@@ -23,8 +21,8 @@ use towpath_model::catalogue::{
 };
 
 use crate::artifact_files::{self, Trouble};
-use crate::commands::Commands;
-use crate::ecr_source;
+use crate::commands::{Commands, at_home};
+use crate::ecr_registry::{self, is_of_an_image};
 use crate::limits::{COMMANDS_MINUTES, SBOM_BYTES_MAX, SCAN_COMPONENTS_MAX};
 use crate::objects::S3;
 use crate::problem::{Kind, Problem};
@@ -194,7 +192,8 @@ impl<'a> Scan<'a> {
             Err(problem) if matches!(problem.kind, Kind::NotFound | Kind::AccessDenied) => {}
             Err(problem) => return Err(Trouble::Output(problem).outcome(self.output)),
         }
-        let registry = authorize(cx, action).await.map_err(|problem| refused_by_registry(repository, &problem))?;
+        let registry =
+            ecr_registry::private(cx, action).await.map_err(|problem| refused_by_registry(repository, &problem))?;
         let quoted = |text: &str| text.replace('\'', r"'\''");
         let file = format!(
             "export SCANNED_IMAGE='{}/{repository}:{tag}'\nexport INSPECTOR_SBOMGEN_USERNAME='{}'\nexport \
@@ -216,31 +215,6 @@ impl<'a> Scan<'a> {
         let over: Vec<String> = over.collect();
         (!over.is_empty()).then(|| format!("The scan found more vulnerabilities than allowed: {}.", over.join("; ")))
     }
-}
-
-fn is_of_an_image(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-'))
-}
-
-struct Registry {
-    host: String,
-    user: String,
-    password: String,
-}
-
-async fn authorize(cx: &Call<'_>, action: &ActionInvocation) -> Result<Registry, Problem> {
-    let client = cx.realm.ecr(action).await?;
-    let answer = client.get_authorization_token().send().await;
-    let answer = answer.map_err(|error| cx.realm.note(action, Problem::of(ecr_source::SERVICE, &error)))?;
-    let broken =
-        || Problem::broken(ecr_source::SERVICE, "GetAuthorizationToken answered without a token for a registry");
-    let data = answer.authorization_data.into_iter().flatten().next().ok_or_else(broken)?;
-    let token = data.authorization_token.and_then(|token| BASE64.decode(token).ok());
-    let token = token.and_then(|token| String::from_utf8(token).ok()).ok_or_else(broken)?;
-    let (user, password) = token.split_once(':').ok_or_else(broken)?;
-    let endpoint = data.proxy_endpoint.ok_or_else(broken)?;
-    let host = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, host)| host).trim_end_matches('/').to_owned();
-    Ok(Registry { host, user: user.to_owned(), password: password.to_owned() })
 }
 
 fn refused_by_registry(repository: &str, problem: &Problem) -> Outcome {
@@ -434,11 +408,6 @@ impl InspectorScan {
         let variables = worst.map(|severity| ("HighestScannedSeverity".to_owned(), severity.to_owned()));
         Outcome::Succeeded { progress, variables: variables.into_iter().collect(), revisions: Vec::new() }
     }
-}
-
-/// Builds are CodePipeline's own: where the artifacts are.
-const fn at_home<'a>(cx: &Call<'a>) -> Call<'a> {
-    Call { realm: cx.artifacts, artifacts: cx.artifacts, clock: cx.clock, scratch: cx.scratch, job: None }
 }
 
 #[async_trait]

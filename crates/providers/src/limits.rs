@@ -178,3 +178,42 @@ pub const EKS_LINE_CHARS_MAX: usize = 8 * 1024;
 pub const EKS_REASON_CHARS_MAX: usize = 1000;
 /// Runs of EKS actions that a process remembers.
 pub const EKS_RUNS_KEPT: usize = 256;
+/// Longest shift of a function's traffic, in minutes: two days, as the Lambda action's page says.
+pub const LAMBDA_SHIFT_MINUTES_MAX: u32 = 2 * 24 * 60;
+/// Alarms that a shift may watch.
+pub const LAMBDA_ALARMS_MAX: usize = 10;
+/// How often a shift without alarms is looked at.
+pub const LAMBDA_LOOK_INTERVAL_MAX: Duration = Duration::from_mins(1);
+/// The largest zip that Lambda takes in a request; a larger one must lie in an S3 bucket.
+pub const LAMBDA_ZIP_BYTES_MAX: u64 = 50 * 1024 * 1024;
+/// AppConfig's own bound on a configuration, where an account has the largest.
+pub const APPCONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Pages of a list of deployments that are looked through for one that was started and not stored.
+pub const DEPLOYMENT_PAGES_MAX: usize = 10;
+/// The largest artifact that an Elastic Beanstalk deployment takes.
+pub const BEANSTALK_BUNDLE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// After UpdateEnvironment an environment may seem Ready, with its old version, for a moment.
+pub const BEANSTALK_SETTLE_MS: i64 = 60_000;
+/// The largest template of a Service Catalog product, which is CloudFormation's for a template in S3.
+pub const PRODUCT_TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
+/// The settings file of a Service Catalog deployment has a handful of lines.
+pub const PRODUCT_SETTINGS_BYTES_MAX: u64 = 64 * 1024;
+/// The longest answer to a plain HTTP request; what is asked for are documents of a few members.
+pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What a message repeats of a refusal that is no AWS error.
+pub const REFUSAL_CHARS_MAX: usize = 1000;
+/// The largest app that Device Farm takes.
+pub const DEVICE_FARM_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// Pages of projects and runs that are looked through.
+pub const DEVICE_FARM_PAGES_MAX: usize = 20;
+/// Files that one S3 deployment extracts.
+pub const DEPLOYED_FILES_MAX: usize = 100_000;
+/// Tags that one image is pushed with, and the characters of one, which is Docker's bound.
+pub const IMAGE_TAGS_MAX: usize = 50;
+pub const IMAGE_TAG_CHARS_MAX: usize = 128;
+/// The largest skill package that is imported.
+pub const ALEXA_PACKAGE_BYTES_MAX: u64 = 100 * 1024 * 1024;
+/// Developers whose access tokens are remembered.
+pub const ALEXA_TOKENS_MAX: usize = 256;
+/// Events of an update that are asked for at once, which is Elastic Beanstalk's bound.
+pub const BEANSTALK_EVENTS_MAX: i32 = 1000;

@@ -101,6 +101,42 @@ pub fn codecommit_commit(realm: &Realm, region: &str, repository: &str, commit: 
     }
 }
 
+/// A published version of a function. An ARN in place of its name is cut to the name.
+pub fn lambda_version(realm: &Realm, region: &str, function: &str, version: &str) -> String {
+    let name = function.rsplit_once(":function:").map_or(function, |(_, name)| name);
+    match realm.console_url() {
+        Some(base) => format!("{}/lambda/functions/{name}", base.trim_end_matches('/')),
+        None => {
+            format!("https://console.aws.amazon.com/lambda/home?region={region}#/functions/{name}/versions/{version}")
+        }
+    }
+}
+
+/// An environment of an AppConfig application, always on AWS.
+pub fn appconfig_environment(region: &str, application: &str, environment: &str) -> String {
+    format!(
+        "https://console.aws.amazon.com/systems-manager/appconfig/applications/{application}/environments/{environment}?region={region}"
+    )
+}
+
+/// The dashboard of an Elastic Beanstalk environment, always on AWS.
+pub fn beanstalk_environment(region: &str, application: &str, environment_id: &str) -> String {
+    format!(
+        "https://console.aws.amazon.com/elasticbeanstalk/home?region={region}#/environment/dashboard?applicationName={application}&environmentId={environment_id}"
+    )
+}
+
+/// A Service Catalog product, always on AWS.
+pub fn service_catalog_product(region: &str, product: &str) -> String {
+    format!("https://console.aws.amazon.com/servicecatalog/home?region={region}#admin-products/{product}")
+}
+
+/// A run of Device Farm, which is in one Region alone.
+pub fn device_farm_run(arn: &str) -> String {
+    let (project, run) = arn.rsplit(':').next().and_then(|ids| ids.split_once('/')).unwrap_or(("", ""));
+    format!(
+        "https://us-west-2.console.aws.amazon.com/devicefarm/home?region=us-west-2#/mobile/projects/{project}/runs/{run}"
+    )
 /// The deployments of an ECS service. Towpath has no ECS, so the page is always AWS's.
 pub fn ecs_deployments(region: &str, cluster: &str, service: &str) -> String {
     let cluster = cluster.rsplit('/').next().unwrap_or(cluster);

@@ -166,6 +166,13 @@ fn told_by(event: &HistoryEvent) -> String {
     more.map_or_else(|| kind.to_owned(), |more| format!("{kind} {more}"))
 }
 
+/// A page of a list that is told whole each time, oldest first. The token is how much of it was told.
+pub fn rest_of(lines: Vec<LogLine>, token: Option<&str>) -> LogPage {
+    let told = token.and_then(|token| token.parse().ok()).unwrap_or(0);
+    let all = lines.len().max(told);
+    LogPage { lines: lines.into_iter().skip(told).collect(), next: Some(all.to_string()) }
+}
+
 fn line(time: Option<i64>, text: Option<String>) -> LogLine {
     LogLine { time: Timestamp::from_millis(time.unwrap_or_default()), text: text.unwrap_or_default() }
 }

@@ -138,6 +138,19 @@ impl<'a> S3<'a> {
         }
     }
 
+    /// The Region a bucket is in.
+    pub async fn region_of(&self, bucket: &str) -> Result<String, Problem> {
+        let answer = send!(self, self.client().await?.get_bucket_location().bucket(bucket).send())?;
+        let name = answer.location_constraint().map(aws_sdk_s3::types::BucketLocationConstraint::as_str);
+        Ok(match name.unwrap_or_default() {
+            // Two Regions are older than this answer.
+            "" => "us-east-1",
+            "EU" => "eu-west-1",
+            name => name,
+        }
+        .to_owned())
+    }
+
     /// Looks at one object. A HEAD answer has no body, so a refused one is asked again as GET for S3's own words.
     pub async fn look(&self, bucket: &str, key: &str, version_id: Option<&str>) -> Result<Found, Problem> {
         let client = self.client().await?;

@@ -196,7 +196,7 @@ fn text_of_status(status: u16, code: &str) -> String {
 }
 
 /// The whole chain of causes on one line; an SDK's outermost text alone says "dispatch failure".
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

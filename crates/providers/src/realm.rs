@@ -25,6 +25,9 @@ use crate::session::session_name;
 /// Among endpoints: where git is spoken, not AWS's APIs.
 pub const GIT: &str = "git";
 
+/// Among endpoints: where developers of Alexa skills sign in.
+pub const LOGIN_WITH_AMAZON: &str = "login_with_amazon";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RealmKind {
     /// Towpath's own services, in this process or behind its own port.

@@ -9,7 +9,7 @@ use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use towpath_model::action::{ActionInvocation, ErrorDetails, error_code};
 
-use crate::realm::{Abroad, Endpoints, KeySource, Realm, RealmKind, RealmSettings};
+use crate::realm::{Abroad, Endpoints, KeySource, LOGIN_WITH_AMAZON, Realm, RealmKind, RealmSettings};
 
 macro_rules! services {
     ($($variant:ident, $id:literal, $name:literal, $embedded:literal;)*) => {
@@ -48,6 +48,7 @@ macro_rules! services {
 
 // Variant, id, AWS's name, whether Towpath has the service itself.
 services! {
+    AlexaSkillsKit, "alexa", "the Alexa Skills Kit", false;
     AppConfig, "appconfig", "AWS AppConfig", false;
     CloudFormation, "cloudformation", "AWS CloudFormation", false;
     CloudWatch, "cloudwatch", "Amazon CloudWatch", false;
@@ -59,18 +60,25 @@ services! {
     DeviceFarm, "device_farm", "AWS Device Farm", false;
     Ec2, "ec2", "Amazon EC2", false;
     Ecr, "ecr", "Amazon ECR", false;
+    EcrPublic, "ecr_public", "Amazon ECR Public", false;
     Ecs, "ecs", "Amazon ECS", false;
     Eks, "eks", "Amazon EKS", false;
     ElasticBeanstalk, "elastic_beanstalk", "AWS Elastic Beanstalk", false;
     InspectorScan, "inspector_scan", "Amazon Inspector Scan", false;
     Lambda, "lambda", "AWS Lambda", true;
     LoadBalancing, "elastic_load_balancing_v2", "Elastic Load Balancing", false;
-    OpsWorks, "opsworks", "AWS OpsWorks", false;
     S3, "s3", "Amazon S3", true;
     ServiceCatalog, "service_catalog", "AWS Service Catalog", false;
     Sns, "sns", "Amazon SNS", false;
     Ssm, "ssm", "AWS Systems Manager", false;
     StepFunctions, "sfn", "AWS Step Functions", false;
+}
+
+impl Service {
+    /// Reached over the Internet as anybody is, with credentials of the action's own: no AWS account is needed.
+    pub const fn is_beyond_aws(self) -> bool {
+        matches!(self, Self::AlexaSkillsKit)
+    }
 }
 
 /// One `[realm.NAME]` table, read.
@@ -175,6 +183,8 @@ pub struct Realms {
     environment: AwsEnvironment,
     network: Option<Network>,
     client: OnceLock<SharedHttpClient>,
+    /// Where services are that are not AWS's.
+    internet: OnceLock<Option<Arc<Realm>>>,
 }
 
 struct Named {
@@ -201,6 +211,7 @@ impl Realms {
             environment,
             network: Some(network),
             client: OnceLock::new(),
+            internet: OnceLock::new(),
         })
     }
 
@@ -212,6 +223,7 @@ impl Realms {
             environment: AwsEnvironment::default(),
             network: None,
             client: OnceLock::new(),
+            internet: OnceLock::new(),
         }
     }
 
@@ -229,17 +241,35 @@ impl Realms {
         let Some(service) = service else { return Ok(&self.embedded) };
         let chosen = self.tables.iter().find(|named| named.table.takes(action)).or_else(|| {
             let aws = || self.tables.iter().find(|named| named.table.name == AWS && !named.table.selects());
-            if service.is_embedded() { None } else { aws() }
+            if service.is_embedded() || service.is_beyond_aws() { None } else { aws() }
         });
         match chosen {
             Some(named) if named.table.name == EMBEDDED => self.embedded_for(action, service),
             Some(named) => self.realm(named).ok_or_else(|| without_credentials(action, &named.table.name)),
+            None if service.is_beyond_aws() => self.internet().ok_or_else(|| without_realm(action, service)),
             None => self.embedded_for(action, service),
         }
     }
 
     fn embedded_for(&self, action: &ActionInvocation, service: Service) -> Result<&Arc<Realm>, ErrorDetails> {
         if service.is_embedded() { Ok(&self.embedded) } else { Err(without_realm(action, service)) }
+    }
+
+    fn internet(&self) -> Option<&Arc<Realm>> {
+        let open = || {
+            let settings = RealmSettings {
+                name: INTERNET.to_owned(),
+                kind: RealmKind::Aws,
+                endpoints: Endpoints::default(),
+                // Nothing is signed there.
+                credentials: Credentials::new(INTERNET, INTERNET, None, None, INTERNET).into(),
+                http: self.client.get_or_init(self.network.as_ref()?).clone(),
+                clock: self.embedded.clock(),
+                console_url: None,
+            };
+            Some(Arc::new(Realm::new(settings)))
+        };
+        self.internet.get_or_init(open).as_ref()
     }
 
     fn realm<'a>(&'a self, named: &'a Named) -> Option<&'a Arc<Realm>> {
@@ -266,10 +296,12 @@ impl Realms {
 }
 
 /// What is called beside the services of providers: roles are assumed, logs read.
-const BESIDE_PROVIDERS: [&str; 2] = ["cloudwatch_logs", "sts"];
+const BESIDE_PROVIDERS: [&str; 3] = ["cloudwatch_logs", LOGIN_WITH_AMAZON, "sts"];
 /// The realm of everything that Towpath does not embed.
 const AWS: &str = "aws";
 const EMBEDDED: &str = "embedded";
+/// What is neither ours nor AWS's.
+const INTERNET: &str = "internet";
 
 fn check(table: &RealmTable) -> Result<(), RealmError> {
     let somewhere = table.url.is_some() || !table.endpoints.is_empty();

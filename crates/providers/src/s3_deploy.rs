@@ -65,9 +65,10 @@ fn entry() -> ActionTypeEntry {
             ),
             Property::optional("CannedACL", "Canned ACL of every object written.").one_of(&CANNED_ACLS),
             Property::optional("CacheControl", "Cache-Control header of every object written."),
-            Property::optional("KMSEncryptionKeyARN", "Key that encrypts the objects.").refused(
-                "KMSEncryptionKeyARN is not supported yet: Towpath has no AWS KMS. Remove it; the bucket's own encryption \
-                 is used.",
+            Property::optional(
+                "KMSEncryptionKeyARN",
+                "Key that encrypts the objects: an id, an ARN or an alias. The bucket's own encryption when absent. In \
+                 Towpath's own S3 it fails the action: there is no AWS KMS beside it.",
             ),
         ],
         inputs: Bounds::new(1, 1),
@@ -115,7 +116,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn read(action: &ActionInvocation) -> Result<Self, String> {
+    fn read(action: &ActionInvocation, kind: RealmKind) -> Result<Self, String> {
         let bucket = configured(action, "BucketName")?;
         let extract = match action.config("Extract").map(str::to_ascii_lowercase).as_deref() {
             Some("true") => true,
@@ -147,12 +148,21 @@ impl Plan {
                 return Err(format!("CannedACL is '{acl}'; it must be one of {}.", CANNED_ACLS.join(", ")));
             }
         };
+        let kms_key = action.config("KMSEncryptionKeyARN").filter(|key| !key.is_empty());
+        if kms_key.is_some() && kind == RealmKind::Embedded {
+            return Err(
+                "KMSEncryptionKeyARN is not supported by Towpath's own S3: there is no AWS KMS beside it. Remove it, \
+                        and the bucket's own encryption is used; or deploy to a realm that has AWS KMS."
+                    .to_owned(),
+            );
+        }
         let target = Target {
             bucket: bucket.to_owned(),
             cache_control: action.config("CacheControl").filter(|c| !c.is_empty()).map(ToOwned::to_owned),
             acl,
             ..Target::default()
         };
+        let target = target.encrypted_with(kms_key);
         let key = if extract { key.trim_end_matches('/').to_owned() } else { key };
         Ok(Self { target, extract, key })
     }
@@ -170,6 +180,8 @@ enum Trouble {
     Reference,
     Bucket(Problem),
     Archive(ReadError),
+    /// More files than an action deploys.
+    TooMany(usize),
     /// Our own disk.
     Local(io::Error),
 }
@@ -183,6 +195,14 @@ impl Trouble {
             Self::Archive(error) => Outcome::failed(
                 error_code::JOB_FAILED,
                 format!("The archive is malformed: the artifact {} cannot be extracted: {error}.", artifact.name),
+            ),
+            Self::TooMany(files) => Outcome::failed(
+                error_code::CONFIGURATION_ERROR,
+                format!(
+                    "The artifact {} has {files} files; {} can be extracted by one action.",
+                    artifact.name,
+                    limits::DEPLOYED_FILES_MAX
+                ),
             ),
             Self::Local(error) => Outcome::Unavailable {
                 message: format!("cannot keep the artifact {} while it is deployed: {error}", artifact.name),
@@ -203,13 +223,35 @@ fn bucket_outcome(bucket: &str, region: &str, problem: &Problem) -> Outcome {
                 problem.detail()
             ),
         ),
-        Kind::NotFound => problem.outcome(
+        Kind::NotFound if problem.code == "NoSuchBucket" => problem.outcome(
             error_code::CONFIGURATION_ERROR,
             format!("The deployment bucket, {bucket}, does not exist in Region {region}. {}", problem.detail()),
         ),
-        Kind::Rejected | Kind::Transient | Kind::Session => {
+        Kind::Rejected if problem.code == "AccessControlListNotSupported" => problem.outcome(
+            error_code::CONFIGURATION_ERROR,
+            format!(
+                "The deployment bucket, {bucket}, does not allow ACLs. Remove CannedACL, or set it to \
+                 bucket-owner-full-control, or enable ACLs on the bucket. {}",
+                problem.detail()
+            ),
+        ),
+        // Also what AWS KMS refuses, which S3 hands on.
+        Kind::NotFound | Kind::Rejected | Kind::Transient | Kind::Session => {
             problem.outcome(error_code::CONFIGURATION_ERROR, problem.detail())
         }
+    }
+}
+
+/// The Region to write to. Who may not ask finds the bucket in the action's Region, or is told by S3 that it is elsewhere.
+async fn region_of(cx: &Call<'_>, action: &ActionInvocation, bucket: &str) -> Result<String, Trouble> {
+    // The embedded S3 is asked in any Region.
+    if cx.realm.kind() == RealmKind::Embedded {
+        return Ok(action.region.clone());
+    }
+    match S3::new(cx.realm, action, &action.region).region_of(bucket).await {
+        Ok(region) => Ok(region),
+        Err(problem) if problem.kind == Kind::AccessDenied && problem.assuming.is_none() => Ok(action.region.clone()),
+        Err(problem) => Err(Trouble::Bucket(problem)),
     }
 }
 
@@ -220,8 +262,9 @@ async fn deploy_whole(
     plan: &Plan,
     artifact: &ArtifactLocation,
 ) -> Result<(), Trouble> {
+    let region = region_of(cx, action, &plan.target.bucket).await?;
     let from = S3::new(cx.artifacts, action, &artifact.region);
-    let to = S3::new(cx.realm, action, &action.region);
+    let to = S3::new(cx.realm, action, &region);
     let found = from.look(&artifact.bucket, &artifact.key, None).await.map_err(Trouble::Artifact)?;
     if found.metadata.contains_key(CLONE_REF_METADATA) {
         return Err(Trouble::Reference);
@@ -247,6 +290,7 @@ async fn deploy_files(
     plan: &Plan,
     artifact: &ArtifactLocation,
 ) -> Result<(), Trouble> {
+    let region = region_of(cx, action, &plan.target.bucket).await?;
     let file = tempfile::Builder::new().prefix("deploy-").tempfile_in(cx.scratch).map_err(Trouble::Local)?;
     let from = S3::new(cx.artifacts, action, &artifact.region);
     from.fetch(&artifact.bucket, &artifact.key, file.path()).await.map_err(|error| match error {
@@ -260,7 +304,11 @@ async fn deploy_files(
         })
     });
     let archive = opened.await??;
-    let to = S3::new(cx.realm, action, &action.region);
+    let files = archive.entries().iter().filter(|entry| entry.kind != EntryKind::Directory).count();
+    if files > limits::DEPLOYED_FILES_MAX {
+        return Err(Trouble::TooMany(files));
+    }
+    let to = S3::new(cx.realm, action, &region);
     let large = Semaphore::new(limits::LARGE_UPLOADS_AT_ONCE);
     let entries = Arc::clone(archive.entries());
     stream::iter(entries.iter().filter(|entry| entry.kind != EntryKind::Directory))
@@ -328,12 +376,7 @@ impl Provider for S3Deploy {
     }
 
     async fn start(&self, cx: &Call<'_>, action: &ActionInvocation) -> Outcome {
-        for property in &self.entry.properties {
-            if let Some(why) = property.refused.as_deref().filter(|_| action.config(&property.name).is_some()) {
-                return Outcome::failed(error_code::CONFIGURATION_ERROR, why);
-            }
-        }
-        let plan = match Plan::read(action) {
+        let plan = match Plan::read(action, cx.realm.kind()) {
             Ok(plan) => plan,
             Err(message) => return Outcome::failed(error_code::CONFIGURATION_ERROR, message),
         };

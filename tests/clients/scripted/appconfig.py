@@ -98,6 +98,14 @@ class AppConfig(Script):
         return {"ApplicationId": given["ApplicationId"], "ConfigurationProfileId": given["ConfigurationProfileId"],
                 "VersionNumber": len(versions), "Content": given["Content"], "ContentType": given["ContentType"], **told}
 
+    def list_hosted_configuration_versions(self, call):
+        self._profile(call.input)
+        versions = self.versions.get((call.input["ApplicationId"], call.input["ConfigurationProfileId"]), [])
+        wanted = call.input.get("VersionLabel")
+        return {"Items": [{"ApplicationId": call.input["ApplicationId"], "ConfigurationProfileId": call.input["ConfigurationProfileId"],
+                           "VersionNumber": number, "ContentType": one["type"], **({"VersionLabel": one["label"]} if one["label"] else {})}
+                          for number, one in enumerate(versions, 1) if wanted in (None, one["label"])]}
+
     def _running(self, given):
         return next((one for one in self.deployments if one["place"] == (given["ApplicationId"], given["EnvironmentId"])
                      and one["course"].now[0] in RUNNING), None)

@@ -102,6 +102,11 @@ scenarios!(compute_deploys, "compute_deploys.py", crate::python::alone:
     ecs_rollout, ecs_strategies, ecs_refusals, codedeploy_instances, codedeploy_stops, codedeploy_to_ecs, another_account,
     ec2_instances, ec2_failures, eks_manifests);
 
+scenarios!(deploy_services, "deploy_services.py", crate::python::alone:
+    functions, functions_elsewhere, appconfig, elastic_beanstalk, service_catalog, device_farm, image);
+
+scenarios!(alexa, "alexa.py", crate::python::alone: a_skill, failures);
+
 scenarios!(ecr_source, "ecr_source.py", crate::python::alone: images, missing);
 
 scenarios!(inspector, "inspector.py", crate::python::alone: scans);

@@ -28,13 +28,14 @@ impl CloudWatch {
         assert_eq!(form["Action"], "DescribeAlarms", "the fake CloudWatch has nothing else");
         let types: Vec<&str> =
             form.iter().filter(|(name, _)| name.starts_with("AlarmTypes.")).map(|(_, kind)| kind.as_str()).collect();
-        let name = &form["AlarmNames.member.1"];
+        let names: Vec<&String> = (1..).map_while(|n| form.get(&format!("AlarmNames.member.{n}"))).collect();
         let mut body = String::from("<DescribeAlarmsResponse><DescribeAlarmsResult>");
         for (kind, list, alarms) in
             [("MetricAlarm", "MetricAlarms", &self.metric), ("CompositeAlarm", "CompositeAlarms", &self.composite)]
         {
             write!(body, "<{list}>").unwrap();
-            if let Some(state) = alarms.get(name).filter(|_| types.contains(&kind)) {
+            for name in names.iter().filter(|_| types.contains(&kind)) {
+                let Some(state) = alarms.get(*name) else { continue };
                 write!(
                     body,
                     "<member><AlarmName>{name}</AlarmName><StateValue>{state}</StateValue>\

@@ -25,6 +25,17 @@ impl Ecr {
         Self { repositories: BTreeMap::from([(repository.to_owned(), images)]) }
     }
 
+    fn repository(&self, body: &Value) -> Response {
+        let name = body["repositoryNames"][0].as_str().unwrap();
+        if !self.repositories.contains_key(name) {
+            let text =
+                format!("The repository with name '{name}' does not exist in the registry with id '111122223333'");
+            return json_error(400, "RepositoryNotFoundException", &text);
+        }
+        let uri = format!("111122223333.dkr.ecr.eu-west-1.amazonaws.com/{name}");
+        Response::ok(json!({"repositories": [{"repositoryName": name, "repositoryUri": uri}]}).to_string())
+    }
+
     fn describe(&self, body: &Value) -> Response {
         let name = body["repositoryName"].as_str().unwrap();
         let Some(images) = self.repositories.get(name) else {
@@ -52,6 +63,7 @@ impl Peer for Ecr {
 
     fn answer(&mut self, request: &Request) -> Response {
         match json_operation(request).as_str() {
+            "DescribeRepositories" => self.repository(&serde_json::from_slice(&request.body).unwrap()),
             "DescribeImages" => self.describe(&serde_json::from_slice(&request.body).unwrap()),
             "GetAuthorizationToken" => {
                 let endpoint = "https://111122223333.dkr.ecr.eu-west-1.amazonaws.com";
@@ -59,6 +71,34 @@ impl Peer for Ecr {
                 Response::ok(json!({"authorizationData": [data]}).to_string())
             }
             other => panic!("the fake ECR has no {other}"),
+        }
+    }
+
+    fn effects(&self) -> usize {
+        0
+    }
+}
+
+/// The public registry: one repository, `ferry`, in us-east-1 alone.
+pub struct EcrPublic;
+
+impl Peer for EcrPublic {
+    fn operation(&self, request: &Request) -> String {
+        json_operation(request)
+    }
+
+    fn answer(&mut self, request: &Request) -> Response {
+        assert_eq!(request.region, "us-east-1", "the public registry is nowhere else");
+        match json_operation(request).as_str() {
+            "DescribeRepositories" => {
+                let repository = json!({"repositoryName": "ferry", "repositoryUri": "public.ecr.aws/a1b2c3d4/ferry"});
+                Response::ok(json!({"repositories": [repository]}).to_string())
+            }
+            "GetAuthorizationToken" => {
+                let data = json!({"authorizationToken": TOKEN, "expiresAt": 1_790_900_000});
+                Response::ok(json!({"authorizationData": data}).to_string())
+            }
+            other => panic!("the fake public ECR has no {other}"),
         }
     }
 

@@ -109,7 +109,7 @@ fn tables_that_contradict_themselves() {
     odd.endpoints.insert("cloudfront".to_owned(), "http://x".to_owned());
     let RealmError::UnknownService { name, service, known } = refused(odd) else { panic!("another refusal") };
     assert_eq!((name.as_str(), service.as_str()), ("aws", "cloudfront"));
-    assert!(known.starts_with("cloudwatch, ") && known.contains(", sts"), "{known}");
+    assert!(known.starts_with("alexa, appconfig, ") && known.contains(", sts"), "{known}");
 }
 
 /// Runs the alarm rule in the realm that takes it; answers host, access key and Region of each call.

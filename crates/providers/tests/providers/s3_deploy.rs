@@ -175,8 +175,8 @@ async fn configurations_that_cannot_be_used() {
         ),
         (
             vec![("Extract", "true"), ("KMSEncryptionKeyARN", "alias/x")],
-            "KMSEncryptionKeyARN is not supported yet: Towpath has no AWS KMS. Remove it; the bucket's own encryption is \
-             used.",
+            "KMSEncryptionKeyARN is not supported by Towpath's own S3: there is no AWS KMS beside it. Remove it, and the \
+             bucket's own encryption is used; or deploy to a realm that has AWS KMS.",
         ),
     ] {
         let outcome = stage.start(&s3_deploy(&configuration)).await;
@@ -192,4 +192,46 @@ async fn a_scratch_directory_that_is_gone_is_ours_to_mend() {
     let outcome = stage.start(&s3_deploy(&[("Extract", "true")])).await;
     let Outcome::Unavailable { message } = outcome else { panic!("{outcome:?}") };
     assert!(message.starts_with("cannot keep the artifact bundle while it is deployed: "), "{message}");
+}
+
+#[tokio::test]
+async fn objects_are_encrypted_with_the_key_where_there_is_kms() {
+    for extract in ["true", "false"] {
+        let stage = Stage::over(&with_bundle(&zip_of(&[("a.txt", b"1")])).aws, RealmKind::Aws);
+        let action = s3_deploy(&[
+            ("Extract", extract),
+            ("ObjectKey", "x"),
+            ("KMSEncryptionKeyARN", "alias/site"),
+            ("CannedACL", "private"),
+        ]);
+        success(stage.start(&action).await);
+        let key = if extract == "true" { "x/a.txt" } else { "x" };
+        let world = stage.aws.world();
+        let headers = &world.s3.newest("site", key).unwrap().headers;
+        assert_eq!(headers["x-amz-server-side-encryption"], "aws:kms");
+        assert_eq!(headers["x-amz-server-side-encryption-aws-kms-key-id"], "alias/site");
+        assert_eq!(headers["x-amz-acl"], "private");
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_is_written_to_in_its_own_region() {
+    for (region, may_ask) in [("us-east-1", true), ("ap-south-1", true), ("eu-west-1", false)] {
+        let stage = Stage::over(&with_bundle(&zip_of(&[("a.txt", b"1")])).aws, RealmKind::Other);
+        region.clone_into(&mut stage.aws.world().s3.buckets.get_mut("site").unwrap().region);
+        if !may_ask {
+            stage.aws.world().denied.insert("s3:GetBucketLocation".to_owned());
+        }
+        success(stage.start(&s3_deploy(&[("Extract", "true")])).await);
+        let world = stage.aws.world();
+        let put = world.requests.iter().rfind(|request| request.method == "PUT").unwrap();
+        assert_eq!(put.region, region);
+    }
+    let stage = Stage::over(&with_bundle(&zip_of(&[("a.txt", b"1")])).aws, RealmKind::Other);
+    stage.aws.world().s3.buckets.remove("site");
+    let (code, message) = failure(stage.start(&s3_deploy(&[("Extract", "true")])).await);
+    assert!(
+        code == "ConfigurationError" && message.starts_with("The deployment bucket, site, does not exist"),
+        "{message}"
+    );
 }

@@ -17,6 +17,8 @@ pub struct Version {
 #[derive(Debug, Default)]
 pub struct Bucket {
     pub versioned: bool,
+    /// Where it is; empty: in the Region that is asked.
+    pub region: String,
     pub objects: BTreeMap<String, Vec<Version>>,
 }
 
@@ -89,7 +91,21 @@ impl S3 {
     pub fn answer(&mut self, request: &Request) -> Response {
         let (bucket, key) = place(request);
         let version = request.query.get("versionId").map(String::as_str);
+        let region = self.buckets.get(&bucket).map(|bucket| bucket.region.clone()).unwrap_or_default();
+        if operation(request) != "GetBucketLocation" && !region.is_empty() && region != request.region {
+            let text = "The bucket you are attempting to access must be addressed using the specified endpoint.";
+            return error(request, 301, "PermanentRedirect", text);
+        }
         match operation(request) {
+            "GetBucketLocation" if !self.buckets.contains_key(&bucket) => {
+                error(request, 404, "NoSuchBucket", "The specified bucket does not exist")
+            }
+            "GetBucketLocation" => {
+                let region = if region.is_empty() { &request.region } else { &region };
+                // The oldest Region has no name here.
+                let name = if region == "us-east-1" { "" } else { region };
+                Response::ok(format!("<LocationConstraint>{name}</LocationConstraint>"))
+            }
             "GetBucketVersioning" => match self.buckets.get(&bucket) {
                 None => error(request, 404, "NoSuchBucket", "The specified bucket does not exist"),
                 Some(_) if self.mumbles => Response::ok("<Other/>"),
@@ -117,8 +133,10 @@ impl S3 {
                 }
                 let mut response = Response { promised: Some(promised), ..Response::ok(body) }
                     .header("etag", format!("\"{}\"", etag(&found.bytes)))
-                    .header("last-modified", "Thu, 01 Oct 2026 13:00:00 GMT")
-                    .header("x-amz-version-id", &found.id);
+                    .header("last-modified", "Thu, 01 Oct 2026 13:00:00 GMT");
+                if self.buckets[&bucket].versioned {
+                    response = response.header("x-amz-version-id", &found.id);
+                }
                 for (name, value) in &found.headers {
                     if name.starts_with("x-amz-meta-") || name == "content-type" {
                         response = response.header(name, value);
@@ -221,6 +239,7 @@ pub fn operation(request: &Request) -> &'static str {
     let has = |name: &str| request.query.contains_key(name);
     let copies = request.headers.contains_key("x-amz-copy-source");
     match (request.method.as_str(), key.is_empty()) {
+        ("GET", true) if has("location") => "GetBucketLocation",
         ("GET", true) if has("versioning") => "GetBucketVersioning",
         ("GET", false) => "GetObject",
         ("HEAD", false) => "HeadObject",
