@@ -15,8 +15,10 @@ use crate::github_source::GitHubSource;
 use crate::inspector_scan::InspectorScan;
 use crate::lambda_invoke::LambdaInvoke;
 use crate::manual_approval::ManualApproval;
+use crate::partners;
 use crate::pipeline_invoke::PipelineInvoke;
 use crate::provider::Provider;
+use crate::realms::Service;
 use crate::rehearsal::Rehearsal;
 use crate::rules::cloudwatch_alarm::CloudWatchAlarm;
 use crate::rules::deployment_window::DeploymentWindow;
@@ -35,6 +37,8 @@ pub struct Settings {
 
 pub struct Catalogue {
     providers: BTreeMap<ActionTypeId, Box<dyn Provider>>,
+    /// Types whose actions partners' job workers carry out, unless UpdateActionType says otherwise of them.
+    partners: BTreeMap<ActionTypeId, ActionTypeEntry>,
     used_git: Arc<AtomicBool>,
 }
 
@@ -59,7 +63,8 @@ impl Catalogue {
         list.push(Box::new(S3Source::new()));
         list.push(Box::new(StepFunctions::new()));
         list.push(Box::new(VariableCheck::new()));
-        Self::of(list)
+        let partners = partners::entries().map(|entry| (entry.id.clone(), entry)).collect();
+        Self { partners, ..Self::of(list) }
     }
 
     /// The same with GitHub sources that are on other hosts than GitHub, by the action's name.
@@ -88,7 +93,7 @@ impl Catalogue {
     /// A catalogue of other providers, for simulations.
     pub fn of(list: Vec<Box<dyn Provider>>) -> Self {
         let providers = list.into_iter().map(|p| (p.entry().id.clone(), p)).collect();
-        Self { providers, used_git: Arc::default() }
+        Self { providers, partners: BTreeMap::new(), used_git: Arc::default() }
     }
 
     /// With directories that stand in for source actions of these names.
@@ -105,7 +110,7 @@ impl Catalogue {
             };
             (id, wrapped)
         });
-        Self { providers: wrapped.collect(), used_git: self.used_git }
+        Self { providers: wrapped.collect(), ..self }
     }
 
     pub fn get(&self, id: &ActionTypeId) -> Option<&dyn Provider> {
@@ -119,15 +124,32 @@ impl Catalogue {
     pub fn providers(&self) -> impl Iterator<Item = &dyn Provider> {
         self.providers.values().map(AsRef::as_ref)
     }
+
+    /// A type that AWS lists of a partner; its actions are carried out by job workers.
+    pub fn partner(&self, id: &ActionTypeId) -> Option<&ActionTypeEntry> {
+        self.partners.get(id)
+    }
+
+    pub fn partners(&self) -> impl Iterator<Item = &ActionTypeEntry> {
+        self.partners.values()
+    }
+
+    /// Every type with the service that it calls, by the ids: what the reference pages are about.
+    pub fn described(&self) -> impl Iterator<Item = (&ActionTypeEntry, Option<Service>)> {
+        let of_providers = self.providers().map(|provider| (provider.entry(), provider.service()));
+        let mut all: Vec<_> = of_providers.chain(self.partners().map(|entry| (entry, None))).collect();
+        all.sort_by(|(one, _), (other, _)| one.id.cmp(&other.id));
+        all.into_iter()
+    }
 }
 
 impl ActionTypes for Catalogue {
     fn find(&self, id: &ActionTypeId) -> Option<&ActionTypeEntry> {
-        self.get(id).map(Provider::entry)
+        self.get(id).map(Provider::entry).or_else(|| self.partner(id))
     }
 
     fn all(&self) -> Vec<&ActionTypeEntry> {
-        self.providers.values().map(|p| p.entry()).collect()
+        self.providers.values().map(|p| p.entry()).chain(self.partners()).collect()
     }
 
     fn check_value(&self, id: &ActionTypeId, key: &str, value: &str) -> Result<(), String> {

@@ -27,6 +27,7 @@ pub mod links;
 pub mod logs;
 pub mod manual_approval;
 pub mod objects;
+pub mod partners;
 pub mod pipeline_invoke;
 pub mod problem;
 pub mod provider;
