@@ -153,7 +153,8 @@ def action_types():
         refused("InvalidActionDeclarationException", gone, api.create_pipeline,
                 pipeline=pipeline("p", role(), FETCH, stage("Test", test_action())))
         elsewhere = client("codepipeline", region_name="eu-west-1")
-        refused("ActionTypeNotFoundException", not_available("Runscope"), elsewhere.get_action_type, **TYPE)
+        holds("permissions" not in elsewhere.get_action_type(**TYPE)["actionType"], "another Region has it as it is given")
+        refused("ActionTypeNotFoundException", not_available("Probe"), elsewhere.get_action_type, **{**TYPE, "provider": "Probe"})
 
 
 def a_job():
