@@ -195,6 +195,69 @@ def cloudformation_requests():
         equal(len(aws.refusals()), 0, "the model refused nothing of it")
 
 
+def stacksets():
+    script = CloudFormation()
+    script.units["ou-abcd-12345678"] = ["111111111111", "222222222222"]
+    with ScriptedAws(script) as aws:
+        api = aws.client("cloudformation")
+        name = {"StackSetName": "fleet"}
+        two = {"Accounts": ["111111111111", "222222222222"], "Regions": ["eu-west-1", "eu-north-1"]}
+        refused("StackSetNotFoundException", "StackSet fleet not found", api.describe_stack_set, **name)
+        made = api.create_stack_set(**name, TemplateBody=template("B"))["StackSetId"]
+        matches(made, "fleet:[0-9a-f-]{36}", "the id")
+        refused("NameAlreadyExistsException", "StackSet fleet already exists", api.create_stack_set, **name, TemplateBody=template("B"))
+
+        def ended(operation):
+            while True:
+                told = api.describe_stack_set_operation(**name, OperationId=operation)["StackSetOperation"]
+                if told["Status"] not in ("RUNNING", "QUEUED", "STOPPING"):
+                    return told
+
+        script.fail_instance("222222222222", "eu-west-1", "topic already exists")
+        first = api.create_stack_instances(**name, **two, OperationId="aeid-1")["OperationId"]
+        equal(first, "aeid-1", "the id that was asked for")
+        refused("OperationInProgressException", re.compile("Another Operation on StackSet arn:.* is in progress: aeid-1"),
+                api.update_stack_set, **name, UsePreviousTemplate=True)
+        refused("OperationIdAlreadyExistsException", re.compile(".*"), api.create_stack_instances, **name, **two, OperationId="aeid-1")
+        told = ended(first)
+        equal((told["Status"], told["StatusDetails"]["FailedStackInstancesCount"]), ("FAILED", 1), "one failed")
+        results = api.list_stack_set_operation_results(**name, OperationId=first, Filters=[
+            {"Name": "OPERATION_RESULT_STATUS", "Values": "FAILED"}])["Summaries"]
+        equal([(one["Account"], one["Region"], one["StatusReason"]) for one in results],
+              [("222222222222", "eu-west-1", "topic already exists")], "where and why")
+        equal(script.instances("fleet"), {("111111111111", "eu-west-1"): "CURRENT", ("222222222222", "eu-west-1"): "OUTDATED"},
+              "the other Region was left out")
+        refused("StackInstanceNotFoundException", re.compile(".*"), api.update_stack_set, **name, **two, TemplateBody=template("C"))
+        script.fail_instance("222222222222", "eu-north-1", "again")
+        tolerant = {"FailureTolerancePercentage": 50, "RegionOrder": two["Regions"]}
+        told = ended(api.create_stack_instances(**name, **two, OperationPreferences=tolerant)["OperationId"])
+        equal((told["Status"], told["StatusDetails"]["FailedStackInstancesCount"]), ("SUCCEEDED", 1), "inside the tolerance")
+        pages = list(api.get_paginator("list_stack_instances").paginate(**name))
+        equal((len(pages), sum(len(page["Summaries"]) for page in pages)), (2, 4), "all of them, by pages")
+        one = {"Accounts": ["111111111111"], "Regions": ["eu-west-1"]}
+        ended(api.update_stack_set(**name, **one, TemplateBody=template("C"))["OperationId"])
+        equal(sorted(script.instances("fleet").values()), ["CURRENT", "OUTDATED", "OUTDATED", "OUTDATED"], "the others are outdated")
+        running = api.update_stack_set(**name, UsePreviousTemplate=True)["OperationId"]
+        api.stop_stack_set_operation(**name, OperationId=running)
+        equal(ended(running)["Status"], "STOPPED", "stopped")
+        occupied = script.occupy("fleet")
+        refused("OperationInProgressException", re.compile(f".*: {occupied}"), api.update_stack_set, **name, UsePreviousTemplate=True)
+        ended(occupied)
+        refused("ValidationError", re.compile(".*AutoDeployment.*"), api.create_stack_set, StackSetName="x", TemplateBody=template("B"),
+                AutoDeployment={"Enabled": True})
+
+        # Service-managed.
+        managed = {"StackSetName": "units"}
+        api.create_stack_set(**managed, TemplateBody=template("B"), PermissionModel="SERVICE_MANAGED",
+                             AutoDeployment={"Enabled": True, "RetainStacksOnAccountRemoval": False})
+        refused("ValidationError", re.compile("Accounts cannot be specified.*"), api.create_stack_instances, **managed, **two)
+        targets = {"OrganizationalUnitIds": ["ou-abcd-12345678"], "Accounts": ["222222222222"], "AccountFilterType": "DIFFERENCE"}
+        operation = api.create_stack_instances(**managed, DeploymentTargets=targets, Regions=["eu-west-1"])["OperationId"]
+        while api.describe_stack_set_operation(**managed, OperationId=operation)["StackSetOperation"]["Status"] == "RUNNING":
+            pass
+        equal(script.instances("units"), {("111111111111", "eu-west-1"): "CURRENT"}, "the unit's accounts, less one")
+
+
 def codedeploy():
     script = CodeDeploy()
     script.group("ferry", "blue")
@@ -505,4 +568,4 @@ def eks():
 
 
 if __name__ == "__main__":
-    main([cloudformation, cloudformation_requests, codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, eks])
+    main([cloudformation, cloudformation_requests, stacksets, codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, eks])

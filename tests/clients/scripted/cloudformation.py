@@ -1,5 +1,5 @@
 """CloudFormation's stacks and change sets with what moto's never do: operations that take time, resources that fail, rollbacks,
-the events of both with the token of who asked, capabilities, nested stacks, empty change sets.
+the events of both with the token of who asked, capabilities, nested stacks, empty change sets. StackSets are in stacksets.py.
 
 A stack goes one step further each time DescribeStacks looks at it, a change set with DescribeChangeSet. Failures are told before:
 
@@ -12,6 +12,7 @@ import types
 import uuid
 
 from scripted import templates
+from scripted.stacksets import StackSets
 from scripted.templates import STACK, invalid
 from scripted_aws import AwsError, Script, now
 
@@ -202,10 +203,11 @@ class Stack:
         self.go("DELETE_COMPLETE")
 
 
-class CloudFormation(Script):
+class CloudFormation(StackSets, Script):
     service = "cloudformation"
 
     def __init__(self):
+        super().__init__()
         self.stacks, self.sets = [], []
         self.failing, self.undeletable, self.stuck = {}, {}, {}
         # Templates of nested stacks by their URL, before anything is fetched.

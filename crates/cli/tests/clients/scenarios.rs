@@ -94,7 +94,7 @@ scenarios!(scripted_aws, "scripted_aws_test.py", crate::python::alone:
     protocols, refusals, unknown, faults, identities, forwarding);
 
 scenarios!(scripted_services, "scripted_services.py", crate::python::alone:
-    cloudformation, cloudformation_requests, codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, eks);
+    cloudformation, cloudformation_requests, stacksets, codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, eks);
 
 scenarios!(ecr_source, "ecr_source.py", crate::python::alone: images, missing);
 
