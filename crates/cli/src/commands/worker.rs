@@ -11,8 +11,8 @@ use towpath_model::time::Clock;
 use crate::client::{Client, Settings};
 use crate::errors::{ExpectedError, exit};
 use crate::host::Api;
-use crate::terminal::Terminal;
 use crate::limits;
+use crate::terminal::Terminal;
 use crate::worker::args::{CommandArgs, HttpArgs, JenkinsArgs, WorkerArgs, WorkerCommon, WorkerKind};
 use crate::worker::command::CommandWork;
 use crate::worker::http::{Description, Http, HttpWork};
@@ -106,9 +106,9 @@ fn small_file(path: &Path, most: u64) -> Result<String, String> {
 }
 
 fn door(common: &WorkerCommon, client_token: Option<&str>) -> Result<Door, ExpectedError> {
-    common.door(client_token).map_err(|why| {
-        wrong(why.to_owned(), Some("give it with `--client-token` or TOWPATH_CLIENT_TOKEN".to_owned()))
-    })
+    common
+        .door(client_token)
+        .map_err(|why| wrong(why.to_owned(), Some("give it with `--client-token` or TOWPATH_CLIENT_TOKEN".to_owned())))
 }
 
 async fn jenkins(args: &JenkinsArgs, surroundings: Surroundings, log: Log) -> Result<u8, ExpectedError> {

@@ -97,8 +97,8 @@ fn every() -> f64 {
 
 impl Wait {
     pub fn goes_on(&self, status: &str) -> bool {
-        let any = |list: &Option<Vec<String>>| list.as_ref().map(|list| list.iter().any(|one| one == status));
-        any(&self.running).unwrap_or(false) || any(&self.ended).is_some_and(|ended| !ended)
+        let any = |list: Option<&Vec<String>>| list.map(|list| list.iter().any(|one| one == status));
+        any(self.running.as_ref()).unwrap_or(false) || any(self.ended.as_ref()).is_some_and(|ended| !ended)
     }
 
     pub fn pause(&self) -> Duration {
@@ -196,11 +196,7 @@ impl Request {
     }
 }
 
-fn allowed<'a>(
-    place: &str,
-    templates: impl IntoIterator<Item = &'a Template>,
-    scopes: &[Scope],
-) -> Result<(), String> {
+fn allowed<'a>(place: &str, templates: impl IntoIterator<Item = &'a Template>, scopes: &[Scope]) -> Result<(), String> {
     for reference in templates.into_iter().flat_map(Template::references) {
         if !scopes.contains(&reference.scope) {
             let known: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();

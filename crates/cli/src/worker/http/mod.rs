@@ -220,9 +220,9 @@ impl HttpWork {
                 let message = format!("The file {} has {length} bytes, which is too much for a request.", file.name);
                 return Err(Trouble::new(kind::CONFIGURATION, message));
             }
-            let bytes = tokio::fs::read(&path).await.map_err(|error| {
-                Trouble::new(kind::SYSTEM, format!("Cannot read the file {}: {error}", file.name))
-            })?;
+            let bytes = tokio::fs::read(&path)
+                .await
+                .map_err(|error| Trouble::new(kind::SYSTEM, format!("Cannot read the file {}: {error}", file.name)))?;
             let value = match file.scope {
                 Scope::Base64 => STANDARD.encode(&bytes),
                 _ => String::from_utf8(bytes).map_err(|_| {
@@ -278,8 +278,7 @@ impl HttpWork {
     }
 
     /// The run is over.
-    async fn end(&self, taken: &Taken, values: &mut Values, answer: Json) -> Result<Outcome, Trouble> {
-        let mut answer = answer;
+    async fn end(&self, taken: &Taken, values: &mut Values, mut answer: Json) -> Result<Outcome, Trouble> {
         if let Some(verdict) = &self.description.verdict {
             answer = self.surely("ask how the run went", verdict, values).await?;
             values.put_all(Scope::Verdict, self.reading("verdict", verdict, &answer, false)?);
@@ -322,7 +321,8 @@ impl HttpWork {
             files.insert(RESULT_FILE.to_owned(), format!("{answer:#}\n"));
         }
         let places = Places::new(&self.base)?;
-        let unmade = |error: std::io::Error| Trouble::new(kind::SYSTEM, format!("Cannot write an output file: {error}"));
+        let unmade =
+            |error: std::io::Error| Trouble::new(kind::SYSTEM, format!("Cannot write an output file: {error}"));
         for artifact in wanted {
             let directory = places.outputs().join(&artifact.name);
             for (name, text) in &files {
@@ -509,7 +509,7 @@ mod tests {
 
     #[test]
     fn percent_is_a_number_below_the_end() {
-        let all: Vec<_> = ["0", "41.7", "100", "140", "-3", "55 %", "", "NaN", "many"].map(percent).to_vec();
+        let all = ["0", "41.7", "100", "140", "-3", "55 %", "", "NaN", "many"].map(percent);
         assert_eq!(all, [Some(0), Some(41), Some(99), Some(99), Some(0), Some(55), None, None, None]);
     }
 
@@ -517,7 +517,10 @@ mod tests {
     fn failures_have_aws_own_kinds() {
         let of = |status| failure(&ServiceError::Status { status, why: String::new() });
         assert_eq!([of(403), of(422)], ["PermissionError", "ConfigurationError"]);
-        assert_eq!((of(401), of(404), of(429), of(502)), ("PermissionError", "ConfigurationError", "SystemUnavailable", "SystemUnavailable"));
+        assert_eq!(
+            (of(401), of(404), of(429), of(502)),
+            ("PermissionError", "ConfigurationError", "SystemUnavailable", "SystemUnavailable")
+        );
         assert_eq!((of(402), failure(&ServiceError::Unreachable("x".into()))), ("JobFailed", "SystemUnavailable"));
     }
 }

@@ -99,7 +99,9 @@ impl Template {
             }
             plain.push_str(&rest[..at]);
             let Some((inside, after)) = rest[at + 2..].split_once('}') else {
-                return Err(format!("`{text}` has a `${{` that no `}}` ends; write `$${{` for the characters themselves"));
+                return Err(format!(
+                    "`{text}` has a `${{` that no `}}` ends; write `$${{` for the characters themselves"
+                ));
             };
             if !plain.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut plain)));
@@ -165,7 +167,10 @@ fn reference(inside: &str) -> Result<Reference, String> {
         (Some(scope), Some((_, name))) => Ok(Reference { scope, name: name.to_owned(), instead }),
         _ => {
             let known: Vec<&str> = Scope::ALL.iter().map(|(_, name)| *name).collect();
-            Err(format!("`${{{inside}}}` is no value: write `${{SCOPE.NAME}}`, where SCOPE is one of {}", known.join(", ")))
+            Err(format!(
+                "`${{{inside}}}` is no value: write `${{SCOPE.NAME}}`, where SCOPE is one of {}",
+                known.join(", ")
+            ))
         }
     }
 }
@@ -232,7 +237,8 @@ mod tests {
 
     #[test]
     fn what_is_no_template_is_told() {
-        for (template, why) in [("${config.x", "no `}` ends"), ("${nowhere.x}", "SCOPE"), ("${config.}", "SCOPE"), ("${x}", "SCOPE")]
+        for (template, why) in
+            [("${config.x", "no `}` ends"), ("${nowhere.x}", "SCOPE"), ("${config.}", "SCOPE"), ("${x}", "SCOPE")]
         {
             let error = Template::parse(template).unwrap_err();
             assert!(error.contains(why), "{template}: {error}");
