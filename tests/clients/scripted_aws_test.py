@@ -6,6 +6,7 @@ import datetime
 import http.client
 import json
 import re
+import tempfile
 import urllib.parse
 
 import botocore.auth
@@ -13,7 +14,8 @@ import botocore.awsrequest
 import botocore.credentials
 import botocore.exceptions
 
-from harness import equal, holds, main, matches, refused, status_of
+from harness import ACCOUNT, Pipelines, Server, action, allow, bucket, client, equal, holds, main, matches, pipeline, refused
+from harness import rehearsal, role, stage, status_of
 from scripted_aws import AwsError, Course, Script, ScriptedAws, denied, hung_up, throttled, unavailable
 
 CREATED = datetime.datetime(2026, 3, 1, 12, 0, 5, tzinfo=datetime.timezone.utc)
@@ -326,5 +328,81 @@ def forwarding():
         equal(aws.calls, [], "and not here")
 
 
+class Images(Script):
+    """A registry with one image, and a topic that takes notices."""
+
+    service = "ecr"
+
+    def describe_images(self, call):
+        if call.input["repositoryName"] != "towline/web":
+            raise AwsError("RepositoryNotFoundException", f"The repository with name '{call.input['repositoryName']}' does not exist")
+        return {"imageDetails": [{"registryId": call.account, "repositoryName": "towline/web", "imageDigest": "sha256:" + "a" * 64,
+                                  "imageTags": ["stable"], "imageSizeInBytes": 4711, "imagePushedAt": CREATED}]}
+
+
+class Topics(Script):
+    service = "sns"
+
+    def publish(self, call):
+        return {"MessageId": "567910cd-659e-55d4-8ccb-5aaf14679dc0"}
+
+
+class Alarms(Script):
+    service = "cloudwatch"
+
+    def describe_alarms(self, call):
+        return {"MetricAlarms": [{"AlarmName": name, "StateValue": "OK"} for name in call.input["AlarmNames"]]}
+
+
+def through_towpath():
+    """The server's own clients: JSON, query and what CloudWatch speaks, with the keys of assumed roles, throttled now and then."""
+    with ScriptedAws(Images(), Topics(), Alarms()) as aws, tempfile.TemporaryDirectory() as directory:
+        other, there = f"arn:aws:iam::{ACCOUNT}:role/registry", "arn:aws:iam::210987654321:role/registry"
+        mapped = f'\n[realm.lab.roles]\n"{other}" = "{there}"\n'
+        config = "[rehearsal]\nenabled = true\n" + aws.realm("ECR", "Manual", "CloudWatchAlarm", assume=True, more=mapped)
+        with Server(directory, config):
+            runs, arn = Pipelines(), role()
+            bucket("artifacts")
+            image = {"RepositoryName": "towline/web", "ImageTag": "stable"}
+            topic = f"arn:aws:sns:us-east-1:{ACCOUNT}:gate"
+            trust = {"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "sts:AssumeRole"}]}
+            client("iam").create_role(RoleName="registry", AssumeRolePolicyDocument=json.dumps(trust))
+            client("iam").put_role_policy(RoleName="registry", PolicyName="work", PolicyDocument=allow("s3:*"))
+            aws.on("ecr.DescribeImages", throttled(), times=1)
+            take = action("Image", "Source", "ECR", image, outputs=["img"], roleArn=other)
+            gate = stage("Gate", action("Ok", "Approval", "Manual", {"NotificationArn": topic}))
+            gate["beforeEntry"] = {"conditions": [{"result": "FAIL", "rules": [
+                {"name": "Quiet", "ruleTypeId": {"category": "Rule", "owner": "AWS", "provider": "CloudWatchAlarm", "version": "1"},
+                 "configuration": {"AlarmName": "ferry-5xx"}}]}]}
+            client("iam").put_role_policy(RoleName="pipeline", PolicyName="hop", PolicyDocument=allow("sts:AssumeRole"))
+            runs.api.create_pipeline(pipeline=pipeline("p", arn, stage("Source", take), gate, pipelineType="V2"))
+            token = runs.token("p", "Gate")
+            runs.answer("p", "Gate", token)
+            runs.ended("p", runs.first("p"), "Succeeded")
+            told = {call.name: (call.role, call.account, call.protocol) for call in aws.calls if call.service != "sts"}
+            equal(told, {"ecr.DescribeImages": (there, "210987654321", "json"),
+                         "cloudwatch.DescribeAlarms": (arn, ACCOUNT, told["cloudwatch.DescribeAlarms"][2]),
+                         "sns.Publish": (arn, ACCOUNT, "query")}, "who asked for what")
+            equal(aws.called("ecr.DescribeImages")[0].refused, "ThrottlingException", "at first")
+            assumed = [(call.input["RoleArn"], call.role) for call in aws.called("sts.AssumeRole")]
+            holds((arn, None) in assumed and (there, arn) in assumed, f"one role by the other: {assumed}")
+
+            # What the service says comes through, and what the caller may not do.
+            def fails(name, **configuration):
+                broken = action("Image", "Source", "ECR", {**image, **configuration}, outputs=["img"])
+                runs.api.create_pipeline(pipeline=pipeline(name, arn, stage("Source", broken), stage("Use", rehearsal("Use"))))
+                runs.ended(name, runs.first(name), "Failed")
+                return runs.action_latest(name, "Source", "Image")["errorDetails"]
+
+            error = fails("q", RepositoryName="none")
+            equal(error["code"], "ConfigurationError", "a repository that is not there")
+            matches(error["message"], ".*repository named none does not exist.*RepositoryNotFoundException.*")
+            aws.on("ecr.DescribeImages", denied())
+            error = fails("r")
+            equal(error["code"], "PermissionError", "a role that may not")
+            matches(error["message"], ".*is not authorized to perform: ecr:DescribeImages.*")
+
+
 if __name__ == "__main__":
-    main([protocols, refusals, unknown, faults, identities, forwarding])
+    main([protocols, refusals, unknown, faults, identities, forwarding, through_towpath])

@@ -91,7 +91,7 @@ scenarios!(realms, "realms.py", crate::python::alone:
 scenarios!(rules, "rules.py", crate::python::alone: alarm, commands, another_region);
 
 scenarios!(scripted_aws, "scripted_aws_test.py", crate::python::alone:
-    protocols, refusals, unknown, faults, identities, forwarding);
+    protocols, refusals, unknown, faults, identities, forwarding, through_towpath);
 
 scenarios!(scripted_services, "scripted_services.py", crate::python::alone:
     cloudformation, cloudformation_requests, stacksets, codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, eks);
