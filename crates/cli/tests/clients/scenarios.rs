@@ -94,7 +94,9 @@ scenarios!(scripted_aws, "scripted_aws_test.py", crate::python::alone:
     protocols, refusals, unknown, faults, identities, forwarding, through_towpath);
 
 scenarios!(scripted_services, "scripted_services.py", crate::python::alone:
-    cloudformation, cloudformation_requests, stacksets, codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, eks);
+    codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, lambda_deploy, eks);
+
+scenarios!(scripted_stacks, "scripted_stacks.py", crate::python::alone: cloudformation, cloudformation_requests, stacksets);
 
 scenarios!(ecr_source, "ecr_source.py", crate::python::alone: images, missing);
 
