@@ -105,7 +105,7 @@ impl ActionTypes for Types {
     }
 
     fn all(&self) -> Vec<&ActionTypeEntry> {
-        let mut all: Vec<_> = self.catalogue.providers().map(Provider::entry).collect();
+        let mut all: Vec<_> = self.catalogue.entries().collect();
         all.extend(self.live.values().map(|custom| &custom.entry));
         all.extend(self.partners.values().map(|partner| &partner.entry));
         all

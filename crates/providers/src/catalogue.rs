@@ -125,6 +125,11 @@ impl Catalogue {
         self.providers.values().map(AsRef::as_ref)
     }
 
+    /// The types that they carry out.
+    pub fn entries(&self) -> impl Iterator<Item = &ActionTypeEntry> {
+        self.providers().map(Provider::entry)
+    }
+
     /// A type that AWS lists of a partner; its actions are carried out by job workers.
     pub fn partner(&self, id: &ActionTypeId) -> Option<&ActionTypeEntry> {
         self.partners.get(id)
@@ -149,7 +154,7 @@ impl ActionTypes for Catalogue {
     }
 
     fn all(&self) -> Vec<&ActionTypeEntry> {
-        self.providers.values().map(|p| p.entry()).chain(self.partners()).collect()
+        self.entries().chain(self.partners()).collect()
     }
 
     fn check_value(&self, id: &ActionTypeId, key: &str, value: &str) -> Result<(), String> {

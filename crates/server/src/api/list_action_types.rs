@@ -30,10 +30,9 @@ impl Operation for ListActionTypes {
         let owner = input.action_owner_filter.as_deref();
         let wanted = |id: &ActionTypeId| owner.is_none_or(|wanted| id.owner.as_str() == wanted);
         let types = call.orchestrator.types_of_scope(call.scope()).await.map_err(errors::wire)?;
-        let known = call.orchestrator.catalogue().all();
+        let known = call.orchestrator.catalogue().entries();
         // Rules are listed by ListRuleTypes.
-        let known =
-            known.into_iter().filter(|entry| entry.id.category != Category::Rule && wanted(&entry.id)).map(shown);
+        let known = known.filter(|entry| entry.id.category != Category::Rule && wanted(&entry.id)).map(shown);
         let made = types.custom().filter(|made| wanted(&made.entry.id)).map(custom);
         let partners = types.partners().filter(|partner| wanted(&partner.entry.id)).map(partner);
         Ok(ListActionTypesOutput { action_types: known.chain(made).chain(partners).collect(), next_token: None })
