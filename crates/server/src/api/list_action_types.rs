@@ -1,6 +1,6 @@
 //! ListActionTypes. Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ListActionTypes.html
 
-use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes as _, Bounds, Category};
+use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category};
 use towpath_orchestrator::{CommandError, CustomActionType, PartnerType};
 use towpath_wire::WireError;
 use towpath_wire::codepipeline::{
