@@ -19,7 +19,7 @@ struct Partner {
 /// What is tested may be an artifact or a deployed system; a report may be written or not.
 const ANY: Bounds = Bounds::new(0, 5);
 
-const PARTNERS: [Partner; 6] = [
+static PARTNERS: [Partner; 6] = [
     Partner {
         category: Category::Test,
         provider: "BlazeMeter",
