@@ -82,7 +82,12 @@ def as_partner(api, job, token=TOKEN):
 def action_types():
     with tempfile.TemporaryDirectory() as directory, Server(directory, CONFIG):
         api = client("codepipeline")
-        refused("ActionTypeNotFoundException", not_available("Runscope"), api.get_action_type, **TYPE)
+        refused("ActionTypeNotFoundException", not_available("Probe"), api.get_action_type, **{**TYPE, "provider": "Probe"})
+        # Those that AWS lists are there from the start, until their partner says more of them.
+        given = api.get_action_type(**TYPE)["actionType"]
+        equal((given["executor"]["type"], given.get("properties", [])), ("JobWorker", []), "as it is given")
+        listed = {row["id"]["provider"] for row in api.list_action_types(actionOwnerFilter="ThirdParty")["actionTypes"]}
+        holds({"BlazeMeter", "GhostInspector", "Nouvola", "Runscope", "Snyk", "StormRunnerLoad"} <= listed, f"{listed}")
         whole = declared(
             description="Runs the probes",
             executor={
@@ -104,7 +109,7 @@ def action_types():
         want = {**whole, "properties": [{"queryable": False, **one} for one in whole["properties"]]}
         equal(got, want, "recorded whole")
         listed = [row for row in api.list_action_types(actionOwnerFilter="ThirdParty")["actionTypes"] if row["id"] == TYPE]
-        equal(len(listed), 1, "listed")
+        equal(len(listed), 1, "listed once")
         equal(listed[0]["settings"]["thirdPartyConfigurationUrl"], "https://probe.example/connect", "its page")
         equal([(p["name"], p["required"], p["secret"]) for p in listed[0]["actionConfigurationProperties"]],
               [("Suite", True, False), ("Secret", False, True)], "its properties")
@@ -148,7 +153,8 @@ def action_types():
         refused("InvalidActionDeclarationException", gone, api.create_pipeline,
                 pipeline=pipeline("p", role(), FETCH, stage("Test", test_action())))
         elsewhere = client("codepipeline", region_name="eu-west-1")
-        refused("ActionTypeNotFoundException", not_available("Runscope"), elsewhere.get_action_type, **TYPE)
+        holds("permissions" not in elsewhere.get_action_type(**TYPE)["actionType"], "another Region has it as it is given")
+        refused("ActionTypeNotFoundException", not_available("Probe"), elsewhere.get_action_type, **{**TYPE, "provider": "Probe"})
 
 
 def a_job():

@@ -105,6 +105,13 @@ pub const WORKER_CONSOLE_PIECE: usize = 64 * 1024;
 pub const WORKER_JENKINS_LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 pub const WORKER_JENKINS_PATIENCE: std::time::Duration = std::time::Duration::from_mins(10);
 
+/// HTTP services: how long one that does not answer is waited for, a file sent to it, AWS's bound on continuation tokens,
+/// and the file that describes one.
+pub const WORKER_HTTP_PATIENCE: std::time::Duration = std::time::Duration::from_mins(10);
+pub const WORKER_HTTP_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+pub const CONTINUATION_CHARS_MAX: usize = 2_048;
+pub const WORKER_DESCRIPTION_BYTES_MAX: u64 = 256 * 1024;
+
 /// What git is asked of a directory; a status of a large one takes seconds.
 pub const GIT_TIMEOUT: std::time::Duration = std::time::Duration::from_mins(1);
 /// A clone of one commit with its submodules.

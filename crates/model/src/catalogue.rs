@@ -218,6 +218,12 @@ impl ActionTypeEntry {
         self.property(key).is_some_and(|p| p.secret)
     }
 
+    /// Whether every key is taken: of a partner's type that AWS lists without saying what configures it.
+    pub fn has_unpublished_keys(&self) -> bool {
+        let listed = self.id.owner == Owner::ThirdParty && !self.documentation.is_empty();
+        listed && self.executor == Executor::JobWorker && self.properties.is_empty()
+    }
+
     pub fn is_approval(&self) -> bool {
         self.executor == Executor::Approval
     }

@@ -13,7 +13,7 @@ use towpath_model::declaration::PipelineDeclaration;
 use towpath_model::event::Event;
 use towpath_model::ids::Scope;
 use towpath_model::limits::LAMBDA_REPLY_SECONDS;
-use towpath_providers::Catalogue;
+use towpath_providers::{Catalogue, Provider};
 use towpath_store::{DocumentsExt as _, Expect, Key, Scan, Write};
 
 use crate::Orchestrator;
@@ -99,12 +99,13 @@ impl Types {
 
 impl ActionTypes for Types {
     fn find(&self, id: &ActionTypeId) -> Option<&ActionTypeEntry> {
+        let own = self.catalogue.get(id).map(Provider::entry);
         let made = || self.live.get(id).map(|custom| &custom.entry);
-        self.catalogue.find(id).or_else(made).or_else(|| Some(&self.partners.get(id)?.entry))
+        own.or_else(made).or_else(|| Some(&self.partners.get(id)?.entry))
     }
 
     fn all(&self) -> Vec<&ActionTypeEntry> {
-        let mut all = self.catalogue.all();
+        let mut all: Vec<_> = self.catalogue.entries().collect();
         all.extend(self.live.values().map(|custom| &custom.entry));
         all.extend(self.partners.values().map(|partner| &partner.entry));
         all

@@ -1,6 +1,9 @@
 //! Action types of partners (owner `ThirdParty`), recorded whole as UpdateActionType gives them. On AWS a partner asks for
 //! its type and the service makes it; here whoever runs the server is the one to ask, so the first update makes the type.
-//! Nothing here runs an action: that is for the partner's job worker (`jobs::partner`).
+//! Types that AWS lists are there from the start, as the catalogue has them, until an update says otherwise. Nothing here
+//! runs an action: that is for the partner's job worker (`jobs::partner`).
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Owner};
@@ -42,6 +45,18 @@ pub struct PartnerType {
 }
 
 impl PartnerType {
+    /// A type that AWS lists, before its partner has said more of it: anybody's job worker may poll.
+    fn listed(entry: &ActionTypeEntry) -> Self {
+        Self {
+            entry: entry.clone(),
+            executor: PartnerExecutor::JobWorker { accounts: None, principals: None },
+            job_timeout: None,
+            policy_statements_template: None,
+            allowed_accounts: None,
+            configuration_url: None,
+        }
+    }
+
     pub(crate) fn may_be_used(&self, scope: &Scope) -> bool {
         let allows = |accounts: &Vec<String>| accounts.iter().any(|one| one == ANY || *one == scope.account);
         self.allowed_accounts.as_ref().is_none_or(allows)
@@ -88,8 +103,8 @@ impl Orchestrator {
         }
         check(&partner.entry, "configurationUrl", partner.configuration_url.as_deref())
             .map_err(CommandError::Validation)?;
-        let known = self.find_partner_type(scope, id).await?.is_some();
-        if !known && self.partner_types(scope).await?.len() >= PARTNER_TYPES_MAX {
+        let known = self.updated_type(scope, id).await?.is_some();
+        if !known && self.updated_types(scope).await?.len() >= PARTNER_TYPES_MAX {
             return Err(CommandError::RequestFailed(format!(
                 "There are {PARTNER_TYPES_MAX} action types of owner ThirdParty in the Region '{}' already.",
                 scope.region
@@ -120,11 +135,25 @@ impl Orchestrator {
         if id.owner != Owner::ThirdParty {
             return Ok(None);
         }
+        let updated = self.updated_type(scope, id).await?;
+        Ok(updated.or_else(|| self.catalogue.partner(id).map(PartnerType::listed)))
+    }
+
+    /// All of them, those that AWS lists too.
+    pub(crate) async fn partner_types(&self, scope: &Scope) -> Result<Vec<PartnerType>, CommandError> {
+        let mut all = self.updated_types(scope).await?;
+        let updated: BTreeSet<ActionTypeId> = all.iter().map(|partner| partner.entry.id.clone()).collect();
+        let listed = self.catalogue.partners().filter(|entry| !updated.contains(&entry.id));
+        all.extend(listed.map(PartnerType::listed));
+        Ok(all)
+    }
+
+    async fn updated_type(&self, scope: &Scope, id: &ActionTypeId) -> Result<Option<PartnerType>, CommandError> {
         let found = self.store.get_json::<PartnerType>(PARTNERS, &partition(scope), &name(id)).await?;
         Ok(found.map(|found| found.value))
     }
 
-    pub(crate) async fn partner_types(&self, scope: &Scope) -> Result<Vec<PartnerType>, CommandError> {
+    async fn updated_types(&self, scope: &Scope) -> Result<Vec<PartnerType>, CommandError> {
         let mut all = Vec::new();
         let mut scan = Scan::all().limit(TYPE_PAGE);
         loop {

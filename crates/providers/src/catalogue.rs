@@ -30,8 +30,10 @@ use crate::lambda_deploy::LambdaDeploy;
 use crate::lambda_invoke::LambdaInvoke;
 use crate::manual_approval::ManualApproval;
 use crate::opsworks::OpsWorks;
+use crate::partners;
 use crate::pipeline_invoke::PipelineInvoke;
 use crate::provider::Provider;
+use crate::realms::Service;
 use crate::rehearsal::Rehearsal;
 use crate::rules::cloudwatch_alarm::CloudWatchAlarm;
 use crate::rules::deployment_window::DeploymentWindow;
@@ -69,6 +71,8 @@ impl Default for GitHosts {
 
 pub struct Catalogue {
     providers: BTreeMap<ActionTypeId, Box<dyn Provider>>,
+    /// Types whose actions partners' job workers carry out, unless UpdateActionType says otherwise of them.
+    partners: BTreeMap<ActionTypeId, ActionTypeEntry>,
 }
 
 impl Catalogue {
@@ -115,7 +119,8 @@ impl Catalogue {
         list.push(Box::new(ServiceCatalog::new()));
         list.push(Box::new(StepFunctions::new()));
         list.push(Box::new(VariableCheck::new()));
-        Self::of(list)
+        let partners = partners::entries().map(|entry| (entry.id.clone(), entry)).collect();
+        Self { partners, ..Self::of(list) }
     }
 
     /// The same with `kubectl` and `helm` that are elsewhere than on the PATH.
@@ -129,7 +134,7 @@ impl Catalogue {
     /// A catalogue of other providers, for simulations.
     pub fn of(list: Vec<Box<dyn Provider>>) -> Self {
         let providers = list.into_iter().map(|p| (p.entry().id.clone(), p)).collect();
-        Self { providers }
+        Self { providers, partners: BTreeMap::new() }
     }
 
     /// With directories that stand in for source actions of these names.
@@ -146,7 +151,7 @@ impl Catalogue {
             };
             (id, wrapped)
         });
-        Self { providers: wrapped.collect() }
+        Self { providers: wrapped.collect(), ..self }
     }
 
     pub fn get(&self, id: &ActionTypeId) -> Option<&dyn Provider> {
@@ -157,15 +162,37 @@ impl Catalogue {
     pub fn providers(&self) -> impl Iterator<Item = &dyn Provider> {
         self.providers.values().map(AsRef::as_ref)
     }
+
+    /// The types that they carry out.
+    pub fn entries(&self) -> impl Iterator<Item = &ActionTypeEntry> {
+        self.providers().map(Provider::entry)
+    }
+
+    /// A type that AWS lists of a partner; its actions are carried out by job workers.
+    pub fn partner(&self, id: &ActionTypeId) -> Option<&ActionTypeEntry> {
+        self.partners.get(id)
+    }
+
+    pub fn partners(&self) -> impl Iterator<Item = &ActionTypeEntry> {
+        self.partners.values()
+    }
+
+    /// Every type with the service that it calls, by the ids: what the reference pages are about.
+    pub fn described(&self) -> impl Iterator<Item = (&ActionTypeEntry, Option<Service>)> {
+        let of_providers = self.providers().map(|provider| (provider.entry(), provider.service()));
+        let mut all: Vec<_> = of_providers.chain(self.partners().map(|entry| (entry, None))).collect();
+        all.sort_by(|(one, _), (other, _)| one.id.cmp(&other.id));
+        all.into_iter()
+    }
 }
 
 impl ActionTypes for Catalogue {
     fn find(&self, id: &ActionTypeId) -> Option<&ActionTypeEntry> {
-        self.get(id).map(Provider::entry)
+        self.get(id).map(Provider::entry).or_else(|| self.partner(id))
     }
 
     fn all(&self) -> Vec<&ActionTypeEntry> {
-        self.providers.values().map(|p| p.entry()).collect()
+        self.entries().chain(self.partners()).collect()
     }
 
     fn check_value(&self, id: &ActionTypeId, key: &str, value: &str) -> Result<(), String> {

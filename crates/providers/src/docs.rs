@@ -5,7 +5,6 @@ use std::fmt::Write;
 
 use towpath_model::catalogue::{ActionTypeEntry, Bounds, Category, Property, Repeat, ValidValues};
 
-use crate::provider::Provider;
 use crate::realms::Service;
 use crate::rules::may_skip;
 
@@ -94,9 +93,8 @@ pub fn docs_file_name(entry: &ActionTypeEntry) -> String {
     format!("{}-{}-{}.md", id.category.as_str(), id.owner.as_str(), id.provider).to_lowercase()
 }
 
-/// The page in Markdown.
-pub fn docs_page(provider: &dyn Provider, supplement: &Supplement<'_>) -> String {
-    let entry = provider.entry();
+/// The page in Markdown; `service` is the AWS service that the type calls.
+pub fn docs_page(entry: &ActionTypeEntry, service: Option<Service>, supplement: &Supplement<'_>) -> String {
     let id = &entry.id;
     let mut page = format!(
         "# {} / {} / {} (version {})\n\n{}\n\n",
@@ -126,7 +124,7 @@ pub fn docs_page(provider: &dyn Provider, supplement: &Supplement<'_>) -> String
     }
     push(&mut page, format_args!("- Timeout: {} minutes{timeout}", entry.default_timeout_minutes));
     push(&mut page, format_args!("- Start repeated after a crash: {}", repeat(entry.repeat)));
-    push(&mut page, format_args!("- Realm: {}", realm(provider.service())));
+    push(&mut page, format_args!("- Realm: {}", realm(service)));
     if entry.v2_only {
         push(&mut page, format_args!("- Pipelines of type V2 only"));
     }
@@ -134,7 +132,9 @@ pub fn docs_page(provider: &dyn Provider, supplement: &Supplement<'_>) -> String
         push(&mut page, format_args!("- AWS documentation: <{}>", entry.documentation));
     }
     page.push_str("\n## Configuration\n\n");
-    if entry.properties.is_empty() {
+    if entry.has_unpublished_keys() {
+        page.push_str("Any keys, for the partner's job worker; AWS publishes none.\n");
+    } else if entry.properties.is_empty() {
         page.push_str("None.\n");
     } else {
         page.push_str("| Key | Required | Values | Meaning |\n|---|---|---|---|\n");

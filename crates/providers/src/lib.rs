@@ -48,6 +48,7 @@ pub mod logs;
 pub mod manual_approval;
 pub mod objects;
 pub mod opsworks;
+pub mod partners;
 pub mod pipeline_invoke;
 pub mod problem;
 pub mod provider;

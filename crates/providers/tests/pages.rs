@@ -22,21 +22,21 @@ fn supplement(name: &str) -> String {
 fn the_pages_are_what_the_catalogue_says() {
     let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/providers");
     let catalogue = Catalogue::new(Settings { rehearsal: true });
-    for provider in catalogue.providers() {
-        let name = docs_file_name(provider.entry());
+    for (entry, service) in catalogue.described() {
+        let name = docs_file_name(entry);
         let text = supplement(&name);
         let supplement =
             Supplement::read(&text).unwrap_or_else(|error| panic!("crates/providers/pages/{name}: {error}"));
         let page = std::fs::read_to_string(pages.join(&name)).unwrap_or_default();
         assert_eq!(
             page,
-            docs_page(provider, &supplement),
+            docs_page(entry, service, &supplement),
             "docs/providers/{name} is out of date; run `cargo xtask docs`"
         );
-        for property in &provider.entry().properties {
+        for property in &entry.properties {
             assert!(page.contains(&format!("| `{}` |", property.name)), "{page}");
         }
-        let word = format!("provider: {}", provider.entry().id.provider);
+        let word = format!("provider: {}", entry.id.provider);
         assert!(supplement.pipeline.contains(&word), "the example of {name} does not show \"{word}\"");
     }
 }
@@ -56,10 +56,10 @@ fn no_page_is_left_of_a_type_that_is_gone() {
 #[test]
 fn a_page_is_what_is_declared_and_then_what_is_told() {
     let catalogue = Catalogue::new(Settings::default());
-    let s3 = catalogue.providers().find(|p| docs_file_name(p.entry()) == "source-aws-s3.md").unwrap();
+    let (s3, service) = catalogue.described().find(|(entry, _)| docs_file_name(entry) == "source-aws-s3.md").unwrap();
     let text =
         "## Permissions\n\n- `s3:GetObject`: to read\n\n## Errors\n\nSome.\n\n## Example\n\n```yaml\nname: x\n```\n";
-    let page = docs_page(s3, &Supplement::read(text).unwrap());
+    let page = docs_page(s3, service, &Supplement::read(text).unwrap());
     assert!(page.starts_with("# Source / AWS / S3 (version 1)\n\nTakes one object of a versioned"), "{page}");
     assert!(page.contains("- Realm: Towpath's own Amazon S3, unless a `[realm.NAME]`"), "{page}");
     assert!(

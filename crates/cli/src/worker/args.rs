@@ -28,6 +28,7 @@ pub struct WorkerArgs {
 #[derive(Debug, Subcommand)]
 pub enum WorkerKind {
     Command(CommandArgs),
+    Http(HttpArgs),
     Jenkins(JenkinsArgs),
 }
 
@@ -73,6 +74,34 @@ pub struct CommandArgs {
     /// The command and its arguments
     #[arg(required = true, last = true, value_name = "COMMAND")]
     pub argv: Vec<OsString>,
+}
+
+const HTTP_HELP: &str = "\
+The file says how a run is started, how it is asked for, and what the answers mean; docs/workers.md
+explains it, and examples/partners has one for each partner that AWS lists.
+
+Examples:
+  export TOWPATH_CLIENT_TOKEN=... RUNSCOPE_TOKEN=...
+  towpath worker http --service runscope.toml --owner ThirdParty --category Test --provider Runscope";
+
+/// Carry each job out as a run of an HTTP service that a file describes
+///
+/// Starts a run, asks for it until it is over, and tells what came of it. A run goes on when the worker ends; the next
+/// worker with the same file takes it up.
+#[derive(Debug, Args)]
+#[command(after_help = HTTP_HELP)]
+pub struct HttpArgs {
+    /// The file that describes the service
+    #[arg(long, value_name = "FILE")]
+    pub service: PathBuf,
+    /// The client token of the partner, for types of owner ThirdParty
+    #[arg(long, value_name = "TOKEN", env = env::CLIENT_TOKEN, hide_env_values = true)]
+    pub client_token: Option<String>,
+    /// How far a run is, is shown this often
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub report_every: Duration,
+    #[command(flatten)]
+    pub common: WorkerCommon,
 }
 
 const JENKINS_HELP: &str = "\
@@ -221,6 +250,7 @@ mod tests {
             ("command --provider F --category Bild -- make", "Build"),
             ("command --provider F --poll-every 0 -- make", "0.05 to"),
             ("command --provider F --concurrency 0 -- make", "concurrency"),
+            ("http --provider F", "--service"),
             ("jenkins --provider F", "--url"),
         ] {
             let error = parse(line).err().unwrap_or_default();

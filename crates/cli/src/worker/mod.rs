@@ -1,5 +1,5 @@
-//! Ready-made job workers for actions of custom and of partners' types: one runs any command (`command`), one drives a
-//! Jenkins server (`jenkins`).
+//! Ready-made job workers for actions of custom and of partners' types: one runs any command (`command`), one drives an
+//! HTTP service that a file describes (`http`), one a Jenkins server (`jenkins`).
 //!
 //! A worker is a client like any other: it polls, acknowledges and answers through the public API and moves artifacts
 //! with the credentials of its job. It knows nothing of stores, engines or servers, and works against AWS too.
@@ -7,6 +7,7 @@
 pub mod args;
 mod artifacts;
 pub mod command;
+pub mod http;
 pub mod jenkins;
 mod job;
 mod jobs;

@@ -47,6 +47,9 @@ scenarios!(invoke_actions, "invoke_actions.py", crate::python::alone:
 scenarios!(command_worker, "command_worker.py", crate::python::against_a_server:
     a_job, failures, progress, continuation, stopping, several, documentation);
 
+scenarios!(http_worker, "http_worker.py", crate::python::alone:
+    partners, failures, goes_on, abandoned, own_service, descriptions);
+
 scenarios!(jenkins, "jenkins.py", crate::python::alone: a_build, failures, signing_in, handed_on);
 
 scenarios!(jenkins_plugin, "jenkins_plugin.py", crate::python::against_a_server: aws_plugin);

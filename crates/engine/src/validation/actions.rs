@@ -148,6 +148,9 @@ fn configuration(rules: &mut Rules, path: &Path, what: &str, action: &ActionDecl
             refuse(rules, path.clone(), what, message, Some(hint).filter(|hint| !hint.is_empty()));
         }
     }
+    if entry.has_unpublished_keys() {
+        return;
+    }
     for (key, value) in action.configuration.iter().flatten() {
         let path = path.key(key);
         let Some(property) = entry.property(key) else {

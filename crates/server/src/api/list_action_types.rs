@@ -1,6 +1,6 @@
 //! ListActionTypes. Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ListActionTypes.html
 
-use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes as _, Bounds, Category};
+use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category};
 use towpath_orchestrator::{CommandError, CustomActionType, PartnerType};
 use towpath_wire::WireError;
 use towpath_wire::codepipeline::{
@@ -30,10 +30,9 @@ impl Operation for ListActionTypes {
         let owner = input.action_owner_filter.as_deref();
         let wanted = |id: &ActionTypeId| owner.is_none_or(|wanted| id.owner.as_str() == wanted);
         let types = call.orchestrator.types_of_scope(call.scope()).await.map_err(errors::wire)?;
-        let known = call.orchestrator.catalogue().all();
+        let known = call.orchestrator.catalogue().entries();
         // Rules are listed by ListRuleTypes.
-        let known =
-            known.into_iter().filter(|entry| entry.id.category != Category::Rule && wanted(&entry.id)).map(shown);
+        let known = known.filter(|entry| entry.id.category != Category::Rule && wanted(&entry.id)).map(shown);
         let made = types.custom().filter(|made| wanted(&made.entry.id)).map(custom);
         let partners = types.partners().filter(|partner| wanted(&partner.entry.id)).map(partner);
         Ok(ListActionTypesOutput { action_types: known.chain(made).chain(partners).collect(), next_token: None })
