@@ -6,24 +6,24 @@ use std::sync::Arc;
 
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, ActionTypes};
 
-use crate::cloudformation::CloudFormation;
 use crate::alexa::AlexaSkillsKit;
 use crate::appconfig::AppConfig;
+use crate::cloudformation::CloudFormation;
 use crate::codebuild::CodeBuild;
 use crate::codecommit_source::CodeCommitSource;
 use crate::codedeploy::CodeDeploy;
 use crate::codedeploy_to_ecs::CodeDeployToEcs;
 use crate::commands::Commands;
 use crate::connection_source::{ConnectionSource, ConnectionTypes, NoTypes};
-use crate::ec2::Ec2Deploy;
 use crate::device_farm::DeviceFarm;
+use crate::ec2::Ec2Deploy;
 use crate::ecr_build::EcrBuild;
 use crate::ecr_source::EcrSource;
-use crate::git::{CommitFollower, Unfollowed};
 use crate::ecs::Ecs;
 use crate::eks::Eks;
 use crate::eks::run::Tools;
 use crate::elastic_beanstalk::ElasticBeanstalk;
+use crate::git::{CommitFollower, Unfollowed};
 use crate::github_source::GitHubSource;
 use crate::inspector_scan::InspectorScan;
 use crate::lambda_deploy::LambdaDeploy;
@@ -40,8 +40,8 @@ use crate::rules::deployment_window::DeploymentWindow;
 use crate::rules::variable_check::VariableCheck;
 use crate::s3_deploy::S3Deploy;
 use crate::s3_source::S3Source;
-use crate::stack_sets::{StackInstances, StackSets};
 use crate::service_catalog::ServiceCatalog;
+use crate::stack_sets::{StackInstances, StackSets};
 use crate::step_functions::StepFunctions;
 use crate::working_tree::{self, WorkingTree};
 

@@ -137,6 +137,8 @@ pub fn device_farm_run(arn: &str) -> String {
     format!(
         "https://us-west-2.console.aws.amazon.com/devicefarm/home?region=us-west-2#/mobile/projects/{project}/runs/{run}"
     )
+}
+
 /// The deployments of an ECS service. Towpath has no ECS, so the page is always AWS's.
 pub fn ecs_deployments(region: &str, cluster: &str, service: &str) -> String {
     let cluster = cluster.rsplit('/').next().unwrap_or(cluster);

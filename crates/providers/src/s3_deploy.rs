@@ -22,6 +22,7 @@ use crate::limits;
 use crate::objects::{Pieces, S3, Source, StoreError, Target};
 use crate::problem::{Kind, Problem};
 use crate::provider::{Call, Provider, configured};
+use crate::realm::RealmKind;
 use crate::realms::Service;
 use crate::session::CLONE_REF_METADATA;
 

@@ -22,7 +22,7 @@ use crate::codedeploy_peer::CodeDeployPeer;
 use crate::codepipeline_peer::CodePipelinePeer;
 use crate::device_farm::{device_farm, with_an_app};
 use crate::device_farm_peer::DeviceFarmPeer;
-use crate::ecr_build::{ecr_build, with_a_repository};
+use crate::ecr_build::{ecr_build, with_a_registry};
 use crate::ecr_source::{ecr_source, with_an_image};
 use crate::ecs_peer::EcsPeer;
 use crate::elastic_beanstalk::elastic_beanstalk;
@@ -200,13 +200,13 @@ fn cases() -> Vec<Case> {
     list.push(Case {
         name: "ECRBuildAndPublish",
         action: ecr_build(&[]),
-        prepare: with_a_repository,
+        prepare: with_a_registry,
         finish: |stage| stage.aws.world().codebuild.finish("SUCCEEDED", &json!({})),
     });
     list.push(Case {
         name: "ECRBuildAndPublish, public",
         action: ecr_build(&[("RegistryType", "public")]),
-        prepare: with_a_repository,
+        prepare: with_a_registry,
         finish: |stage| stage.aws.world().codebuild.finish("SUCCEEDED", &json!({})),
     });
     list.push(Case {

@@ -15,7 +15,7 @@ pub fn ecr_build(configuration: &[(&str, &str)]) -> ActionInvocation {
     ActionInvocation { input_artifacts: vec![artifact("src", "ferry/src/Qm4TzX1.zip")], ..action }
 }
 
-pub fn with_a_repository(stage: &Stage) {
+pub fn with_a_registry(stage: &Stage) {
     let mut world = stage.aws.world();
     world.peers.insert("ecr".to_owned(), Box::new(Ecr::with("ferry", "latest", "sha256:1")));
     world.peers.insert("ecr-public".to_owned(), Box::new(EcrPublic));
@@ -23,7 +23,7 @@ pub fn with_a_repository(stage: &Stage) {
 
 fn prepared() -> Stage {
     let stage = Stage::new();
-    with_a_repository(&stage);
+    with_a_registry(&stage);
     stage
 }
 

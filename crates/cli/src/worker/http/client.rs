@@ -236,9 +236,11 @@ mod tests {
         let own = request("url = \"http://x.example/\"\nheaders = { accept = \"application/vnd.x+json\" }");
         let basic = Basic { user: Template::parse("u").unwrap(), password: Template::parse("p").unwrap() };
         let made = Made::new(&own, common, Some(&basic), &values()).unwrap();
-        let of = |wanted: &str| made.headers.iter().filter(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
-        assert_eq!(of("accept").collect::<Vec<_>>(), ["application/vnd.x+json"]);
-        assert_eq!(of("authorization").collect::<Vec<_>>(), ["Basic dTpw"]);
+        let of = |wanted: &str| -> Vec<&str> {
+            made.headers.iter().filter(|(name, _)| name == wanted).map(|(_, value)| value.as_str()).collect()
+        };
+        assert_eq!(of("accept"), ["application/vnd.x+json"]);
+        assert_eq!(of("authorization"), ["Basic dTpw"]);
     }
 
     #[test]
