@@ -247,7 +247,7 @@ impl<'a> Work<'a> {
         };
         let scratch = self.cx.scratch.to_path_buf();
         let made = tokio::task::spawn_blocking(move || {
-            package(own.path(), overrides.as_ref().map(|file| file.path()), &scratch)
+            package(own.path(), overrides.as_ref().map(tempfile::NamedTempFile::path), &scratch)
         });
         let made = made.await.map_err(std::io::Error::other).map_err(PackageError::from).and_then(|made| made);
         made.map_err(|error| {

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_codedeploy::types::{
-    DeploymentInfo, DeploymentStatus, DeploymentTarget, LifecycleEvent, LifecycleEventStatus, RevisionLocation,
-    TargetFilterName, TimeRange,
+    DeploymentInfo, DeploymentStatus, DeploymentTarget, LifecycleErrorCode, LifecycleEvent, LifecycleEventStatus,
+    RevisionLocation, TargetFilterName, TimeRange,
 };
 use aws_smithy_types::DateTime;
 use towpath_model::action::{ActionInvocation, ErrorDetails, Outcome, Progress, error_code};
@@ -206,7 +206,7 @@ fn failed_event(target: &DeploymentTarget) -> Option<(&str, &LifecycleEvent)> {
 fn event_text(event: &LifecycleEvent) -> String {
     let mut text = event.lifecycle_event_name().unwrap_or("Unknown").to_owned();
     if let Some(diagnostics) = event.diagnostics() {
-        let code = diagnostics.error_code().map(|code| code.as_str());
+        let code = diagnostics.error_code().map(LifecycleErrorCode::as_str);
         for part in [code, diagnostics.script_name()].into_iter().flatten().filter(|part| !part.is_empty()) {
             text = format!("{text} {part}");
         }
@@ -269,10 +269,9 @@ pub async fn stop(cx: &Call<'_>, action: &ActionInvocation, progress: &Progress)
         // A start whose answer was lost may have made one.
         (None, Ok(place)) => match begun(cx, action, place).await {
             Ok(Some(info)) => info.deployment_id.unwrap_or_default(),
-            Ok(None) => return Ok(()),
             Err(Outcome::Failed { error, .. }) => return Err(error.message),
             Err(Outcome::Unavailable { message }) => return Err(message),
-            Err(_) => return Ok(()),
+            Ok(None) | Err(_) => return Ok(()),
         },
     };
     let asked = async {

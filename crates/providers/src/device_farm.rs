@@ -247,17 +247,8 @@ impl<'a> Work<'a> {
         Ok(Outcome::Pending { progress: remember(progress, &memory) })
     }
 
-    fn progress(&self, run: &str, summary: String) -> Progress {
-        Progress {
-            external_id: Some(run.to_owned()),
-            external_url: Some(links::device_farm_run(run)),
-            summary: Some(summary),
-            ..Progress::default()
-        }
-    }
-
     fn running(&self, run: String) -> Outcome {
-        let progress = self.progress(&run, format!("The run {} is scheduled.", self.run_name()));
+        let progress = shown(&run, format!("The run {} is scheduled.", self.run_name()));
         Outcome::Pending { progress: remember(progress, &Memory { uploads: Vec::new(), run: Some(run) }) }
     }
 
@@ -267,24 +258,20 @@ impl<'a> Work<'a> {
         let status = found.status().map_or("PENDING", ExecutionStatus::as_str);
         let counted = counted(&found);
         if found.status() != Some(&ExecutionStatus::Completed) {
-            let progress = self.progress(arn, format!("The run is {status}{counted}."));
+            let progress = shown(arn, format!("The run is {status}{counted}."));
             let progress = Progress { percent: percent(&found), ..progress };
             let memory = Memory { uploads: Vec::new(), run: Some(arn.to_owned()) };
             return Ok(Outcome::Pending { progress: remember(progress, &memory) });
         }
         let result = found.result().map_or("PENDING", ExecutionResult::as_str);
-        let progress = self.progress(arn, format!("The run is {result}{counted}."));
-        Ok(match found.result() {
-            Some(ExecutionResult::Passed | ExecutionResult::Warned) => {
-                Outcome::Succeeded { progress, variables: BTreeMap::new(), revisions: Vec::new() }
-            }
-            _ => {
-                let code = found.result_code().map_or_else(String::new, |code| format!(" {}.", code.as_str()));
-                let said = found.message().map_or_else(String::new, |text| format!(" {text}"));
-                let message = format!("The run {} is {result}{counted}.{code}{said}", self.run_name());
-                failed(progress, error_code::JOB_FAILED, message)
-            }
-        })
+        let progress = shown(arn, format!("The run is {result}{counted}."));
+        if let Some(ExecutionResult::Passed | ExecutionResult::Warned) = found.result() {
+            return Ok(Outcome::Succeeded { progress, variables: BTreeMap::new(), revisions: Vec::new() });
+        }
+        let code = found.result_code().map_or_else(String::new, |code| format!(" {}.", code.as_str()));
+        let said = found.message().map_or_else(String::new, |text| format!(" {text}"));
+        let message = format!("The run {} is {result}{counted}.{code}{said}", self.run_name());
+        Ok(failed(progress, error_code::JOB_FAILED, message))
     }
 
     async fn go_on(&self, memory: Memory) -> Outcome {
@@ -379,5 +366,15 @@ impl Provider for DeviceFarm {
             Err(problem) if matches!(problem.kind, Kind::NotFound | Kind::Rejected) => Ok(()),
             Err(problem) => Err(format!("Error calling stopRun: {}", problem.detail())),
         }
+    }
+}
+
+/// What is shown of a run.
+fn shown(run: &str, summary: String) -> Progress {
+    Progress {
+        external_id: Some(run.to_owned()),
+        external_url: Some(links::device_farm_run(run)),
+        summary: Some(summary),
+        ..Progress::default()
     }
 }

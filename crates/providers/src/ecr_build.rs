@@ -207,8 +207,7 @@ impl<'a> Plan<'a> {
             ("REGISTRY_USER", &registry.user),
             ("REGISTRY_PASSWORD", &registry.password),
         ];
-        let lines: String =
-            facts.iter().map(|(name, value)| format!("export {name}='{}'\n", value.replace('\'', r"'\''"))).collect();
+        let lines = facts.map(|(name, value)| format!("export {name}='{}'\n", value.replace('\'', r"'\''"))).concat();
         let written = artifact_files::write_one(cx, action, &place, FILE, lines.into_bytes()).await;
         written.map_err(|trouble| trouble.outcome(&place))
     }

@@ -225,7 +225,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn ask_events(&self, client: Client, memory: &Memory) -> DescribeEventsFluentBuilder {
+    fn ask_events(&self, client: &Client, memory: &Memory) -> DescribeEventsFluentBuilder {
         let since = memory.asked_ms.map(|ms| DateTime::from_secs(ms.div_euclid(1000)));
         client
             .describe_events()
@@ -239,7 +239,7 @@ impl<'a> Work<'a> {
     /// What the update has said so far, its oldest event first.
     async fn events(&self, memory: &Memory) -> Result<Vec<EventDescription>, Outcome> {
         const CALL: &str = "describeEvents";
-        let answer = self.ask_events(self.client(CALL).await?, memory).send().await;
+        let answer = self.ask_events(&self.client(CALL).await?, memory).send().await;
         let answer = answer.map_err(|error| refused(Progress::default(), CALL, &self.problem(&error)))?;
         let mut events = answer.events.unwrap_or_default();
         events.reverse();
@@ -402,7 +402,7 @@ impl Provider for ElasticBeanstalk {
             return Ok(LogPage::default());
         }
         let client = cx.realm.elastic_beanstalk(action).await?;
-        let answer = work.ask_events(client, &memory).send().await.map_err(|error| work.problem(&error))?;
+        let answer = work.ask_events(&client, &memory).send().await.map_err(|error| work.problem(&error))?;
         let line = |event: &EventDescription| LogLine {
             time: Timestamp::from_millis(event.event_date().and_then(|at| at.to_millis().ok()).unwrap_or_default()),
             text: format!(

@@ -72,20 +72,20 @@ impl At<'_> {
     pub async fn named(&self, shift: &Shift<'_>) -> Result<String, Stuck> {
         let found = self.alias(shift).await?;
         let version = found.function_version().unwrap_or_default().to_owned();
-        let wrong = |message: String| Err(Stuck::Ended(Box::new(misconfigured(message))));
+        let wrong = |message: String| Stuck::Ended(Box::new(misconfigured(message)));
         if !weights(&found).is_empty() {
-            return wrong(format!(
+            return Err(wrong(format!(
                 "The alias {} of function {} divides its traffic between versions already. It must name one version before \
                  an action can move it: set its routing configuration back first.",
                 shift.alias, self.function
-            ));
+            )));
         }
         if version == LATEST && shift.strategy != Strategy::AllAtOnce {
-            return wrong(format!(
+            return Err(wrong(format!(
                 "The alias {} of function {} names $LATEST, whose traffic cannot be divided. Point it to a published \
                  version, or use AllAtOnce.",
                 shift.alias, self.function
-            ));
+            )));
         }
         Ok(version)
     }

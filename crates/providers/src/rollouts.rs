@@ -72,10 +72,9 @@ pub fn judge(service: &Service, rollout: &Rollout, id: Option<&str>, now: Timest
     };
     match ours.rollout_state() {
         Some(DeploymentRolloutState::Completed) => Verdict::Done,
-        Some(_) => Verdict::Goes,
         // A Classic Load Balancer, or a strategy that has a service deployment instead.
         None if service.deployments().len() == 1 && service.running_count() == service.desired_count() => Verdict::Done,
-        None => Verdict::Goes,
+        _ => Verdict::Goes,
     }
 }
 

@@ -27,7 +27,7 @@ enum Standing {
 fn standing(health: &TargetHealthDescription) -> Standing {
     let Some(health) = health.target_health() else { return Standing::Waiting };
     match health.state() {
-        Some(TargetHealthStateEnum::Healthy) => Standing::Serving,
+        Some(TargetHealthStateEnum::Healthy | TargetHealthStateEnum::Unavailable) => Standing::Serving,
         Some(TargetHealthStateEnum::Draining | TargetHealthStateEnum::UnhealthyDraining) => Standing::Leaving,
         // Of a group that no load balancer uses, or whose targets nobody checks.
         Some(TargetHealthStateEnum::Unused) => match health.reason() {
@@ -36,7 +36,6 @@ fn standing(health: &TargetHealthDescription) -> Standing {
             }
             Some(_) => Standing::Serving,
         },
-        Some(TargetHealthStateEnum::Unavailable) => Standing::Serving,
         _ => Standing::Waiting,
     }
 }

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use aws_sdk_ssm::types::{InstanceInformation, InstanceInformationStringFilter, PingStatus, PlatformType};
 use serde::Deserialize;
-use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
+use towpath_model::action::{ActionInvocation, Outcome, Progress};
 
-use crate::ec2::{SSM, refusal};
+use crate::ec2::{SSM, refusal, wrong};
 use crate::limits::{EC2_PAGES_MAX, EC2_TARGETS_MAX, SSM_INSTANCES_AT_ONCE};
 use crate::problem::Problem;
 use crate::provider::Call;
@@ -56,36 +56,37 @@ pub async fn select(
 ) -> Result<Vec<Candidate>, Outcome> {
     let mut found: Vec<Candidate> = if selection.managed {
         let filter = selection.filter();
-        let nodes = information(cx, action, filter.0, vec![filter.1]).await.map_err(ssm_refusal)?;
+        let nodes = information(cx, action, filter.0, vec![filter.1]).await.map_err(|problem| ssm_refusal(&problem))?;
         nodes.iter().map(|node| candidate(node.instance_id().unwrap_or_default(), Some(node))).collect()
     } else {
         let ids = running(cx, action, selection).await?;
         let mut known = HashMap::new();
         for some in ids.chunks(SSM_INSTANCES_AT_ONCE) {
-            let nodes = information(cx, action, "InstanceIds".to_owned(), some.to_vec()).await.map_err(ssm_refusal)?;
+            let nodes = information(cx, action, "InstanceIds".to_owned(), some.to_vec())
+                .await
+                .map_err(|problem| ssm_refusal(&problem))?;
             known.extend(nodes.into_iter().map(|node| (node.instance_id().unwrap_or_default().to_owned(), node)));
         }
         ids.iter().map(|id| candidate(id, known.get(id))).collect()
     };
     found.sort_by(|a, b| a.id.cmp(&b.id));
     found.dedup_by(|a, b| a.id == b.id);
-    let wrong = |message: String| Err(Outcome::failed(error_code::CONFIGURATION_ERROR, message));
     let (what, region) = (if selection.managed { "managed nodes" } else { "running instances" }, &action.region);
     match found.len() {
-        0 => wrong(format!(
+        0 => Err(wrong(format!(
             "There are no {what} with {} in {region}. Check InstanceTagKey, InstanceTagValue and InstanceType.",
             selection.shown()
-        )),
-        many if many > EC2_TARGETS_MAX => wrong(format!(
+        ))),
+        many if many > EC2_TARGETS_MAX => Err(wrong(format!(
             "There are {many} {what} with {} in {region}; an action deploys to {EC2_TARGETS_MAX} at the most.",
             selection.shown()
-        )),
+        ))),
         _ => Ok(found),
     }
 }
 
-fn ssm_refusal(problem: Problem) -> Outcome {
-    refusal("describeInstanceInformation", &problem, Progress::default())
+fn ssm_refusal(problem: &Problem) -> Outcome {
+    refusal("describeInstanceInformation", problem, Progress::default())
 }
 
 fn candidate(id: &str, node: Option<&InstanceInformation>) -> Candidate {

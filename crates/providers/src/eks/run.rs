@@ -201,13 +201,11 @@ impl Tools {
     }
 
     pub fn has(&self, tool: &str) -> bool {
-        match &self.directory {
-            Some(directory) => directory.join(tool).is_file(),
-            None => {
-                let path = std::env::var_os("PATH").unwrap_or_default();
-                std::env::split_paths(&path).any(|directory| directory.join(tool).is_file())
-            }
+        if let Some(directory) = &self.directory {
+            return directory.join(tool).is_file();
         }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|directory| directory.join(tool).is_file())
     }
 }
 

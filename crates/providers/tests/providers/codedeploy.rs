@@ -92,7 +92,7 @@ async fn exactly_the_object_that_is_there_is_deployed() {
     let revision = json!({"revisionType": "S3", "s3Location": location});
     {
         let known = peer.0.lock().unwrap();
-        assert_eq!(known.registered, [revision.clone()]);
+        assert_eq!(known.registered, std::slice::from_ref(&revision));
         let deployment = &known.deployments[0];
         assert_eq!(deployment["revision"], revision);
         assert_eq!(deployment["description"], "ferry 22222222-2222-4222-8222-222222222222");

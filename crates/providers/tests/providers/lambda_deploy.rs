@@ -238,7 +238,8 @@ async fn a_busy_function_is_waited_for_an_hour() {
 
 #[tokio::test]
 async fn updates_and_versions_that_fail_say_why() {
-    let failing: [(fn(&LambdaDeployPeer), &str); 3] = [
+    type Fails = fn(&LambdaDeployPeer);
+    let failing: [(Fails, &str); 3] = [
         (
             |peer| peer.function().update_fails = true,
             "The update of the function ferry-hook failed: InvalidZipFileException: Could not unzip uploaded file.",

@@ -58,7 +58,7 @@ async fn both_forms_make_the_same_version() {
         );
         let key = "towpath/ferry/22222222-2222-4222-8222-222222222222/product.json";
         let url = format!("https://s3.fake.test/artifacts/{key}");
-        assert_eq!(peer.catalog().validated, [url.clone()]);
+        assert_eq!(peer.catalog().validated, std::slice::from_ref(&url));
         assert_eq!(stage.aws.world().s3.newest("artifacts", key).unwrap().bytes, b"{}");
         let parameters = json!({"Name": "v4", "Description": "winter", "Type": "CLOUD_FORMATION_TEMPLATE",
             "Info": {"LoadTemplateFromURL": url}, "DisableTemplateValidation": false});

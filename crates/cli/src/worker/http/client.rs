@@ -83,7 +83,7 @@ impl Made {
         let mut url = request.url.filled(values, coded)?;
         for (name, value) in &request.query {
             url.push(if url.contains('?') { '&' } else { '?' });
-            url.push_str(&format!("{}={}", coded(name), coded(&value.text(values)?)));
+            url.extend([coded(name).as_str(), "=", &coded(&value.text(values)?)]);
         }
         let mut headers: Vec<(String, String)> = Vec::new();
         let (kind, body) = match (&request.json, &request.form, &request.text) {

@@ -432,15 +432,14 @@ impl HttpWork {
     async fn sign_in(&self, values: &mut Values) -> Result<(), Refused> {
         let Some(login) = &self.description.login else { return Ok(()) };
         let known = self.login().clone();
-        let read = match known {
-            Some(read) => read,
-            None => {
-                let made = Made::new(login, [], None, values).map_err(Refused::Missing)?;
-                let answer = self.http.send(&made).await.map_err(Refused::Login)?;
-                let read = self.reading("login", login, &answer, true).map_err(Refused::Trouble)?;
-                *self.login() = Some(read.clone());
-                read
-            }
+        let read = if let Some(read) = known {
+            read
+        } else {
+            let made = Made::new(login, [], None, values).map_err(Refused::Missing)?;
+            let answer = self.http.send(&made).await.map_err(Refused::Login)?;
+            let read = self.reading("login", login, &answer, true).map_err(Refused::Trouble)?;
+            *self.login() = Some(read.clone());
+            read
         };
         values.put_all(Scope::Login, read);
         Ok(())

@@ -163,16 +163,11 @@ fn reference(inside: &str) -> Result<Reference, String> {
     };
     let found = path.split_once('.').filter(|(_, name)| !name.is_empty());
     let scope = found.and_then(|(scope, _)| Scope::read(scope));
-    match (scope, found) {
-        (Some(scope), Some((_, name))) => Ok(Reference { scope, name: name.to_owned(), instead }),
-        _ => {
-            let known: Vec<&str> = Scope::ALL.iter().map(|(_, name)| *name).collect();
-            Err(format!(
-                "`${{{inside}}}` is no value: write `${{SCOPE.NAME}}`, where SCOPE is one of {}",
-                known.join(", ")
-            ))
-        }
+    if let (Some(scope), Some((_, name))) = (scope, found) {
+        return Ok(Reference { scope, name: name.to_owned(), instead });
     }
+    let known: Vec<&str> = Scope::ALL.iter().map(|(_, name)| *name).collect();
+    Err(format!("`${{{inside}}}` is no value: write `${{SCOPE.NAME}}`, where SCOPE is one of {}", known.join(", ")))
 }
 
 /// A value that a text needs and that is not there.
