@@ -108,6 +108,8 @@ pub const NESTED_STACKS_DEPTH_MAX: usize = 10;
 pub const NESTED_STACKS_TOLD_MAX: usize = 50;
 /// Pages of a stack set's instances or results that are read: a hundred a page.
 pub const STACK_INSTANCE_PAGES_MAX: usize = 200;
+/// Pages of a stack set operation's results that are counted at every poll; longer ones are not counted.
+pub const STACK_SET_PROGRESS_PAGES_MAX: usize = 10;
 /// What a summary or a message names of a longer list.
 pub const SHOWN_ITEMS_MAX: usize = 10;
 /// The longest `DeploymentTimeout` of an ECS action, in minutes, and the one that holds without it.

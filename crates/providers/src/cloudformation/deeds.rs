@@ -33,8 +33,13 @@ impl Mode {
         matches!(self, Self::CreateUpdate | Self::ReplaceOnFailure | Self::ChangeSetReplace)
     }
 
-    /// Whether the stack's outputs are the action's.
+    /// Whether the stack's outputs are the action's; a change set that is only made has those of the stack as it is.
     pub const fn has_outputs(self) -> bool {
+        !matches!(self, Self::DeleteOnly)
+    }
+
+    /// Whether it can be an update that the action has begun.
+    pub const fn may_update(self) -> bool {
         matches!(self, Self::CreateUpdate | Self::ReplaceOnFailure | Self::ChangeSetExecute)
     }
 }

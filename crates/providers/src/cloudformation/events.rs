@@ -120,6 +120,17 @@ pub async fn first_failure(cx: &Call<'_>, action: &ActionInvocation, stack: &str
     Ok(told)
 }
 
+/// How many resources the latest operation is done with, None once it is rolled back. Only the newest event of each counts.
+pub async fn done(cx: &Call<'_>, action: &ActionInvocation, stack: &str) -> Result<Option<usize>, Problem> {
+    let events = read(cx, action, stack, begins).await?;
+    if events.iter().any(|event| is_own(event) && status(event).contains("ROLLBACK")) {
+        return Ok(None);
+    }
+    let mut seen = BTreeSet::new();
+    let newest = events.iter().filter(|event| !is_own(event) && seen.insert(event.logical_resource_id()));
+    Ok(Some(newest.filter(|event| status(event).ends_with("_COMPLETE")).count()))
+}
+
 fn is_cause(event: &StackEvent) -> bool {
     let reason = event.resource_status_reason().unwrap_or_default();
     FAILED.contains(&status(event)) && !is_own(event) && !FOLLOWERS.iter().any(|text| reason.starts_with(text))
@@ -168,16 +179,22 @@ impl Place {
     }
 }
 
-/// The lines that are new since `token`: the events of the action's operation, with those of nested stacks, by time. Where
-/// the events carry the operation's token, only those of the action; else everything since its start.
+/// The lines that are new since `token`: the events of the action's operations on these stacks, with those of nested ones,
+/// by time. Where the events carry the operation's token, only those of the action; else everything since its start.
 pub async fn log(
     cx: &Call<'_>,
     action: &ActionInvocation,
-    stack: &str,
+    stacks: &[&str],
     token: Option<&str>,
 ) -> Result<LogPage, Problem> {
     let known = token.and_then(|token| serde_json::from_str::<Vec<Place>>(token).ok());
-    let mut places = known.unwrap_or_else(|| vec![Place::new(stack, Vec::new())]);
+    let mut places = known.unwrap_or_default();
+    // One that has been replaced meanwhile has a successor.
+    for stack in stacks {
+        if places.iter().all(|place| place.stack != *stack) {
+            places.push(Place::new(stack, Vec::new()));
+        }
+    }
     let mut lines = Vec::new();
     let mut at = 0;
     while at < places.len() {

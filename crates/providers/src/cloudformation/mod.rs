@@ -6,8 +6,10 @@
 //! | `plan`, `overrides`, `files`, `template` | the configuration, and the files it names |
 //! | `deeds` | what each action mode does in each state of the stack |
 //! | `work`, `told` | the conversation with CloudFormation, and what is told of it |
-//! | `events` | the first failure, and the lines of the action's log |
+//! | `answer` | how a call ends, here and in actions on stack sets |
+//! | `events` | the first failure, how much is done, and the lines of the action's log |
 
+pub mod answer;
 mod deeds;
 mod events;
 pub mod files;
@@ -27,6 +29,7 @@ use crate::problem::Problem;
 use crate::provider::{Artifacts, Call, Provider};
 use crate::realms::Service;
 use deeds::Mode;
+use told::Memory;
 use work::Work;
 
 pub const SERVICE: &str = "AmazonCloudFormation";
@@ -160,9 +163,8 @@ impl Provider for CloudFormation {
         token: Option<&str>,
     ) -> Result<LogPage, Problem> {
         let stack = progress.external_id.as_deref().and_then(|id| id.split_once("stackId=")).map(|(_, stack)| stack);
-        match stack {
-            Some(stack) => events::log(cx, action, stack, token).await,
-            None => Ok(LogPage { lines: Vec::new(), next: token.map(str::to_owned) }),
-        }
+        let replaced = Memory::of(progress).and_then(|memory| memory.replaced);
+        let stacks: Vec<&str> = replaced.as_deref().into_iter().chain(stack).collect();
+        events::log(cx, action, &stacks, token).await
     }
 }

@@ -1,7 +1,11 @@
 //! A template as CloudFormation is given it: in the request where it is short, else as a URL of an object that the realm's
 //! own S3 has. A presigned URL, so that CloudFormation needs no permission on the bucket.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use towpath_model::action::{ActionInvocation, Outcome, error_code};
 
 use super::files::{FileOf, Files, wrong};
@@ -12,9 +16,36 @@ use crate::provider::Call;
 use crate::staging;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Template {
+pub struct Template {
+    source: Source,
+    /// How many resources it declares, where it says so itself.
+    pub resources: Option<usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Source {
     Body(String),
     Url(String),
+}
+
+/// Of a template, what is counted.
+#[derive(Deserialize)]
+struct Declared {
+    #[serde(rename = "Transform")]
+    transform: Option<IgnoredAny>,
+    #[serde(rename = "Resources")]
+    resources: BTreeMap<String, IgnoredAny>,
+}
+
+/// None where macros make something else of it, or where it is for CloudFormation to say what is wrong with it.
+fn resources(text: &str) -> Option<usize> {
+    let declared: Declared = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text).ok()?
+    } else {
+        serde_yaml_ng::from_str(text).ok()?
+    };
+    let is_plain = declared.transform.is_none() && !declared.resources.keys().any(|name| name.starts_with("Fn::"));
+    is_plain.then_some(declared.resources.len())
 }
 
 impl Template {
@@ -30,18 +61,21 @@ impl Template {
         if text.trim().is_empty() {
             return Err(wrong(format!("The template {} of the artifact {} is empty.", file.path, file.artifact.name)));
         }
-        if text.len() <= TEMPLATE_BODY_BYTES_MAX {
-            return Ok(Self::Body(text));
-        }
-        upload(cx, action, file, text).await.map(Self::Url)
+        let resources = resources(&text);
+        let source = if text.len() <= TEMPLATE_BODY_BYTES_MAX {
+            Source::Body(text)
+        } else {
+            Source::Url(upload(cx, action, file, text).await?)
+        };
+        Ok(Self { source, resources })
     }
 
     pub fn body(&self) -> Option<String> {
-        if let Self::Body(text) = self { Some(text.clone()) } else { None }
+        if let Source::Body(text) = &self.source { Some(text.clone()) } else { None }
     }
 
     pub fn url(&self) -> Option<String> {
-        if let Self::Url(url) = self { Some(url.clone()) } else { None }
+        if let Source::Url(url) = &self.source { Some(url.clone()) } else { None }
     }
 }
 
@@ -97,4 +131,23 @@ fn without_bucket(
          `[realm.{realm}]` in towpath.toml, the name of a bucket there.",
         file.path, action.action_name
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::resources;
+
+    #[test]
+    fn resources_are_counted_where_no_macro_makes_others_of_them() {
+        for (text, count) in [
+            (r#"{"Resources": {"A": {"Type": "AWS::SNS::Topic"}, "B": {}}}"#, Some(2)),
+            ("Resources:\n  A: {Type: AWS::SNS::Topic, Properties: {TopicName: !Sub '${Name}-x'}}\n", Some(1)),
+            ("Transform: AWS::Serverless-2016-10-31\nResources: {A: {}}\n", None),
+            (r#"{"Resources": {"Fn::ForEach::Topics": []}}"#, None),
+            (r#"{"Resources": []}"#, None),
+            ("Resources: [", None),
+        ] {
+            assert_eq!(resources(text), count, "{text}");
+        }
+    }
 }

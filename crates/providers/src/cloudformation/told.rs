@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
 use aws_sdk_cloudformation::types::{Stack, StackStatus};
 use serde::{Deserialize, Serialize};
-use towpath_model::action::{ErrorDetails, Outcome, Progress, error_code};
-use towpath_model::limits::ERROR_MESSAGE_CHARS_MAX;
+use towpath_model::action::{Outcome, Progress, error_code};
 
+use super::answer::{class_of, is_code, succeeded};
 use super::deeds::{Mode, Step};
 use super::work::Work;
+use crate::deploys::{self, failed};
 use crate::links;
 use crate::problem::{Kind, Problem};
 
@@ -19,11 +20,40 @@ use crate::problem::{Kind, Problem};
 pub(super) struct Memory {
     pub step: Step,
     pub stack: String,
+    /// How many resources the step is about, where that is known and its events may be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<usize>,
+    /// The failed stack in whose place this one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<String>,
 }
 
 impl Memory {
     pub fn of(progress: &Progress) -> Option<Self> {
-        serde_json::from_str(progress.continuation.as_deref()?).ok()
+        deploys::recall(progress)
+    }
+
+    fn new(step: Step, stack: &str) -> Self {
+        Self { step, stack: stack.to_owned(), of: None, replaced: None }
+    }
+}
+
+/// The same outcome, with more to remember.
+pub(super) fn remembering(outcome: Outcome, more: impl FnOnce(&mut Memory)) -> Outcome {
+    let also = |progress: Progress| match Memory::of(&progress) {
+        Some(mut memory) => {
+            more(&mut memory);
+            deploys::remember(progress, &memory)
+        }
+        None => progress,
+    };
+    match outcome {
+        Outcome::Pending { progress } => Outcome::Pending { progress: also(progress) },
+        Outcome::Succeeded { progress, variables, revisions } => {
+            Outcome::Succeeded { progress: also(progress), variables, revisions }
+        }
+        Outcome::Failed { progress, error } => Outcome::Failed { progress: also(progress), error },
+        other => other,
     }
 }
 
@@ -37,26 +67,12 @@ pub(super) fn is_absent(problem: &Problem) -> bool {
     matches!(problem.kind, Kind::NotFound | Kind::Rejected) && problem.message.contains("does not exist")
 }
 
-pub(super) fn is_code(problem: &Problem, codes: &[&str]) -> bool {
-    codes.iter().any(|code| problem.code.trim_end_matches("Exception") == *code)
-}
-
 pub(super) fn id_of(stack: &Stack) -> &str {
     stack.stack_id().or(stack.stack_name()).unwrap_or_default()
 }
 
 pub(super) fn id_in(set: &DescribeChangeSetOutput) -> &str {
     set.stack_id().or(set.stack_name()).unwrap_or_default()
-}
-
-pub(super) fn succeeded(progress: Progress) -> Outcome {
-    Outcome::Succeeded { progress, variables: BTreeMap::new(), revisions: Vec::new() }
-}
-
-pub(super) fn failed(progress: Progress, code: &str, message: impl Into<String>) -> Outcome {
-    let message: String = message.into().chars().take(ERROR_MESSAGE_CHARS_MAX).collect();
-    let progress = Progress { summary: Some(message.clone()), ..progress };
-    Outcome::Failed { progress, error: ErrorDetails::new(code, message) }
 }
 
 impl Work<'_> {
@@ -70,14 +86,13 @@ impl Work<'_> {
     }
 
     fn progress(&self, step: Step, stack: &str, page: &str, summary: &str) -> Progress {
-        let memory = Memory { step, stack: stack.to_owned() };
-        Progress {
+        let progress = Progress {
             external_id: Some(page.to_owned()),
             external_url: Some(links::cloudformation(&self.action.region, page)),
             summary: Some(summary.to_owned()),
-            continuation: serde_json::to_string(&memory).ok(),
             ..Progress::default()
-        }
+        };
+        deploys::remember(progress, &Memory::new(step, stack))
     }
 
     pub(super) fn told(&self, step: Step, stack: &str, summary: &str) -> Progress {
@@ -106,30 +121,33 @@ impl Work<'_> {
     /// Something else goes on; the next poll looks again.
     pub(super) fn settle(&self) -> Outcome {
         let stack = self.plan.stack;
-        let memory = Memory { step: Step::Settle, stack: stack.to_owned() };
-        let progress = Progress {
-            summary: Some(format!("Another operation on stack {stack} goes on; waiting for its end.")),
-            continuation: serde_json::to_string(&memory).ok(),
-            ..Progress::default()
-        };
-        Outcome::Pending { progress }
+        let summary = Some(format!("Another operation on stack {stack} goes on; waiting for its end."));
+        let progress = Progress { summary, ..Progress::default() };
+        Outcome::Pending { progress: deploys::remember(progress, &Memory::new(Step::Settle, stack)) }
     }
 
     pub(super) fn nothing_to_delete(&self) -> Outcome {
         let summary = format!("Stack {} does not exist; there is nothing to delete.", self.plan.stack);
-        succeeded(Progress { summary: Some(summary), ..Progress::default() })
+        succeeded(Progress { summary: Some(summary), ..Progress::default() }, BTreeMap::new())
     }
 
     pub(super) fn deleted(&self, stack: &str) -> Outcome {
-        succeeded(self.told(Step::Delete, stack, &format!("Stack {} was deleted.", self.plan.stack)))
+        let progress = self.told(Step::Delete, stack, &format!("Stack {} was deleted.", self.plan.stack));
+        succeeded(progress, BTreeMap::new())
     }
 
-    /// In AWS's words.
+    /// In AWS's words, and what may be done about it.
     pub(super) fn refuse(&self, stack: &Stack) -> Outcome {
-        let status = stack.stack_status().map_or("", StackStatus::as_str);
-        let next = match self.plan.mode {
-            Mode::ChangeSetExecute | Mode::ChangeSetReplace | Mode::ReplaceOnFailure => "Delete the stack",
-            Mode::CreateUpdate | Mode::DeleteOnly => "Delete the stack, or use the action mode REPLACE_ON_FAILURE",
+        let status = stack.stack_status().cloned().unwrap_or_else(|| StackStatus::from(""));
+        let next = match (self.plan.mode, &status) {
+            (Mode::CreateUpdate, StackStatus::ReviewInProgress) => {
+                "Nothing but change sets has been made of it: execute one, or use the action mode REPLACE_ON_FAILURE"
+            }
+            (_, StackStatus::DeleteInProgress) => "Wait for its end, and make the change set again",
+            // Deleting it would take away what still works.
+            (_, StackStatus::UpdateRollbackFailed) => "Continue the rollback of its update (ContinueUpdateRollback)",
+            (Mode::CreateUpdate, _) => "Delete the stack, or use the action mode REPLACE_ON_FAILURE",
+            _ => "Delete the stack",
         };
         let message = format!("Stack:{} is in {status} state and can not be updated. {next}.", id_of(stack));
         failed(self.told(Step::Settle, id_of(stack), ""), error_code::CONFIGURATION_ERROR, message)
@@ -137,24 +155,16 @@ impl Work<'_> {
 
     /// What a failed call means for the action.
     pub(super) fn refused(&self, problem: &Problem) -> Outcome {
-        let message = problem.detail();
         let busy = (problem.message.contains("_IN_PROGRESS state") && !problem.message.contains("REVIEW_IN_PROGRESS"))
             || is_code(problem, &["OperationInProgress"]);
-        match problem.kind {
-            Kind::Rejected if busy => self.settle(),
-            // Among the SDK's throttling codes, but a quota here.
-            _ if is_code(problem, &["LimitExceeded"]) => failed(Progress::default(), error_code::JOB_FAILED, message),
-            Kind::Rejected if is_code(problem, &["InvalidChangeSetStatus"]) => {
-                problem.outcome(error_code::JOB_FAILED, message)
-            }
-            Kind::Rejected if is_code(problem, &["InsufficientCapabilities"]) => problem.outcome(
-                error_code::CONFIGURATION_ERROR,
-                format!("{message}. Acknowledge them in the action's configuration: Capabilities."),
-            ),
-            Kind::AccessDenied => problem.outcome(error_code::PERMISSION_ERROR, message),
-            Kind::NotFound | Kind::Rejected | Kind::Transient | Kind::Session => {
-                problem.outcome(error_code::CONFIGURATION_ERROR, message)
-            }
+        if problem.kind == Kind::Rejected && busy {
+            return self.settle();
         }
+        let message = if is_code(problem, &["InsufficientCapabilities"]) {
+            format!("{}. Acknowledge them in the action's configuration: Capabilities.", problem.detail())
+        } else {
+            problem.detail()
+        };
+        problem.outcome(class_of(problem), message)
     }
 }

@@ -10,33 +10,16 @@ use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOut
 use aws_sdk_cloudformation::types::{ChangeSetStatus, ChangeSetType, ExecutionStatus, Stack, StackStatus};
 use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
 
+use super::answer::{Answer, Halt, is_code, percent, succeeded};
 use super::deeds::{Deed, End, Mode, Step, deed, ended};
 use super::plan::{Plan, Settings};
-use super::told::{Memory, failed, id_in, id_of, is_absent, is_code, says_nothing_changes, succeeded};
+use super::told::{Memory, id_in, id_of, is_absent, remembering, says_nothing_changes};
 use super::{SERVICE, events};
 use crate::artifact_files;
+use crate::deploys::failed;
+use crate::limits::STACK_EVENT_PAGES_MAX;
 use crate::problem::{Kind, Problem};
 use crate::provider::Call;
-
-/// Why a call ends before its time.
-enum Halt {
-    Problem(Box<Problem>),
-    Ended(Box<Outcome>),
-}
-
-impl From<Problem> for Halt {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(Box::new(problem))
-    }
-}
-
-impl From<Box<Outcome>> for Halt {
-    fn from(outcome: Box<Outcome>) -> Self {
-        Self::Ended(outcome)
-    }
-}
-
-type Answer = Result<Outcome, Halt>;
 
 pub struct Work<'a> {
     pub(super) cx: &'a Call<'a>,
@@ -81,20 +64,49 @@ impl<'a> Work<'a> {
 
     /// How the operation goes on that the progress tells of.
     async fn resume(&self, progress: &Progress) -> Answer {
-        let Some(Memory { step, stack }) = Memory::of(progress).filter(|memory| memory.step != Step::Settle) else {
+        let Some(memory) = Memory::of(progress).filter(|memory| memory.step != Step::Settle) else {
             return Ok(Outcome::Pending { progress: progress.clone() });
         };
+        let Memory { step, stack, of, replaced } = memory;
         if step == Step::ChangeSet {
-            return Ok(self.watch_change_set(&self.change_set(&stack).await?));
+            return Box::pin(self.watch_change_set(&self.change_set(&stack).await?)).await;
         }
-        match (self.describe(&stack).await?, step) {
-            (Some(found), step) => Box::pin(self.watch(step, &found)).await,
-            (None, Step::Delete) => Ok(self.deleted(&stack)),
-            (None, Step::Replace) => Box::pin(self.create()).await,
+        let outcome = match (self.describe(&stack).await?, step) {
+            (Some(found), step) => Box::pin(self.watch(step, &found)).await?,
+            (None, Step::Delete) => self.deleted(&stack),
+            (None, Step::Replace) => Box::pin(self.create()).await?,
             (None, _) => {
                 let message = format!("Stack with id {stack} does not exist: it was deleted while the action ran.");
-                Ok(failed(Progress { continuation: None, ..progress.clone() }, error_code::JOB_FAILED, message))
+                failed(Progress { continuation: None, ..progress.clone() }, error_code::JOB_FAILED, message)
             }
+        };
+        let replaced = replaced.or_else(|| (step == Step::Replace).then(|| stack.clone()));
+        let outcome = remembering(outcome, |memory| {
+            memory.of = if memory.step == step { of } else { memory.of };
+            memory.replaced = replaced.filter(|old| *old != memory.stack);
+        });
+        match outcome {
+            Outcome::Pending { progress: next } => Ok(self.counted(next, progress.percent).await),
+            other => Ok(other),
+        }
+    }
+
+    /// With how much of it is done, where that is known. A rollback adds nothing to it, and takes nothing back.
+    async fn counted(&self, progress: Progress, before: Option<u8>) -> Outcome {
+        let progress = Progress { percent: before, ..progress };
+        let Some(Memory { stack, of: Some(all), .. }) = Memory::of(&progress) else {
+            return Outcome::Pending { progress };
+        };
+        match events::done(self.cx, self.action, &stack).await {
+            Ok(done) => {
+                let percent = done.and_then(|done| percent(done, all)).max(before);
+                Outcome::Pending { progress: Progress { percent, ..progress } }
+            }
+            // Who may not read them is not asked again.
+            Err(problem) if problem.kind == Kind::AccessDenied => {
+                remembering(Outcome::Pending { progress }, |memory| memory.of = None)
+            }
+            Err(_) => Outcome::Pending { progress },
         }
     }
 
@@ -103,7 +115,7 @@ impl<'a> Work<'a> {
         let memory = Memory::of(progress);
         let may_update = match &memory {
             Some(memory) => matches!(memory.step, Step::Update | Step::Execute),
-            None => self.plan.mode.has_outputs(),
+            None => self.plan.mode.may_update(),
         };
         if !may_update {
             return Ok(());
@@ -222,6 +234,7 @@ impl<'a> Work<'a> {
 
     async fn create(&self) -> Answer {
         let settings = Box::pin(self.plan.settings(self.cx, self.action)).await?;
+        let resources = settings.template.resources;
         let request = self
             .client()
             .await?
@@ -236,7 +249,10 @@ impl<'a> Work<'a> {
             .set_stack_policy_body(settings.policy)
             .client_request_token(self.token("create"));
         match request.send().await.map_err(|error| self.problem(&error)) {
-            Ok(answer) => Ok(self.pending(Step::Create, answer.stack_id().unwrap_or(self.plan.stack))),
+            Ok(answer) => {
+                let outcome = self.pending(Step::Create, answer.stack_id().unwrap_or(self.plan.stack));
+                Ok(remembering(outcome, |memory| memory.of = resources))
+            }
             // Made in between, by a call of this action or by somebody else: the next look tells.
             Err(problem) if is_code(&problem, &["AlreadyExists", "TokenAlreadyExists"]) => Ok(self.settle()),
             Err(problem) => Err(problem.into()),
@@ -295,12 +311,12 @@ impl<'a> Work<'a> {
                 Err(problem) => return Err(problem.into()),
             };
             if found.description() == Some(self.description().as_str()) {
-                return Ok(self.watch_change_set(&found));
+                return Box::pin(self.watch_change_set(&found)).await;
             }
             match found.status() {
                 Some(ChangeSetStatus::DeleteComplete) => break,
                 Some(ChangeSetStatus::DeletePending | ChangeSetStatus::DeleteInProgress) => return Ok(self.settle()),
-                Some(ChangeSetStatus::DeleteFailed) => return Ok(self.watch_change_set(&found)),
+                Some(ChangeSetStatus::DeleteFailed) => return Box::pin(self.watch_change_set(&found)).await,
                 _ => {}
             }
             // Nothing is deleted for the sake of a template that cannot be read.
@@ -349,7 +365,7 @@ impl<'a> Work<'a> {
                     Some(stack) => self.told(Step::ChangeSet, id_of(stack), &self.made_empty()),
                     None => Progress { summary: Some(self.made_empty()), ..Progress::default() },
                 };
-                Ok(succeeded(progress))
+                self.with_outputs(stack, progress).await
             }
             // The old one is not quite gone.
             Err(problem) if is_code(&problem, &["AlreadyExists"]) => Ok(self.settle()),
@@ -381,10 +397,16 @@ impl<'a> Work<'a> {
 
     async fn execute_change_set(&self, set: &DescribeChangeSetOutput, stack: &Stack) -> Answer {
         let name = set.change_set_id().unwrap_or(self.plan.change_set);
+        // What is wrong with the file is told before anything is done.
+        self.plan.policy(self.cx, self.action).await?;
+        let changes = self.changes(set).await?;
         let request = self.client().await?.execute_change_set().change_set_name(name).stack_name(id_of(stack));
         let asked = request.client_request_token(self.token("exec")).send().await;
         match asked.map_err(|error| self.problem(&error)) {
-            Ok(_) => Ok(self.pending(Step::Execute, id_of(stack))),
+            Ok(_) => {
+                let outcome = self.pending(Step::Execute, id_of(stack));
+                Ok(remembering(outcome, |memory| memory.of = changes))
+            }
             Err(problem) if is_code(&problem, &["TokenAlreadyExists"]) => Ok(self.pending(Step::Execute, id_of(stack))),
             // Executed already: by an earlier call of this action?
             Err(problem) if is_code(&problem, &["InvalidChangeSetStatus"]) => match self.own(stack).await {
@@ -393,6 +415,20 @@ impl<'a> Work<'a> {
             },
             Err(problem) => Err(problem.into()),
         }
+    }
+
+    /// How many resources the change set is about.
+    async fn changes(&self, set: &DescribeChangeSetOutput) -> Result<Option<usize>, Problem> {
+        let (mut count, mut place) = (set.changes().len(), set.next_token().map(str::to_owned));
+        let Some(id) = set.change_set_id() else { return Ok(None) };
+        for _ in 0..STACK_EVENT_PAGES_MAX {
+            let Some(next) = place else { return Ok(Some(count)) };
+            let request = self.client().await?.describe_change_set().change_set_name(id).next_token(next);
+            let answer = request.send().await.map_err(|error| self.problem(&error))?;
+            count += answer.changes().len();
+            place = answer.next_token;
+        }
+        Ok(None)
     }
 
     // What is made of its answers
@@ -426,22 +462,32 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn watch_change_set(&self, set: &DescribeChangeSetOutput) -> Outcome {
+    async fn watch_change_set(&self, set: &DescribeChangeSetOutput) -> Answer {
         use ChangeSetStatus as S;
         let name = self.plan.change_set;
         let told = |doing: &str| self.of_change_set(set.change_set_id().unwrap_or_default(), id_in(set), doing);
         let reason = set.status_reason().unwrap_or_default();
         match set.status() {
-            Some(S::CreateComplete) => succeeded(told("was created")),
-            Some(S::Failed) if says_nothing_changes(reason) => succeeded(told("was created with no changes")),
+            Some(S::CreateComplete) => self.prepared(id_in(set), told("was created")).await,
+            Some(S::Failed) if says_nothing_changes(reason) => {
+                self.prepared(id_in(set), told("was created with no changes")).await
+            }
             Some(S::Failed) => {
-                failed(told(""), error_code::JOB_FAILED, format!("Change set {name} could not be created: {reason}"))
+                let message = format!("Change set {name} could not be created: {reason}");
+                Ok(failed(told(""), error_code::JOB_FAILED, message))
             }
             Some(S::DeleteFailed) => {
-                failed(told(""), error_code::JOB_FAILED, format!("Change set {name} could not be deleted: {reason}"))
+                let message = format!("Change set {name} could not be deleted: {reason}");
+                Ok(failed(told(""), error_code::JOB_FAILED, message))
             }
-            _ => Outcome::Pending { progress: told("is being created") },
+            _ => Ok(Outcome::Pending { progress: told("is being created") }),
         }
+    }
+
+    /// The change set is there; the stack is as it was.
+    async fn prepared(&self, stack: &str, progress: Progress) -> Answer {
+        let stack = self.describe(stack).await?;
+        self.with_outputs(stack.as_ref(), progress).await
     }
 
     async fn completed(&self, step: Step, stack: &Stack) -> Answer {
@@ -464,7 +510,12 @@ impl<'a> Work<'a> {
             let request = self.client().await?.set_stack_policy().stack_name(id_of(stack)).stack_policy_body(policy);
             request.send().await.map_err(|error| self.problem(&error))?;
         }
-        let outputs = stack.outputs().iter().filter_map(|output| {
+        self.with_outputs(Some(stack), progress).await
+    }
+
+    /// A success, with the stack's outputs as variables and in the output artifact.
+    async fn with_outputs(&self, stack: Option<&Stack>, progress: Progress) -> Answer {
+        let outputs = stack.map(Stack::outputs).unwrap_or_default().iter().filter_map(|output| {
             Some((output.output_key()?.to_owned(), output.output_value().unwrap_or_default().to_owned()))
         });
         let variables: BTreeMap<String, String> = outputs.collect();
@@ -473,7 +524,7 @@ impl<'a> Work<'a> {
             let written = artifact_files::write_one(self.cx, self.action, artifact, file, document).await;
             written.map_err(|trouble| Box::new(trouble.outcome(artifact)))?;
         }
-        Ok(Outcome::Succeeded { progress, variables, revisions: Vec::new() })
+        Ok(succeeded(progress, variables))
     }
 
     /// The first resource that failed says why, where the role may read the stack's events.

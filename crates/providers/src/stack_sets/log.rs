@@ -7,6 +7,7 @@ use towpath_model::action::Progress;
 use towpath_model::time::Timestamp;
 
 use super::work::{Memory, Work};
+use crate::limits::STACK_INSTANCE_PAGES_MAX;
 use crate::logs::{LogLine, LogPage};
 use crate::problem::{Kind, Problem};
 
@@ -28,7 +29,7 @@ impl Work<'_> {
             let now = self.cx.clock.now();
             // An end in the future is a peer's that makes one up.
             let time = ended.filter(|ended| *ended <= now).unwrap_or(now);
-            for result in self.results(&operation, false).await? {
+            for result in self.results(&operation, false, STACK_INSTANCE_PAGES_MAX).await?.0 {
                 if is_over(&result) && told.insert(place(&operation, &result)) {
                     lines.push(LogLine { time, text: line(&result) });
                 }
@@ -39,7 +40,7 @@ impl Work<'_> {
     }
 }
 
-fn is_over(result: &StackSetOperationResultSummary) -> bool {
+pub(super) fn is_over(result: &StackSetOperationResultSummary) -> bool {
     use StackSetOperationResultStatus as S;
     matches!(result.status(), Some(S::Succeeded | S::Failed | S::Cancelled))
 }

@@ -88,8 +88,8 @@ impl StackSets {
             ),
             Property::optional(
                 set::AUTO_DEPLOYMENT,
-                "Whether accounts that join an organizational unit get the stacks by themselves; with `SERVICE_MANAGED` \
-                 permissions, and without DeploymentTargets.",
+                "Whether accounts that join an organizational unit get the stacks by themselves, `Disabled` when absent; with \
+                 `SERVICE_MANAGED` permissions. It is changed without DeploymentTargets and Regions.",
             )
             .one_of(&set::AUTO_DEPLOYMENTS),
             Property::optional(targets::TARGETS, TARGETS_TEXT),

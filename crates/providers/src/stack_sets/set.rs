@@ -1,10 +1,11 @@
 //! A stack set as an action wants it: its part of the configuration, and the two requests that make it so.
 
-use aws_sdk_cloudformation::types::{AutoDeployment, Capability, PermissionModels};
+use aws_sdk_cloudformation::types::{AutoDeployment, Capability, PermissionModels, StackSet};
 use towpath_model::action::ActionInvocation;
 
 use super::targets::{self, REGIONS, TARGETS, Targets};
-use super::work::{Answer, Halt, Memory, Work, is_code};
+use super::work::{Memory, Work};
+use crate::cloudformation::answer::{Answer, Halt, is_code};
 use crate::cloudformation::files::{FileOf, Files};
 use crate::cloudformation::plan::{capabilities, given, required};
 use crate::cloudformation::template::Template;
@@ -58,33 +59,57 @@ impl<'a> SetPlan<'a> {
         })
     }
 
-    /// Who manages the permissions, where the set is one of `model`.
-    pub fn service_managed(&self, model: Option<&PermissionModels>) -> bool {
-        self.model.as_ref().or(model) == Some(&PermissionModels::ServiceManaged)
+    /// Whether AWS Organizations manages the permissions, of the set that was found or of a new one.
+    pub fn service_managed(&self, found: Option<&StackSet>) -> bool {
+        let model = self.model.as_ref().or_else(|| found.and_then(StackSet::permission_model));
+        model == Some(&PermissionModels::ServiceManaged)
     }
 
-    /// What no single key shows, of a set of `model`; answers who manages its permissions.
+    fn was_service_managed(found: Option<&StackSet>) -> bool {
+        found.and_then(StackSet::permission_model) == Some(&PermissionModels::ServiceManaged)
+    }
+
+    /// What no single key shows.
     pub fn check(
         &self,
         action: &ActionInvocation,
         targets: Option<&Targets>,
-        model: Option<&PermissionModels>,
-    ) -> Result<bool, String> {
-        let name = &action.action_name;
-        let Some(targets) = targets else { return Ok(self.service_managed(model)) };
-        if self.auto_deployment.is_some() {
-            return Err(format!(
-                "Action {name} has {AUTO_DEPLOYMENT} together with {TARGETS} and {REGIONS}. Keep one of the two."
-            ));
-        }
-        let service_managed = self.service_managed(model);
+        found: Option<&StackSet>,
+    ) -> Result<(), String> {
+        let (name, service_managed) = (&action.action_name, self.service_managed(found));
+        let Some(targets) = targets else { return Ok(()) };
         if !targets.units.is_empty() && !service_managed {
             return Err(format!(
                 "Action {name} names organizational units in {TARGETS}, which need a stack set with the PermissionModel \
-                 SERVICE_MANAGED."
+                 SERVICE_MANAGED. For the SELF_MANAGED permissions model, you can only provide accounts."
             ));
         }
-        Ok(service_managed)
+        if !targets.accounts.is_empty() && service_managed {
+            return Err(format!(
+                "Action {name} names accounts in {TARGETS}. For the SERVICE_MANAGED permissions model, you can provide either \
+                 the organization root ID or organizational unit IDs."
+            ));
+        }
+        // CloudFormation takes no targets in the update that changes it.
+        let changes = |wanted: &AutoDeployment| {
+            let is_enabled = |made: &AutoDeployment| made.enabled() == Some(true);
+            let retains = |made: &AutoDeployment| made.retain_stacks_on_account_removal() == Some(true);
+            let of = |made: &AutoDeployment| (is_enabled(made), is_enabled(made) && retains(made));
+            found.is_some_and(|found| found.auto_deployment().map_or((false, false), of) != of(wanted))
+        };
+        if service_managed && self.auto_deployment.as_ref().is_some_and(changes) {
+            return Err(format!(
+                "Action {name} has another {AUTO_DEPLOYMENT} than the stack set, together with {TARGETS} and {REGIONS}. \
+                 CloudFormation changes it with all stacks alone: leave {TARGETS} and {REGIONS} out, or {AUTO_DEPLOYMENT}."
+            ));
+        }
+        Ok(())
+    }
+
+    /// For a set that is SERVICE_MANAGED from now on it has to be said.
+    fn deployment(&self, service_managed: bool, from_now: bool) -> Option<AutoDeployment> {
+        let disabled = || from_now.then(|| AutoDeployment::builder().enabled(false).build());
+        if service_managed { self.auto_deployment.clone().or_else(disabled) } else { None }
     }
 }
 
@@ -107,7 +132,7 @@ impl Work<'_> {
             .set_permission_model(plan.model.clone())
             .set_administration_role_arn(plan.administration_role.map(str::to_owned))
             .set_execution_role_name(plan.execution_role.map(str::to_owned))
-            .set_auto_deployment(plan.auto_deployment.clone())
+            .set_auto_deployment(plan.deployment(plan.service_managed(None), true))
             .set_call_as(self.options.call_as.clone())
             .client_request_token(self.id("set"));
         match request.send().await.map_err(|error| self.problem(&error)) {
@@ -123,9 +148,11 @@ impl Work<'_> {
         plan: &SetPlan<'_>,
         files: &mut Files<'_>,
         targets: Option<&Targets>,
-        service_managed: bool,
+        found: Option<&StackSet>,
         memory: Memory,
     ) -> Answer {
+        let (service_managed, was) = (plan.service_managed(found), SetPlan::was_service_managed(found));
+        let deployment = if targets.is_some() { None } else { plan.deployment(service_managed, !was) };
         let parameters = targets::parameters(self.action, PARAMETERS, files).await?;
         let template = Template::prepare(self.cx, self.action, files, plan.template, STACK_SET_TEMPLATE_BYTES_MAX);
         let template = template.await?;
@@ -144,7 +171,7 @@ impl Work<'_> {
             .set_permission_model(plan.model.clone())
             .set_administration_role_arn(plan.administration_role.map(str::to_owned))
             .set_execution_role_name(plan.execution_role.map(str::to_owned))
-            .set_auto_deployment(plan.auto_deployment.clone())
+            .set_auto_deployment(deployment)
             .set_accounts(targets.and_then(|targets| targets.accounts(service_managed)))
             .set_deployment_targets(targets.and_then(|targets| targets.deployment_targets(service_managed)))
             .operation_preferences(self.options.preferences(regions.as_deref().unwrap_or_default()))

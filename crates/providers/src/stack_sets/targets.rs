@@ -158,10 +158,14 @@ impl Targets {
                 ));
             }
         }
-        if targets.accounts.is_empty() && targets.units.is_empty() {
-            return Err(format!("{TARGETS} names nothing."));
+        match (targets.accounts.is_empty(), targets.units.is_empty()) {
+            (true, true) => Err(format!("{TARGETS} names nothing.")),
+            (false, false) => Err(format!(
+                "{TARGETS} names accounts and organizational units. For the SERVICE_MANAGED permissions model, you can provide \
+                 either the organization root ID or organizational unit IDs; for SELF_MANAGED, only accounts."
+            )),
+            _ => Ok(targets),
         }
-        Ok(targets)
     }
 
     /// Accounts by themselves, where the set's permissions are managed by the user.
@@ -169,15 +173,10 @@ impl Targets {
         (!service_managed).then(|| self.accounts.clone())
     }
 
-    /// Organizational units, and accounts of theirs, where AWS Organizations manages the permissions.
+    /// Organizational units, where AWS Organizations manages the permissions.
     pub fn deployment_targets(&self, service_managed: bool) -> Option<DeploymentTargets> {
-        let some = |list: &[String]| Some(list.to_vec()).filter(|list| !list.is_empty());
-        service_managed.then(|| {
-            DeploymentTargets::builder()
-                .set_accounts(some(&self.accounts))
-                .set_organizational_unit_ids(some(&self.units))
-                .build()
-        })
+        let units = || Some(self.units.clone());
+        service_managed.then(|| DeploymentTargets::builder().set_organizational_unit_ids(units()).build())
     }
 
     /// The targets and Regions of which some pair has no stack instance yet; None where all have one.
@@ -246,6 +245,9 @@ fn of_file(item: &Value) -> Option<Parameter> {
     )
 }
 
+/// The last one is told by CloudFormation alone; it is read over.
+const MEMBERS: [&str; 4] = ["ParameterKey", "ParameterValue", "UsePreviousValue", "ResolvedValue"];
+
 /// `ParameterKey=Env,ParameterValue=prod ParameterKey=Size,UsePreviousValue=true`; values with spaces or commas in quotes.
 /// A comma that no member follows is part of the value, so that lists need no quotes.
 fn shorthand(key: &str, text: &str) -> Result<Vec<Parameter>, String> {
@@ -259,7 +261,7 @@ fn shorthand(key: &str, text: &str) -> Result<Vec<Parameter>, String> {
     for item in pieces(text, char::is_whitespace).into_iter().filter(|item| !item.is_empty()) {
         let mut members: Vec<(&str, String)> = Vec::new();
         for piece in pieces(&item, |c| c == ',') {
-            let known = ["ParameterKey", "ParameterValue", "UsePreviousValue"].into_iter().find_map(|name| {
+            let known = MEMBERS.into_iter().find_map(|name| {
                 let value = piece.strip_prefix(name)?.strip_prefix('=')?;
                 Some((name, unquoted(value)))
             });
@@ -323,13 +325,15 @@ mod tests {
         let read = shorthand(
             "Parameters",
             "ParameterKey=Env,ParameterValue=prod ParameterKey=Zones,ParameterValue=a,b,c \
-             ParameterKey=Size,UsePreviousValue=true  ParameterKey=Text,ParameterValue=\"two words, a comma\"",
+             ParameterKey=Size,UsePreviousValue=true\n ParameterKey=Ami,ParameterValue=/ami,ResolvedValue=ami-1 \
+             ParameterKey=Text,ParameterValue=\"two words, a comma\"",
         )
         .unwrap();
         let want = [
             ("Env", Some("prod"), None),
             ("Zones", Some("a,b,c"), None),
             ("Size", None, Some(true)),
+            ("Ami", Some("/ami"), None),
             ("Text", Some("two words, a comma"), None),
         ];
         assert_eq!(told(&read), want);
@@ -342,8 +346,9 @@ mod tests {
     fn targets_are_accounts_or_units() {
         let of =
             |names: &[&str]| Targets::of(names.iter().map(|n| (*n).to_owned()).collect(), vec!["eu-west-1".to_owned()]);
-        let targets = of(&["111122223333", "ou-ab12-cdef3456", "r-ab12"]).unwrap();
-        assert_eq!((targets.accounts.len(), targets.units.len()), (1, 2));
+        assert_eq!(of(&["ou-ab12-cdef3456", "r-ab12"]).unwrap().units.len(), 2);
+        assert_eq!(of(&["111122223333", "444455556666"]).unwrap().accounts.len(), 2);
+        assert!(of(&["111122223333", "r-ab12"]).unwrap_err().contains("names accounts and organizational units"));
         assert!(of(&["11112222"]).unwrap_err().contains("neither an account id of 12 digits"));
         assert_eq!(of(&[]), Err("DeploymentTargets names nothing.".to_owned()));
     }

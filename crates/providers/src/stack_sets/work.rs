@@ -7,23 +7,24 @@ use std::collections::BTreeMap;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudformation::types::{
-    OperationResultFilter, OperationResultFilterName, Parameter, PermissionModels, StackInstanceSummary, StackSet,
-    StackSetOperation, StackSetOperationResultStatus, StackSetOperationResultSummary, StackSetOperationStatus,
+    OperationResultFilter, OperationResultFilterName, Parameter, StackInstanceSummary, StackSet, StackSetOperation,
+    StackSetOperationResultStatus, StackSetOperationResultSummary, StackSetOperationStatus,
     StackSetOperationStatusDetails,
 };
 use serde::{Deserialize, Serialize};
-use towpath_model::action::{ActionInvocation, ErrorDetails, Outcome, Progress, error_code};
-use towpath_model::limits::ERROR_MESSAGE_CHARS_MAX;
+use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
 
+use super::log::is_over;
 use super::set::SetPlan;
 use super::targets::{self, Options, Targets};
 use crate::cloudformation::SERVICE;
+use crate::cloudformation::answer::{Answer, Halt, class_of, is_code, percent, succeeded};
 use crate::cloudformation::files::{Files, wrong};
 use crate::cloudformation::plan::{name, required};
-use crate::limits::STACK_INSTANCE_PAGES_MAX;
-use crate::links;
+use crate::limits::{STACK_INSTANCE_PAGES_MAX, STACK_SET_PROGRESS_PAGES_MAX};
 use crate::problem::{Kind, Problem};
 use crate::provider::Call;
+use crate::{deploys, links};
 
 /// What is remembered between polls.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,37 +39,20 @@ pub struct Memory {
     /// When it is over, the set is updated.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub update: bool,
+    /// Its results may not be read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unseen: bool,
 }
 
 impl Memory {
     pub fn of(progress: &Progress) -> Option<Self> {
-        serde_json::from_str(progress.continuation.as_deref()?).ok()
+        deploys::recall(progress)
     }
 
     pub fn of_set(set: Option<&str>) -> Self {
         Self { set: set.map(str::to_owned), ..Self::default() }
     }
 }
-
-/// Why a call ends before its time.
-pub enum Halt {
-    Problem(Box<Problem>),
-    Ended(Box<Outcome>),
-}
-
-impl From<Problem> for Halt {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(Box::new(problem))
-    }
-}
-
-impl From<Box<Outcome>> for Halt {
-    fn from(outcome: Box<Outcome>) -> Self {
-        Self::Ended(outcome)
-    }
-}
-
-pub type Answer = Result<Outcome, Halt>;
 
 pub struct Work<'a> {
     pub cx: &'a Call<'a>,
@@ -77,10 +61,6 @@ pub struct Work<'a> {
     pub options: Options,
     /// The set itself, not only its instances.
     whole: bool,
-}
-
-pub fn is_code(problem: &Problem, codes: &[&str]) -> bool {
-    codes.iter().any(|code| problem.code.trim_end_matches("Exception") == *code)
 }
 
 impl<'a> Work<'a> {
@@ -101,7 +81,13 @@ impl<'a> Work<'a> {
                 other => other,
             },
             Some(memory) if memory.operation.is_none() => self.begin().await,
-            Some(_) => self.answered(Box::pin(self.resume(progress)).await),
+            Some(_) => match self.answered(Box::pin(self.resume(progress)).await) {
+                // What follows the first operation has told nothing yet.
+                Outcome::Pending { progress: next } => {
+                    Outcome::Pending { progress: Progress { percent: next.percent.max(progress.percent), ..next } }
+                }
+                other => other,
+            },
         }
     }
 
@@ -121,7 +107,28 @@ impl<'a> Work<'a> {
             Some(StackSetOperationStatus::Failed | StackSetOperationStatus::Stopped) => {
                 self.failed(&memory, &operation, &found).await
             }
-            _ => Ok(self.pending(&memory)),
+            _ => Ok(self.counted(memory, &operation, progress.percent).await),
+        }
+    }
+
+    /// With how many of the operation's instances are done, of those of all the action's operations.
+    async fn counted(&self, mut memory: Memory, operation: &str, before: Option<u8>) -> Outcome {
+        let mut told = before;
+        if !memory.unseen {
+            match self.results(operation, false, STACK_SET_PROGRESS_PAGES_MAX).await {
+                Ok((results, true)) => {
+                    let part = percent(results.iter().filter(|result| is_over(result)).count(), results.len());
+                    let (past, all) = (memory.done.len(), memory.done.len() + 1 + usize::from(memory.update));
+                    told = part.and_then(|part| percent(past * 100 + usize::from(part), all * 100)).max(before);
+                }
+                Err(problem) if problem.kind == Kind::AccessDenied => memory.unseen = true,
+                // Too many to count every time, or not to be had now.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        match self.pending(&memory) {
+            Outcome::Pending { progress } => Outcome::Pending { progress: Progress { percent: told, ..progress } },
+            other => other,
         }
     }
 
@@ -168,8 +175,8 @@ impl<'a> Work<'a> {
         let mut files = Files::new(self.cx, self.action);
         let targets = Targets::read(self.action, &mut files).await?;
         let found = self.stack_set().await?;
-        let model = found.as_ref().and_then(StackSet::permission_model);
-        let service_managed = plan.check(self.action, targets.as_ref(), model).map_err(wrong)?;
+        plan.check(self.action, targets.as_ref(), found.as_ref()).map_err(wrong)?;
+        let service_managed = plan.service_managed(found.as_ref());
         let Some(found) = found else {
             let Some(set) = Box::pin(self.create_set(&plan, &mut files)).await? else {
                 return Ok(self.wait(Memory::default()));
@@ -182,7 +189,7 @@ impl<'a> Work<'a> {
         };
         let memory = Memory::of_set(found.stack_set_id());
         let Some(targets) = targets else {
-            return Box::pin(self.update_set(&plan, &mut files, None, false, memory)).await;
+            return Box::pin(self.update_set(&plan, &mut files, None, Some(&found), memory)).await;
         };
         match targets.missing(&self.instances().await?) {
             // They are made as the set still is, and updated with the others.
@@ -190,7 +197,7 @@ impl<'a> Work<'a> {
                 let memory = Memory { update: true, ..memory };
                 Box::pin(self.create_instances(&missing, service_managed, None, memory)).await
             }
-            None => Box::pin(self.update_set(&plan, &mut files, Some(&targets), service_managed, memory)).await,
+            None => Box::pin(self.update_set(&plan, &mut files, Some(&targets), Some(&found), memory)).await,
         }
     }
 
@@ -200,9 +207,7 @@ impl<'a> Work<'a> {
         let mut files = Files::new(self.cx, self.action);
         let targets = Targets::read(self.action, &mut files).await?;
         let found = self.stack_set().await?;
-        let model: Option<&PermissionModels> = found.as_ref().and_then(StackSet::permission_model);
-        let service_managed = plan.service_managed(model);
-        Box::pin(self.update_set(&plan, &mut files, targets.as_ref(), service_managed, memory)).await
+        Box::pin(self.update_set(&plan, &mut files, targets.as_ref(), found.as_ref(), memory)).await
     }
 
     // What is asked of CloudFormation
@@ -282,13 +287,18 @@ impl<'a> Work<'a> {
         self.begun(asked.map(|answer| answer.operation_id), id, memory)
     }
 
-    /// The results of one operation; of the failed instances alone, or of all.
-    pub async fn results(&self, operation: &str, failed: bool) -> Result<Vec<StackSetOperationResultSummary>, Problem> {
+    /// The results of one operation; of the failed instances alone, or of all. And whether these pages have all of them.
+    pub async fn results(
+        &self,
+        operation: &str,
+        failed: bool,
+        pages: usize,
+    ) -> Result<(Vec<StackSetOperationResultSummary>, bool), Problem> {
         let client = self.client().await?;
         let filter = OperationResultFilter::builder().name(OperationResultFilterName::OperationResultStatus);
         let filter = failed.then(|| vec![filter.values("FAILED").build()]);
         let (mut list, mut place) = (Vec::new(), None);
-        for _ in 0..STACK_INSTANCE_PAGES_MAX {
+        for _ in 0..pages {
             let request = client.list_stack_set_operation_results().stack_set_name(self.name).operation_id(operation);
             let request = request.set_filters(filter.clone()).set_next_token(place.take());
             let asked = request.set_call_as(self.options.call_as.clone()).send().await;
@@ -296,10 +306,10 @@ impl<'a> Work<'a> {
             list.extend(answer.summaries.unwrap_or_default());
             match answer.next_token {
                 Some(next) => place = Some(next),
-                None => break,
+                None => return Ok((list, true)),
             }
         }
-        Ok(list)
+        Ok((list, false))
     }
 
     // What is made of its answers
@@ -335,13 +345,13 @@ impl<'a> Work<'a> {
             Some(operation) => format!("stacksets/{set}/operations/{operation}"),
             None => format!("stacksets/{set}/info"),
         };
-        Progress {
+        let progress = Progress {
             external_id: memory.operation.clone().or_else(|| memory.set.clone()),
             external_url: Some(links::cloudformation(&self.action.region, &page)),
             summary: Some(summary),
-            continuation: serde_json::to_string(memory).ok(),
             ..Progress::default()
-        }
+        };
+        deploys::remember(progress, memory)
     }
 
     fn pending(&self, memory: &Memory) -> Outcome {
@@ -352,14 +362,12 @@ impl<'a> Work<'a> {
 
     fn wait(&self, memory: Memory) -> Outcome {
         let summary = format!("Another operation on StackSet {} goes on; waiting for its end.", self.name);
-        let memory = Memory { operation: None, ..memory };
-        let continuation = serde_json::to_string(&memory).ok();
-        Outcome::Pending { progress: Progress { summary: Some(summary), continuation, ..Progress::default() } }
+        let progress = Progress { summary: Some(summary), ..Progress::default() };
+        Outcome::Pending { progress: deploys::remember(progress, &Memory { operation: None, ..memory }) }
     }
 
     fn created(&self, memory: &Memory) -> Outcome {
-        let progress = self.progress(memory, format!("StackSet {} was created.", self.name));
-        Outcome::Succeeded { progress, variables: variables(memory), revisions: Vec::new() }
+        succeeded(self.progress(memory, format!("StackSet {} was created.", self.name)), variables(memory))
     }
 
     fn succeeded(&self, memory: &Memory, operation: &str, found: &StackSetOperation) -> Outcome {
@@ -368,14 +376,13 @@ impl<'a> Work<'a> {
         let tolerated =
             if failed > 0 { format!("; {failed} failed stack instances are tolerated") } else { String::new() };
         let summary = format!("StackSet {} operation {operation} SUCCEEDED{tolerated}", self.name);
-        let progress = self.progress(memory, summary);
-        Outcome::Succeeded { progress, variables: variables(memory), revisions: Vec::new() }
+        succeeded(self.progress(memory, summary), variables(memory))
     }
 
     /// The first failed instance says why, where the role may read the results.
     async fn failed(&self, memory: &Memory, operation: &str, found: &StackSetOperation) -> Answer {
-        let results = match self.results(operation, true).await {
-            Ok(results) => results,
+        let results = match self.results(operation, true, STACK_INSTANCE_PAGES_MAX).await {
+            Ok((results, _)) => results,
             Err(problem) if matches!(problem.kind, Kind::Transient | Kind::Session) => return Err(problem.into()),
             Err(_) => Vec::new(),
         };
@@ -388,9 +395,7 @@ impl<'a> Work<'a> {
         };
         let status = found.status().map_or("", StackSetOperationStatus::as_str);
         let message = format!("StackSet operation {operation} {status}{why}");
-        let message: String = message.chars().take(ERROR_MESSAGE_CHARS_MAX).collect();
-        let progress = self.progress(memory, message.clone());
-        Ok(Outcome::Failed { progress, error: ErrorDetails::new(error_code::JOB_FAILED, message) })
+        Ok(deploys::failed(self.progress(memory, String::new()), error_code::JOB_FAILED, message))
     }
 
     fn answered(&self, answer: Answer) -> Outcome {
@@ -402,23 +407,13 @@ impl<'a> Work<'a> {
     }
 
     fn refused(&self, problem: &Problem) -> Outcome {
-        let message = problem.detail();
-        if is_code(problem, &["LimitExceeded"]) {
-            // Among the SDK's throttling codes, but a quota here.
-            let progress = Progress { summary: Some(message.clone()), ..Progress::default() };
-            return Outcome::Failed { progress, error: ErrorDetails::new(error_code::JOB_FAILED, message) };
-        }
-        let code = match problem.kind {
-            Kind::AccessDenied => error_code::PERMISSION_ERROR,
-            Kind::Rejected if is_code(problem, &["InvalidOperation"]) => error_code::JOB_FAILED,
-            Kind::NotFound | Kind::Rejected | Kind::Transient | Kind::Session => error_code::CONFIGURATION_ERROR,
-        };
         let message = if is_code(problem, &["StackSetNotFound"]) {
-            format!("StackSet {} does not exist. Create it with a CloudFormationStackSet action. {message}", self.name)
+            let detail = problem.detail();
+            format!("StackSet {} does not exist. Create it with a CloudFormationStackSet action. {detail}", self.name)
         } else {
-            message
+            problem.detail()
         };
-        problem.outcome(code, message)
+        problem.outcome(class_of(problem), message)
     }
 }
 

@@ -333,7 +333,14 @@ impl Clouds {
             let text = format!("ChangeSet [{}] does not exist", form["ChangeSetName"]);
             return refusal(404, "ChangeSetNotFound", &text);
         };
+        let document: Value = serde_json::from_str(&set.made_of.0).unwrap_or_default();
+        let mut changes = String::new();
+        for name in document["Resources"].as_object().into_iter().flat_map(|resources| resources.keys()) {
+            let change = format!("<ResourceChange>{}</ResourceChange>", element("LogicalResourceId", name));
+            write!(changes, "<member>{}{change}</member>", element("Type", "Resource")).unwrap();
+        }
         let content = element("ChangeSetName", &set.name)
+            + &format!("<Changes>{changes}</Changes>")
             + &element("ChangeSetId", &set.arn)
             + &element("StackId", &set.stack)
             + &element("Description", &set.description)

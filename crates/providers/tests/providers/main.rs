@@ -11,6 +11,7 @@ mod beanstalk_peer;
 mod cloudformation;
 mod cloudformation_elsewhere;
 mod cloudformation_peer;
+mod cloudformation_told;
 mod cloudwatch_peer;
 mod codebuild;
 mod codebuild_peer;

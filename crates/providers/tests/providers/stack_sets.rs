@@ -213,6 +213,77 @@ async fn units_of_an_organization_are_targets_of_service_managed_sets() {
 }
 
 #[tokio::test]
+async fn automatic_deployment_is_said_at_first_and_changed_with_all_stacks() {
+    let stage = Stage::new();
+    bundle(&stage);
+    let peer = CloudsPeer::new(&stage);
+    let units =
+        [("DeploymentTargets", "ou-ab12-cdef3456"), ("Regions", "eu-west-1"), ("PermissionModel", "SERVICE_MANAGED")];
+    pending(stage.start(&set(&units)).await);
+    assert_eq!(begun(&peer), ["CreateStackSet", "CreateStackInstances"]);
+    assert_eq!(peer.clouds().sets.begun[0].1["AutoDeployment.Enabled"], "false", "CloudFormation must be told");
+    CloudsPeer::finish(&stage);
+
+    // The same as the set has goes along with targets; another one does not.
+    let later = |id: &str, more: &[(&str, &str)]| ActionInvocation { action_execution_id: id.into(), ..set(more) };
+    let same = [&units[..], &[("OrganizationsAutoDeployment", "Disabled")]].concat();
+    pending(stage.start(&later("33333333-3333-4333-8333-333333333333", &same)).await);
+    assert!(!last(&peer).contains_key("AutoDeployment.Enabled"));
+    CloudsPeer::finish(&stage);
+    let other = [&units[..], &[("OrganizationsAutoDeployment", "Enabled")]].concat();
+    let (code, message) = failure(stage.start(&later("44444444-4444-4444-8444-444444444444", &other)).await);
+    assert!(
+        code == "ConfigurationError"
+            && message.starts_with("Action Act has another OrganizationsAutoDeployment than the stack set"),
+        "{code} {message}"
+    );
+    let alone = [("OrganizationsAutoDeployment", "Enabled")];
+    pending(stage.start(&later("55555555-5555-4555-8555-555555555555", &alone)).await);
+    assert_eq!(
+        (last(&peer)["AutoDeployment.Enabled"].as_str(), peer.clouds().sets.sets[0].deploys),
+        ("true", Some(true))
+    );
+
+    // It means nothing to a set whose permissions the user manages.
+    let stage = Stage::new();
+    let peer = peer_with_set(&stage, "SELF_MANAGED");
+    pending(stage.start(&set(&alone)).await);
+    assert!(!last(&peer).contains_key("AutoDeployment.Enabled"));
+}
+
+#[tokio::test]
+async fn how_many_stacks_are_done() {
+    let stage = Stage::new();
+    let peer = peer_with_set(&stage, "SELF_MANAGED");
+    let more = [("DeploymentTargets", "111122223333,777788889999"), ("Regions", "eu-west-1,eu-north-1")];
+    let action = set(&more);
+    let progress = pending(stage.start(&action).await);
+    assert_eq!(progress.percent, None);
+    peer.clouds().sets.operations[0].results[1][2] = "RUNNING".to_owned();
+    let progress = pending(stage.poll(&action, &progress).await);
+    assert_eq!(progress.percent, Some(25), "one of two instances, of the first of two operations");
+    CloudsPeer::finish(&stage);
+    let progress = pending(stage.poll(&action, &progress).await);
+    assert_eq!(progress.percent, Some(25), "the update begins");
+    for result in &mut peer.clouds().sets.operations[1].results {
+        result[2] = "PENDING".to_owned();
+    }
+    let progress = pending(stage.poll(&action, &progress).await);
+    assert_eq!(progress.percent, Some(50));
+    stage.aws.world().denied.insert("cloudformation:ListStackSetOperationResults".to_owned());
+    let progress = pending(stage.poll(&action, &progress).await);
+    assert_eq!(progress.percent, Some(50));
+    stage.aws.world().denied.clear();
+    let asked = || stage.aws.calls("cloudformation:ListStackSetOperationResults");
+    let before = asked();
+    let progress = pending(stage.poll(&action, &progress).await);
+    assert_eq!((progress.percent, asked()), (Some(50), before), "who may not is not asked again");
+    CloudsPeer::finish(&stage);
+    let (progress, ..) = success(stage.poll(&action, &progress).await);
+    assert_eq!(progress.percent, Some(100));
+}
+
+#[tokio::test]
 async fn instances_are_made_without_touching_the_set() {
     let stage = Stage::new();
     let peer = peer_with_set(&stage, "SELF_MANAGED");
@@ -340,8 +411,12 @@ async fn wrong_configurations() {
         (of(&[("RegionConcurrencyType", "Both")]), "The value of RegionConcurrencyType is 'BOTH'"),
         (of(&[("PermissionModel", "MANAGED")]), "The value of PermissionModel is 'MANAGED'"),
         (
-            of(&[TARGETS[0], TARGETS[1], ("OrganizationsAutoDeployment", "Enabled")]),
-            "Action Act has OrganizationsAutoDeployment together with",
+            of(&[("DeploymentTargets", "ou-ab12-cdef3456,111122223333"), TARGETS[1]]),
+            "DeploymentTargets names accounts and organizational units.",
+        ),
+        (
+            of(&[TARGETS[0], TARGETS[1], ("PermissionModel", "SERVICE_MANAGED")]),
+            "Action Act names accounts in DeploymentTargets.",
         ),
         (
             of(&[("DeploymentTargets", "ou-ab12-cdef3456"), TARGETS[1], ("PermissionModel", "SELF_MANAGED")]),

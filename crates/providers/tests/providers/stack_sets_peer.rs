@@ -15,6 +15,8 @@ pub struct Set {
     pub template: String,
     pub parameters: BTreeMap<String, String>,
     pub model: String,
+    /// Enabled, where permissions are service-managed.
+    pub deploys: Option<bool>,
     /// Account and Region; an organizational unit where there is one.
     pub instances: Vec<(String, String, String)>,
 }
@@ -48,6 +50,7 @@ impl StackSets {
             id,
             name: name.to_owned(),
             model: model.to_owned(),
+            deploys: (model == "SERVICE_MANAGED").then_some(false),
             instances: instances.collect(),
             ..Set::default()
         };
@@ -76,6 +79,10 @@ impl StackSets {
         let targets = [list(form, "Accounts"), list(form, "DeploymentTargets.Accounts")].concat();
         let units = list(form, "DeploymentTargets.OrganizationalUnitIds");
         let regions = list(form, "Regions");
+        let deploys = form.get("AutoDeployment.Enabled").map(|text| text == "true");
+        if deploys.is_some() && !regions.is_empty() {
+            return refusal(400, "ValidationError", "AutoDeployment goes without DeploymentTargets and Regions");
+        }
         let set = self.sets.iter_mut().find(|set| set.name == *name).unwrap();
         let mut results = Vec::new();
         for account in targets {
@@ -99,6 +106,7 @@ impl StackSets {
         if what == "UpdateStackSet" {
             form.get("TemplateBody").cloned().unwrap_or_default().clone_into(&mut set.template);
             set.parameters = pairs(form, "Parameters", "ParameterKey", "ParameterValue").unwrap_or_default();
+            set.deploys = deploys.or(set.deploys);
         }
         let status = "RUNNING".to_owned();
         self.operations.push(Operation { id: id.clone(), set: set_id, status, results, ..Operation::default() });
@@ -114,7 +122,10 @@ impl StackSets {
         let content = element("StackSetName", &set.name)
             + &element("StackSetId", &set.id)
             + &element("Status", "ACTIVE")
-            + &element("PermissionModel", &set.model);
+            + &element("PermissionModel", &set.model)
+            + &set.deploys.map_or_else(String::new, |deploys| {
+                format!("<AutoDeployment>{}</AutoDeployment>", element("Enabled", &deploys.to_string()))
+            });
         result("DescribeStackSet", &format!("<StackSet>{content}</StackSet>"))
     }
 
@@ -124,8 +135,13 @@ impl StackSets {
             return refusal(409, "NameAlreadyExistsException", &format!("StackSet {name} already exists"));
         }
         let model = form.get("PermissionModel").map_or("SELF_MANAGED", String::as_str).to_owned();
+        let deploys = form.get("AutoDeployment.Enabled").map(|text| text == "true");
+        if deploys.is_some() != (model == "SERVICE_MANAGED") {
+            return refusal(400, "ValidationError", "AutoDeployment is for SERVICE_MANAGED, which needs it");
+        }
         self.add(name, &model, &[]);
         let set = self.sets.last_mut().unwrap();
+        set.deploys = deploys;
         set.template = form.get("TemplateBody").cloned().unwrap_or_default();
         set.parameters = pairs(form, "Parameters", "ParameterKey", "ParameterValue").unwrap_or_default();
         let id = set.id.clone();
