@@ -1,6 +1,6 @@
-"""CloudFormation and stack sets as deploy actions, driven through the shipped binary: against moto's server, which makes real
-stacks at once, and against the scripted endpoint, where they take time and fail. Run by the Rust tests of the `towpath` command,
-one scenario at a time.
+"""CloudFormation as a deploy action, driven through the shipped binary: against moto's server, which makes real stacks at once, and
+against the scripted endpoint, where they take time and fail; stack_sets.py has the stack sets. Run by the Rust tests of the
+`towpath` command, one scenario at a time.
 """
 
 import contextlib
@@ -288,7 +288,8 @@ def refusals():
     script = CloudFormation()
     with scripted(script) as (endpoint, _):
         runs, arn = Pipelines(), role()
-        template = document({"Topic": {"Type": "AWS::SNS::Topic"}}, Parameters={"Env": {"Type": "String"}})
+        template = document({"Topic": {"Type": "AWS::SNS::Topic"}}, Parameters={"Env": {"Type": "String"}},
+                            Outputs={"Name": {"Value": "ferry"}})
         source({"template.json": template})
         wrong = stack("CHANGE_SET_REPLACE", ChangeSetName="next", ParameterOverrides='{"Enf": "prod"}')
         runs.api.create_pipeline(pipeline=declared("p", arn, stage("Deploy", wrong)))
@@ -301,11 +302,19 @@ def refusals():
         runs.api.update_pipeline(pipeline=declared("p", arn, stage("Deploy", right, execute)))
         second = again(runs, "p")
         runs.ended("p", second, "Succeeded")
+        equal([result(runs, "p", second, name)[1] for name in ("Stack", "Execute")], [{}, {"Name": "ferry"}], "outputs, when it is there")
         third = again(runs, "p")
         runs.ended("p", third, "Succeeded")
+        equal([result(runs, "p", third, name)[1] for name in ("Stack", "Execute")], [{"Name": "ferry"}] * 2, "those of the stack as it is")
         equal([result(runs, "p", third, name)[0]["externalExecutionSummary"] for name in ("Stack", "Execute")],
               ["Change set next was created with no changes.", "Change set next was executed with no change."], "an empty set")
         equal(len(endpoint.called("cloudformation.ExecuteChangeSet")), 1, "executions")
+
+        unknown = stack("CHANGE_SET_EXECUTE", ChangeSetName="none")
+        runs.api.create_pipeline(pipeline=declared("unknown", arn, stage("Deploy", unknown)))
+        runs.ended("unknown", runs.first("unknown"), "Failed")
+        code, message = failure(runs, "unknown", "Deploy", "Stack")
+        holds(code == "ConfigurationError" and message.startswith("ChangeSet [none] does not exist (Service: AmazonCloudFormation; "), message)
 
         # The quotas of CloudFormation are no throttling, and what is refused says by whom.
         for name, answer, want in [
@@ -321,6 +330,156 @@ def refusals():
             equal(code, want[0], message)
             matches(message, want[1])
             endpoint.answers.clear()
+
+
+# What each mode does to a stack in each state: C create, U update, D delete, c and u a change set that creates or updates,
+# X execute, F refuse; a dash nothing. Of a stack on which somebody else's operation goes on, what it does when that is over.
+MODES = ("CREATE_UPDATE", "REPLACE_ON_FAILURE", "DELETE_ONLY", "CHANGE_SET_REPLACE", "CHANGE_SET_EXECUTE")
+STATES = """
+    DELETE_COMPLETE                              C  C  -  c  F
+    REVIEW_IN_PROGRESS                           F  DC D  c  X
+    CREATE_COMPLETE                              U  U  D  u  X
+    UPDATE_COMPLETE                              U  U  D  u  X
+    UPDATE_ROLLBACK_COMPLETE                     U  U  D  u  X
+    IMPORT_COMPLETE                              U  U  D  u  X
+    IMPORT_ROLLBACK_COMPLETE                     U  U  D  u  X
+    CREATE_FAILED                                U  DC D  u  X
+    UPDATE_FAILED                                U  U  D  u  X
+    ROLLBACK_COMPLETE                            F  DC D  F  F
+    ROLLBACK_FAILED                              F  DC D  F  F
+    DELETE_FAILED                                F  DC D  F  F
+    UPDATE_ROLLBACK_FAILED                       F  DC D  F  F
+    IMPORT_ROLLBACK_FAILED                       F  F  D  F  F
+    CREATE_IN_PROGRESS                           U  U  D  u  X  CREATE_COMPLETE
+    UPDATE_IN_PROGRESS                           U  U  D  u  X  UPDATE_COMPLETE
+    UPDATE_COMPLETE_CLEANUP_IN_PROGRESS          U  U  D  u  X  UPDATE_COMPLETE
+    ROLLBACK_IN_PROGRESS                         F  DC D  F  F  ROLLBACK_COMPLETE
+    UPDATE_ROLLBACK_IN_PROGRESS                  U  U  D  u  X  UPDATE_ROLLBACK_COMPLETE
+    UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS U  U  D  u  X  UPDATE_ROLLBACK_COMPLETE
+    IMPORT_IN_PROGRESS                           U  U  D  u  X  IMPORT_COMPLETE
+    IMPORT_ROLLBACK_IN_PROGRESS                  U  U  D  u  X  IMPORT_ROLLBACK_COMPLETE
+    DELETE_IN_PROGRESS                           C  C  -  c  F  DELETE_COMPLETE
+"""
+
+
+def states():
+    """Every mode on a stack in every state, side by side; what CloudFormation was asked to do to it, and what came of it."""
+    script = CloudFormation()
+    template = document({"New": {"Type": "AWS::SNS::Topic"}})
+    rows = [row.split() for row in STATES.strip().splitlines()]
+    for state, *_, last in rows:
+        for mode in MODES:
+            stack_name = f"{mode}-{state}".replace("_", "-")
+            made = script.put(stack_name, state, keeps_failed=state in ("CREATE_FAILED", "UPDATE_FAILED"))
+            if state.endswith("_IN_PROGRESS") and state != "REVIEW_IN_PROGRESS":
+                made.steps = [lambda: None, lambda made=made, last=last: made.go(last)]
+            if mode == "CHANGE_SET_EXECUTE" and state != "DELETE_COMPLETE":
+                script.put_set("next", made, template)
+    with scripted(script) as (endpoint, _):
+        runs, arn = Pipelines(), role()
+        source({"template.json": template})
+
+        def act(mode, state):
+            return stack(mode, state, StackName=f"{mode}-{state}".replace("_", "-"), ChangeSetName="next")
+
+        for mode in MODES:
+            deploy = stage("Deploy", *[act(mode, state) for state, *_ in rows])
+            runs.api.create_pipeline(pipeline=declared(mode, arn, deploy))
+        letters = {"CreateStack": "C", "UpdateStack": "U", "DeleteStack": "D", "ExecuteChangeSet": "X"}
+        changes = {"CREATE": "c", "UPDATE": "u"}
+        for place, mode in enumerate(MODES, start=1):
+            execution = runs.first(mode)
+            runs.ended(mode, execution)
+            told = {row["actionName"]: row for row in runs.actions(mode, execution)}
+            for row in rows:
+                state, want = row[0], row[place]
+                own = {one.id for one in script.stacks if one.name == f"{mode}-{state}".replace("_", "-")}
+                own.add(f"{mode}-{state}".replace("_", "-"))
+                mine = [call for call in endpoint.calls if call.input.get("StackName") in own and not call.refused]
+                asked = [letters[call.operation] for call in mine if call.operation in letters]
+                asked += [changes[call.input["ChangeSetType"]] for call in mine if call.operation == "CreateChangeSet"]
+                result_of = told[state]["output"]["executionResult"]
+                error = result_of.get("errorDetails", {})
+                equal(("".join(asked), told[state]["status"]), (want.strip("-F"), "Failed" if want == "F" else "Succeeded"),
+                      f"{mode} {state}: {error}")
+                if want == "F" and "DELETE" not in state.replace("DELETE_FAILED", ""):
+                    end = row[-1] if len(row) > 6 else state
+                    equal(error["code"], "ConfigurationError", f"{mode} {state}")
+                    matches(error["message"], rf"Stack:arn:\S+ is in {end} state and can not be updated\. .+", f"{mode} {state}")
+
+
+def live():
+    """A stack that takes its time: how far it is, its events as they come, and the same of a change set."""
+    script = CloudFormation()
+    script.slow = script.held = True
+    topics = {name: {"Type": "AWS::SNS::Topic"} for name in ("First", "Second", "Third", "Fourth")}
+    with scripted(script) as (_, server):
+        runs, arn = Pipelines(), role()
+        source({"template.json": document(topics)})
+        runs.api.create_pipeline(pipeline=declared("p", arn, stage("Deploy", stack("CREATE_UPDATE"))))
+        first = runs.first("p")
+        wait("the stack", lambda: any(one.name == "ferry" for one in script.stacks))
+        follows = subprocess.Popen([server.binary, "logs", "p", "--action", "Deploy/Stack", "--follow"], stdout=subprocess.PIPE, text=True)
+        try:
+            line = follows.stdout.readline()
+            holds("CREATE_IN_PROGRESS ferry (AWS::CloudFormation::Stack): User Initiated" in line, line)
+            equal(runs.status("p", first), "InProgress", "while it runs")
+            script.held = False
+            wait("half of it", lambda: len(script.of("ferry").resources) >= 2)
+            script.held = True
+            latest = wait("how far it is", lambda: _told(runs.action_latest("p", "Deploy", "Stack"), "percentComplete"))
+            holds(latest["percentComplete"] in (25, 50, 75), latest)
+            equal(latest["summary"], "Stack ferry is being created.", "in words")
+            holds(latest["externalExecutionUrl"].endswith(f"stackId={script.of('ferry').id}"), latest)
+            lines = [line]
+            while "CREATE_COMPLETE Second" not in line:
+                line = follows.stdout.readline()
+                holds(line, f"the log ended: {lines}")
+                lines.append(line)
+            equal(runs.status("p", first), "InProgress", "still")
+            script.held = False
+            runs.ended("p", first, "Succeeded")
+            lines += follows.stdout.readlines()
+            equal(follows.wait(timeout=60), 0, "with the execution")
+        finally:
+            follows.kill()
+            follows.stdout.close()
+        equal(len([line for line in lines if "CREATE_COMPLETE" in line]), 5, f"four resources and the stack, each once: {lines}")
+        equal(runs.action_latest("p", "Deploy", "Stack")["percentComplete"], 100, "at the end")
+
+
+def _told(latest, key):
+    return latest if latest.get(key) else None
+
+
+def deletions():
+    """Stacks that cannot be deleted: protected ones, and those with a resource that stays; its reason is the error."""
+    script = CloudFormation()
+    kept = script.put("kept", protected=True)
+    script.put("ferry")
+    script.fail_deletion("Old", "The bucket you tried to delete is not empty")
+    with scripted(script) as (_, server):
+        runs, arn = Pipelines(), role()
+        source({"template.json": document({"New": {"Type": "AWS::SNS::Topic"}})})
+        pair = stage("Deploy", stack("DELETE_ONLY", "Kept", StackName="kept"), stack("DELETE_ONLY"))
+        runs.api.create_pipeline(pipeline=declared("p", arn, pair))
+        runs.ended("p", runs.first("p"), "Failed")
+        code, message = failure(runs, "p", "Deploy", "Kept")
+        holds(code == "ConfigurationError", code)
+        holds(message.startswith("Stack [kept] cannot be deleted while TerminationProtection is enabled (Service: "), message)
+        equal(kept.status, "CREATE_COMPLETE", "it is left alone")
+        want = "Old (AWS::SNS::Topic): The bucket you tried to delete is not empty"
+        equal(failure(runs, "p", "Deploy", "Stack"), ("JobFailed", want), "the first cause")
+        holds(f"DELETE_FAILED {want}\n" in logs(server, "p", "--action", "Deploy/Stack"), "in the log too")
+
+        # It is replaced once it can be deleted; the log has the end of the old one and the beginning of the new one.
+        script.undeletable.clear()
+        runs.api.create_pipeline(pipeline=declared("q", arn, stage("Deploy", stack("REPLACE_ON_FAILURE"))))
+        runs.ended("q", runs.first("q"), "Succeeded")
+        text = logs(server, "q", "--action", "Deploy/Stack")
+        order = [text.index(f"{status} ferry (AWS::CloudFormation::Stack)") for status in
+                 ("DELETE_IN_PROGRESS", "DELETE_COMPLETE", "CREATE_IN_PROGRESS", "CREATE_COMPLETE")]
+        equal(order, sorted(order), text)
 
 
 def disturbances():
@@ -356,102 +515,5 @@ def disturbances():
         equal(foreign.status, "UPDATE_ROLLBACK_IN_PROGRESS", "it is rolled back")
 
 
-def stack_sets():
-    """A stack set over two accounts and two Regions, its update, and instances in a third account."""
-    with lab() as (there, server):
-        runs, arn = Pipelines(), role()
-        template = document({"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": {"Ref": "Name"}}}},
-                            Parameters={"Name": {"Type": "String"}})
-        accounts, regions = ["111122223333", "444455556666"], ["eu-west-1", "eu-north-1"]
-        source({"fleet.json": template, "targets.json": json.dumps(accounts)})
-        fleet = action("Fleet", "Deploy", "CloudFormationStackSet", {
-            "StackSetName": "fleet", "TemplatePath": "src::fleet.json", "Parameters": "ParameterKey=Name,ParameterValue=fleet",
-            "DeploymentTargets": "src::targets.json", "Regions": ",".join(regions), "FailureTolerancePercentage": "0",
-            "MaxConcurrentPercentage": "100", "RegionConcurrencyType": "Parallel"}, inputs=["src"], namespace="Fleet")
-        more = action("More", "Deploy", "CloudFormationStackInstances", {
-            "StackSetName": "fleet", "DeploymentTargets": "777788889999", "Regions": "eu-west-1"}, namespace="More", order=2)
-        use = rehearsal("Use", Message="#{Fleet.StackSetId} #{More.OperationId}")
-        runs.api.create_pipeline(pipeline=declared("p", arn, stage("Deploy", fleet, more), stage("Use", use)))
-        first = runs.first("p")
-        runs.ended("p", first, "Succeeded")
-        cloudformation = there.at("cloudformation")
-        made = cloudformation.list_stack_instances(StackSetName="fleet")["Summaries"]
-        want = {(account, region) for account in accounts for region in regions} | {("777788889999", "eu-west-1")}
-        equal({(one["Account"], one["Region"]) for one in made}, want, "stack instances")
-        for account, region in sorted(want):
-            topics = there.at("sns", region, account).list_topics()["Topics"]
-            equal([topic["TopicArn"] for topic in topics], [f"arn:aws:sns:{region}:{account}:fleet"], f"{account} {region}")
-        set_id = cloudformation.describe_stack_set(StackSetName="fleet")["StackSet"]["StackSetId"]
-        told, variables = result(runs, "p", first, "Fleet")
-        equal(variables, {"StackSetId": set_id, "OperationId": told["externalExecutionId"]}, "variables")
-        matches(told["externalExecutionSummary"], r"StackSet fleet operation [0-9a-f-]+ SUCCEEDED")
-        holds(told["externalExecutionUrl"].endswith(f"#/stacksets/{set_id}/operations/{told['externalExecutionId']}"), told)
-        equal(result(runs, "p", first, "Use")[0]["externalExecutionSummary"],
-              f"{set_id} {result(runs, 'p', first, 'More')[1]['OperationId']}", "used by the next action")
-        text = logs(server, "p", "--action", "Deploy/Fleet")
-        for account in accounts:
-            for region in regions:
-                holds(f"SUCCEEDED {account} {region}\n" in text, text)
-
-        runs.api.update_pipeline(pipeline=declared("p", arn, stage("Deploy", fleet)))
-        second = again(runs, "p")
-        runs.ended("p", second, "Succeeded")
-        own = result(runs, "p", second, "Fleet")[1]["OperationId"]
-        holds(own.endswith("-update"), f"its id is the action's: {own}")
-        operations = cloudformation.list_stack_set_operations(StackSetName="fleet")["Summaries"]
-        equal([one["Action"] for one in operations if one["OperationId"] == own], ["UPDATE"], "an update of the targets")
-
-
-def stack_set_failures():
-    """An operation that fails in one account, one that another operation holds back, one whose failures are tolerated, and one that
-    is stopped."""
-    script = CloudFormation()
-    reason = "Account 444455556666 should have 'AWSCloudFormationStackSetExecutionRole' role with trust relationship"
-    with scripted(script) as (endpoint, server):
-        runs, arn = Pipelines(), role()
-        source({"fleet.json": document({"Topic": {"Type": "AWS::SNS::Topic"}})})
-
-        def fleet(**more):
-            keys = {"StackSetName": "fleet", "TemplatePath": "src::fleet.json", "DeploymentTargets": "111122223333,444455556666",
-                    "Regions": "eu-west-1", **more}
-            return declared("p", arn, stage("Deploy", action("Fleet", "Deploy", "CloudFormationStackSet", keys, inputs=["src"])))
-
-        def summary():
-            return runs.action_latest("p", "Deploy", "Fleet").get("summary", "")
-
-        script.fail_instance("444455556666", "eu-west-1", reason)
-        runs.api.create_pipeline(pipeline=fleet())
-        first = runs.first("p")
-        runs.ended("p", first, "Failed")
-        own = result(runs, "p", first, "Fleet")[0]["externalExecutionId"]
-        equal(failure(runs, "p", "Deploy", "Fleet"),
-              ("JobFailed", f"StackSet operation {own} FAILED: 444455556666/eu-west-1: {reason} (1 failed)"), "the first failure")
-        text = logs(server, "p", "--action", "Deploy/Fleet")
-        holds(f"FAILED 444455556666 eu-west-1: {reason}\n" in text and "SUCCEEDED 111122223333 eu-west-1\n" in text, text)
-
-        other = script.occupy("fleet")
-        second = again(runs, "p")
-        wait("the other operation", lambda: summary() == "Another operation on StackSet fleet goes on; waiting for its end.")
-        script.stack_sets["fleet"]["operations"][other]["steps"] = ["SUCCEEDED"]
-        runs.ended("p", second, "Succeeded")
-        equal(script.instances("fleet"), {("111122223333", "eu-west-1"): "CURRENT", ("444455556666", "eu-west-1"): "CURRENT"}, "stacks")
-
-        runs.api.update_pipeline(pipeline=fleet(FailureTolerancePercentage="50", ConcurrencyMode="SOFT_FAILURE_TOLERANCE"))
-        script.fail_instance("444455556666", "eu-west-1", reason)
-        third = again(runs, "p")
-        runs.ended("p", third, "Succeeded")
-        matches(result(runs, "p", third, "Fleet")[0]["externalExecutionSummary"],
-                "StackSet fleet operation .*-update SUCCEEDED; 1 failed stack instances are tolerated")
-        preferences = endpoint.inputs("cloudformation.UpdateStackSet")[-1]["OperationPreferences"]
-        equal((preferences["FailureTolerancePercentage"], preferences["ConcurrencyMode"]), (50, "SOFT_FAILURE_TOLERANCE"), "preferences")
-
-        script.held_operations = True
-        fourth = again(runs, "p")
-        wait("the operation", lambda: summary().endswith("is going on."))
-        runs.api.stop_pipeline_execution(pipelineName="p", pipelineExecutionId=fourth, abandon=True)
-        runs.ended("p", fourth, "Stopped")
-        wait("the operation to be stopped", lambda: endpoint.called("cloudformation.StopStackSetOperation"))
-
-
 if __name__ == "__main__":
-    main([change_sets, stacks, failures, refusals, disturbances, stack_sets, stack_set_failures])
+    main([change_sets, stacks, failures, refusals, states, live, deletions, disturbances])

@@ -160,6 +160,24 @@ def cloudformation_requests():
         equal(api.describe_change_set(ChangeSetName="d", StackName="s")["Status"], "DELETE_IN_PROGRESS", "going")
         refused("ChangeSetNotFound", "ChangeSet [d] does not exist", api.describe_change_set, ChangeSetName="d", StackName="s")
 
+        # A slow one, and a change set that is there.
+        script.slow = True
+        api.create_stack(StackName="slow", TemplateBody=template("A", "B"))
+        made = []
+        for _ in range(3):
+            api.describe_stacks(StackName="slow")
+            made.append(len(script.of("slow").resources))
+        equal((made, script.of("slow").status), ([0, 1, 2], "CREATE_COMPLETE"), "one after the other")
+        script.fail("B", "no")
+        api.create_stack(StackName="slower", TemplateBody=template("A", "B", "C"))
+        looks = [api.describe_stacks(StackName="slower")["Stacks"][0]["StackStatus"] for _ in range(4)]
+        equal(looks[2:], ["ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE"], "up to the first that fails")
+        script.slow = False
+        script.put_set("ready", script.of("slow"), template("A", "C"))
+        api.execute_change_set(ChangeSetName="ready", StackName="slow")
+        statuses = [api.describe_stacks(StackName="slow")["Stacks"][0]["StackStatus"] for _ in range(3)]
+        equal((statuses[-1], sorted(script.of("slow").resources)), ("UPDATE_COMPLETE", ["A", "C"]), "executed")
+
         # A nested stack that fails.
         script.templates["https://s3.example/child.json"] = template("Inner")
         script.fail("Child.Inner", "inner already exists")
@@ -231,6 +249,8 @@ def stacksets():
 
         # Service-managed.
         managed = {"StackSetName": "units"}
+        refused("ValidationError", re.compile("AutoDeployment is required.*"), api.create_stack_set, **managed, TemplateBody=template("B"),
+                PermissionModel="SERVICE_MANAGED")
         api.create_stack_set(**managed, TemplateBody=template("B"), PermissionModel="SERVICE_MANAGED",
                              AutoDeployment={"Enabled": True, "RetainStacksOnAccountRemoval": False})
         refused("ValidationError", re.compile("Accounts cannot be specified.*"), api.create_stack_instances, **managed, **two)
@@ -239,6 +259,11 @@ def stacksets():
         while api.describe_stack_set_operation(**managed, OperationId=operation)["StackSetOperation"]["Status"] == "RUNNING":
             pass
         equal(script.instances("units"), {("111111111111", "eu-west-1"): "CURRENT"}, "the unit's accounts, less one")
+        refused("ValidationError", re.compile("AccountFilterType must be .*"), api.create_stack_instances, **managed,
+                DeploymentTargets={name: value for name, value in targets.items() if name != "AccountFilterType"}, Regions=["eu-west-1"])
+        refused("ValidationError", re.compile(".* together with AutoDeployment"), api.update_stack_set, **managed,
+                UsePreviousTemplate=True, AutoDeployment={"Enabled": False}, Regions=["eu-west-1"],
+                DeploymentTargets={"OrganizationalUnitIds": ["ou-abcd-12345678"]})
 
 
 if __name__ == "__main__":

@@ -105,12 +105,28 @@ class Stack:
         """All that goes before the first failure; what comes after it is cancelled, as with AWS."""
         for at, name in enumerate(names):
             if self.make(name, doing):
-                for other in names[at + 1:]:
-                    kind = self.template["Resources"][other]["Type"]
-                    self.event(other, kind, "", f"{doing}_IN_PROGRESS")
-                    self.event(other, kind, "", f"{doing}_FAILED", f"Resource {'creation' if doing == 'CREATE' else 'update'} cancelled")
-                return [name, *names[at + 1:]]
+                return self.cancelled(names[at:], doing)
         return []
+
+    def cancelled(self, names, doing):
+        """What comes of the first one's failure to the others; gives the names of all."""
+        for other in names[1:]:
+            kind = self.template["Resources"][other]["Type"]
+            self.event(other, kind, "", f"{doing}_IN_PROGRESS")
+            self.event(other, kind, "", f"{doing}_FAILED", f"Resource {'creation' if doing == 'CREATE' else 'update'} cancelled")
+        return names
+
+    def one_by_one(self, names, end):
+        """A step for each resource, up to the first failure."""
+        def step():
+            failed = self.make(names[0])
+            if failed:
+                end(self.cancelled(names, "CREATE"))
+            elif names[1:]:
+                self.steps.append(self.one_by_one(names[1:], end))
+            else:
+                end([])
+        return step
 
     def undo(self, names):
         for name in reversed(list(names)):
@@ -125,7 +141,9 @@ class Stack:
 
     def create(self, on_failure):
         def work():
-            failed = self.make_all(list(self.template["Resources"]))
+            end(self.make_all(list(self.template["Resources"])))
+
+        def end(failed):
             told = f"The following resource(s) failed to create: [{', '.join(failed)}]. "
             if not failed:
                 self.go("CREATE_COMPLETE")
@@ -147,7 +165,8 @@ class Stack:
                 self.undo(self.resources)
                 self.go("ROLLBACK_COMPLETE")
 
-        self.steps = [lambda: None, work]
+        slowly = self.service.slow
+        self.steps = [lambda: None, self.one_by_one(list(self.template["Resources"]), end) if slowly else work]
 
     def update(self, wanted, disable_rollback=False):
         before = {name: copy.deepcopy(getattr(self, name)) for name in ("text", "template", "parameters", "tags")}
@@ -212,8 +231,8 @@ class CloudFormation(StackSets, Script):
         self.failing, self.undeletable, self.stuck = {}, {}, {}
         # Templates of nested stacks by their URL, before anything is fetched.
         self.templates = {}
-        # While held, nothing goes further.
-        self.held = False
+        # While held, nothing goes further. Where it is slow, a creation makes one resource at a look.
+        self.held = self.slow = False
 
     # For scenarios
 
@@ -239,6 +258,14 @@ class CloudFormation(StackSets, Script):
             setattr(stack, key, value)
         self.stacks.append(stack)
         return stack
+
+    def put_set(self, name, stack, template):
+        """A change set that is there already, ready to be executed; `stack` is a Stack."""
+        self.sets.append({
+            "name": name, "id": f"arn:aws:cloudformation:{stack.region}:{stack.account}:changeSet/{name}/{uuid.uuid4()}", "stack": stack,
+            "wanted": {"text": template, "template": templates.parsed(template), "parameters": {}, "capabilities": []},
+            "kind": "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE", "created": now(), "changes": [], "executed": None,
+            "steps": ["CREATE_COMPLETE"], "status": "CREATE_COMPLETE"})
 
     def of(self, name):
         """The stack of that name, the newest one of deleted ones."""

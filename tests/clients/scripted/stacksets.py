@@ -69,6 +69,8 @@ class StackSets:
             raise invalid("AdministrationRoleArn and ExecutionRoleName are not allowed with SERVICE_MANAGED")
         if model == "SELF_MANAGED" and "AutoDeployment" in given:
             raise invalid("AutoDeployment can be used with the permission model SERVICE_MANAGED alone")
+        if model == "SERVICE_MANAGED" and "AutoDeployment" not in given:
+            raise invalid("AutoDeployment is required with the permission model SERVICE_MANAGED")
         made = {"name": given["StackSetName"], "id": f"{given['StackSetName']}:{uuid.uuid4()}", "given": given, "text": text,
                 "template": template, "parameters": values, "model": model, "instances": {}, "operations": {},
                 "managed": given.get("ManagedExecution", {}).get("Active", False), "region": call.region, "account": call.account}
@@ -136,8 +138,9 @@ class StackSets:
         running = next((one["id"] for one in found["operations"].values() if one["steps"][0] in ("QUEUED", "RUNNING", "STOPPING")), None)
         if running and not found["managed"]:
             raise AwsError("OperationInProgressException", f"Another Operation on StackSet {self._arn(found)} is in progress: {running}")
+        results = {(account, region): {"Status": "PENDING", "unit": unit} for account, region, unit in pairs}
         found["operations"][identity] = {"id": identity, "action": action, "steps": ["RUNNING", "RUNNING", "END"], "pairs": pairs,
-                                         "preferences": preferences, "made": now(), "results": {}, "status": "RUNNING", "done": False,
+                                         "preferences": preferences, "made": now(), "results": results, "status": "RUNNING", "done": False,
                                          "overrides": given.get("ParameterOverrides", [])}
         return {"OperationId": identity}
 
@@ -146,6 +149,9 @@ class StackSets:
         pairs = self._pairs(found, call.input)
         if pairs is None:
             raise invalid("Accounts or DeploymentTargets are required")
+        targets = call.input.get("DeploymentTargets", {})
+        if {"Accounts", "OrganizationalUnitIds"} <= targets.keys() and targets.get("AccountFilterType", "UNION") == "UNION":
+            raise invalid("AccountFilterType must be INTERSECTION, DIFFERENCE or NONE where accounts and units are given")
         return self._operate(call, found, "CREATE", pairs)
 
     def update_stack_instances(self, call):
@@ -161,6 +167,8 @@ class StackSets:
 
     def update_stack_set(self, call):
         given, found = call.input, self._set_of(call.input)
+        if "AutoDeployment" in given and ("DeploymentTargets" in given or "Regions" in given):
+            raise invalid("DeploymentTargets and Regions cannot be specified together with AutoDeployment")
         pairs = self._pairs(found, given)
         self._all_there(found, pairs or [])
         text = templates.text_of(given, found["text"], self._fetched)
