@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tempfile::NamedTempFile;
-use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, error_code};
+use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome};
 
 use crate::artifact_files::{self, Trouble};
+use crate::deploys;
 use crate::limits::CLOUDFORMATION_ARTIFACT_BYTES_MAX;
 use crate::objects::S3;
 use crate::provider::Call;
@@ -113,7 +114,7 @@ impl<'a> Files<'a> {
 
 /// The user's to mend.
 pub fn wrong(message: impl Into<String>) -> Box<Outcome> {
-    Box::new(Outcome::failed(error_code::CONFIGURATION_ERROR, message))
+    Box::new(deploys::misconfigured(message))
 }
 
 fn told(file: FileOf<'_>, trouble: &Trouble) -> Box<Outcome> {

@@ -20,10 +20,11 @@ mod told;
 mod work;
 
 use async_trait::async_trait;
-use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
+use towpath_model::action::{ActionInvocation, Outcome, Progress};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
 use towpath_model::limits::TIMEOUT_CLOUDFORMATION_MINUTES;
 
+use crate::deploys::misconfigured;
 use crate::logs::LogPage;
 use crate::problem::Problem;
 use crate::provider::{Artifacts, Call, Provider};
@@ -139,14 +140,14 @@ impl Provider for CloudFormation {
     async fn start(&self, cx: &Call<'_>, action: &ActionInvocation) -> Outcome {
         match Work::new(cx, action) {
             Ok(work) => work.begin(false).await,
-            Err(message) => Outcome::failed(error_code::CONFIGURATION_ERROR, message),
+            Err(message) => misconfigured(message),
         }
     }
 
     async fn poll(&self, cx: &Call<'_>, action: &ActionInvocation, progress: &Progress) -> Outcome {
         match Work::new(cx, action) {
             Ok(work) => work.go_on(progress).await,
-            Err(message) => Outcome::failed(error_code::CONFIGURATION_ERROR, message),
+            Err(message) => misconfigured(message),
         }
     }
 

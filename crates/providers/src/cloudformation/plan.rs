@@ -10,7 +10,7 @@ use towpath_model::action::{ActionInvocation, Outcome};
 use super::deeds::Mode;
 use super::files::{FileOf, Files, wrong};
 use super::overrides::{self, Given, text_of};
-use super::template::Template;
+use super::template::{self, Template};
 use crate::limits::{STACK_NAME_CHARS_MAX, TEMPLATE_BYTES_MAX, TEMPLATE_SETTINGS_BYTES_MAX};
 use crate::provider::Call;
 
@@ -140,6 +140,12 @@ impl<'a> Plan<'a> {
             tags: configuration.tags.map(|tags| tags.into_iter().map(tag).collect()),
             policy: configuration.policy,
         })
+    }
+
+    /// How many resources the template declares, where it can be read and says so.
+    pub async fn resources(&self, cx: &Call<'_>, action: &ActionInvocation) -> Option<usize> {
+        let text = Files::new(cx, action).text(self.template?, TEMPLATE_BYTES_MAX).await.ok()?;
+        template::resources(&text)
     }
 
     /// The stack policy of the configuration file alone.

@@ -38,7 +38,7 @@ struct Declared {
 }
 
 /// None where macros make something else of it, or where it is for CloudFormation to say what is wrong with it.
-fn resources(text: &str) -> Option<usize> {
+pub fn resources(text: &str) -> Option<usize> {
     let declared: Declared = if text.trim_start().starts_with('{') {
         serde_json::from_str(text).ok()?
     } else {

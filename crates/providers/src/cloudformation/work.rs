@@ -155,7 +155,7 @@ impl<'a> Work<'a> {
             && self.may_be_ours(stack, again)
         {
             match self.own(stack).await {
-                Ok(Some(step)) => return Box::pin(self.watch(step, stack)).await,
+                Ok(Some(step)) => return Box::pin(self.found(step, stack)).await,
                 Ok(None) => {}
                 Err(problem) if problem.kind == Kind::AccessDenied => {}
                 Err(problem) => return Err(problem.into()),
@@ -186,6 +186,21 @@ impl<'a> Work<'a> {
         }
         let untold = [S::CreateComplete, S::UpdateComplete, S::ImportComplete, S::ReviewInProgress];
         again || !stack.stack_status().is_some_and(|status| untold.contains(status))
+    }
+
+    /// What an earlier call has begun, with what that one knew.
+    async fn found(&self, step: Step, stack: &Stack) -> Answer {
+        let outcome = Box::pin(self.watch(step, stack)).await?;
+        let of = match (&outcome, step) {
+            (Outcome::Pending { .. }, Step::Create) => self.plan.resources(self.cx, self.action).await,
+            (Outcome::Pending { .. }, Step::Execute) => match self.change_set(id_of(stack)).await {
+                Ok(set) => self.changes(&set).await?,
+                // Once it has been executed it may be gone.
+                Err(_) => None,
+            },
+            _ => return Ok(outcome),
+        };
+        Ok(remembering(outcome, |memory| memory.of = of))
     }
 
     /// Which step of this action the stack's latest operation is.

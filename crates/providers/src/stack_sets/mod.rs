@@ -17,11 +17,12 @@ mod targets;
 mod work;
 
 use async_trait::async_trait;
-use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
+use towpath_model::action::{ActionInvocation, Outcome, Progress};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
 use towpath_model::limits::TIMEOUT_CLOUDFORMATION_MINUTES;
 
 use crate::cloudformation::{files, plan};
+use crate::deploys::misconfigured;
 use crate::logs::LogPage;
 use crate::problem::Problem;
 use crate::provider::{Call, Provider};
@@ -149,14 +150,14 @@ fn check_value(key: &str, value: &str) -> Result<(), String> {
 async fn start(cx: &Call<'_>, action: &ActionInvocation, whole: bool) -> Outcome {
     match Work::new(cx, action, whole) {
         Ok(work) => work.begin().await,
-        Err(message) => Outcome::failed(error_code::CONFIGURATION_ERROR, message),
+        Err(message) => misconfigured(message),
     }
 }
 
 async fn poll(cx: &Call<'_>, action: &ActionInvocation, progress: &Progress, whole: bool) -> Outcome {
     match Work::new(cx, action, whole) {
         Ok(work) => work.go_on(progress).await,
-        Err(message) => Outcome::failed(error_code::CONFIGURATION_ERROR, message),
+        Err(message) => misconfigured(message),
     }
 }
 
