@@ -48,8 +48,8 @@ class Stack:
     def go(self, status, reason=None):
         """Into a status of the stack's own, with its event."""
         self.status, self.reason = status, reason
-        # The model's events have no clean-up states.
-        if "CLEANUP" not in status:
+        # The model's events have no clean-up states, and none of a stack that has only change sets.
+        if not any(word in status for word in ("CLEANUP", "REVIEW")):
             self.event(self.name, STACK, self.id, status, reason)
 
     def begin(self, call, status):
