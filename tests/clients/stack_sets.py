@@ -21,7 +21,9 @@ def stack_sets():
         fleet = action("Fleet", "Deploy", "CloudFormationStackSet", {
             "StackSetName": "fleet", "TemplatePath": "src::fleet.json", "Parameters": "ParameterKey=Name,ParameterValue=fleet",
             "DeploymentTargets": "src::targets.json", "Regions": ",".join(regions), "FailureTolerancePercentage": "0",
-            "MaxConcurrentPercentage": "100", "RegionConcurrencyType": "Parallel"}, inputs=["src"], namespace="Fleet")
+            "MaxConcurrentPercentage": "100", "RegionConcurrencyType": "Parallel", "PermissionModel": "SELF_MANAGED",
+            "AdministrationRoleArn": "arn:aws:iam::123456789012:role/fleet-admin", "ExecutionRoleName": "fleet-execution",
+            "Description": "the fleet"}, inputs=["src"], namespace="Fleet")
         more = action("More", "Deploy", "CloudFormationStackInstances", {
             "StackSetName": "fleet", "DeploymentTargets": "777788889999", "Regions": "eu-west-1"}, namespace="More", order=2)
         use = rehearsal("Use", Message="#{Fleet.StackSetId} #{More.OperationId}")
@@ -35,7 +37,10 @@ def stack_sets():
         for account, region in sorted(want):
             topics = there.at("sns", region, account).list_topics()["Topics"]
             equal([topic["TopicArn"] for topic in topics], [f"arn:aws:sns:{region}:{account}:fleet"], f"{account} {region}")
-        set_id = cloudformation.describe_stack_set(StackSetName="fleet")["StackSet"]["StackSetId"]
+        found = cloudformation.describe_stack_set(StackSetName="fleet")["StackSet"]
+        set_id = found["StackSetId"]
+        equal([found[key] for key in ("AdministrationRoleARN", "ExecutionRoleName", "Description")],
+              ["arn:aws:iam::123456789012:role/fleet-admin", "fleet-execution", "the fleet"], "as it was made")
         told, variables = result(runs, "p", first, "Fleet")
         equal(variables, {"StackSetId": set_id, "OperationId": told["externalExecutionId"]}, "variables")
         matches(told["externalExecutionSummary"], r"StackSet fleet operation [0-9a-f-]+ SUCCEEDED")

@@ -46,6 +46,7 @@ fn bundle(stage: &Stage) {
                 r#"[{"ParameterKey": "Env", "ParameterValue": "prod"}, {"ParameterKey": "Size", "UsePreviousValue": true}]"#,
             ),
             ("text.json", r#""111122223333""#),
+            ("large.json", &format!("{TEMPLATE}{}", " ".repeat(460_800))),
         ],
     );
 }
@@ -421,6 +422,10 @@ async fn wrong_configurations() {
         (
             of(&[("DeploymentTargets", "ou-ab12-cdef3456"), TARGETS[1], ("PermissionModel", "SELF_MANAGED")]),
             "Action Act names organizational units in DeploymentTargets",
+        ),
+        (
+            of(&[("TemplatePath", "bundle::large.json")]),
+            "The file large.json of the artifact bundle has more than 460800 bytes.",
         ),
         (of(&[("TemplatePath", "bundle::gone.json")]), "File [gone.json] does not exist in artifact [bundle]"),
     ] {
