@@ -8,6 +8,7 @@ import json
 from cloudformation import again, declared, document, failure, lab, logs, result, scripted
 from harness import Pipelines, action, equal, holds, main, matches, rehearsal, role, source, stage, wait
 from scripted.cloudformation import CloudFormation
+from scripted_aws import denied
 
 
 def stack_sets():
@@ -150,6 +151,20 @@ def stack_set_failures():
                 "StackSet fleet operation .*-update SUCCEEDED; 1 failed stack instances are tolerated")
         preferences = endpoint.inputs("cloudformation.UpdateStackSet")[-1]["OperationPreferences"]
         equal((preferences["FailureTolerancePercentage"], preferences["ConcurrencyMode"]), (50, "SOFT_FAILURE_TOLERANCE"), "preferences")
+
+        # What is not there, and what the role may not do.
+        absent = action("More", "Deploy", "CloudFormationStackInstances", {
+            "StackSetName": "none", "DeploymentTargets": "111122223333", "Regions": "eu-west-1"})
+        runs.api.create_pipeline(pipeline=declared("q", arn, stage("Deploy", absent)))
+        runs.ended("q", runs.first("q"), "Failed")
+        code, message = failure(runs, "q", "Deploy", "More")
+        equal(code, "ConfigurationError", message)
+        matches(message, r"StackSet none does not exist\. Create it with a CloudFormationStackSet action\. StackSet none not found "
+                         r"\(Service: AmazonCloudFormation; Status Code: 404; Error Code: StackSetNotFoundException; .*")
+        endpoint.on("cloudformation.UpdateStackSet", denied(), times=1)
+        runs.ended("p", again(runs, "p"), "Failed")
+        code, message = failure(runs, "p", "Deploy", "Fleet")
+        holds(code == "PermissionError" and "is not authorized to perform: cloudformation:UpdateStackSet" in message, message)
 
         script.held_operations = True
         fourth = again(runs, "p")
