@@ -29,7 +29,7 @@ use towpath_model::time::Timestamp;
 
 use crate::alexa_package::{PackageError, package};
 use crate::deploys::{failed, misconfigured, needed, recall, refused, remember};
-use crate::http::{self, Answer, Ask};
+use crate::http::{self, Answer, Ask, SEGMENT};
 use crate::limits::{ALEXA_TOKENS_MAX, SESSION_MARGIN_MS};
 use crate::problem::Problem;
 use crate::provider::{Call, Provider};
@@ -335,9 +335,6 @@ impl<'a> Work<'a> {
         self.look(&id).await
     }
 }
-
-/// Escaped in one segment of a path.
-const SEGMENT: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 fn waiting(summary: &str) -> Outcome {
     let progress = Progress { summary: Some(summary.to_owned()), ..Progress::default() };

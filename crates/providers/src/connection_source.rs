@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde_json::json;
 use towpath_git::{Bounds, CloneRef, Commit, Origin, Remote};
 use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress, error_code};
@@ -19,13 +19,11 @@ use towpath_model::catalogue::{
 use towpath_model::limits::{SUMMARY_CHARS_MAX, TIMEOUT_DEFAULT_MINUTES};
 
 use crate::git::{self, CommitFollower, Described, Format, SourceError, failed};
+use crate::http::PATH;
 use crate::links;
 use crate::provider::{Call, Provider, configured};
 use crate::realm::RealmKind;
 use crate::realms::Service;
-
-/// Characters of a repository's id that stay in a URL as they are.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
 /// Who knows what kind of host a connection leads to: the output variable `ProviderType`. GetConnection would say it as
 /// well, which a pipeline's role need not be allowed, and which the SDK asks in a protocol that is AWS's alone so far.

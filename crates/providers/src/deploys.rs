@@ -60,15 +60,6 @@ fn is_input(code: &str) -> bool {
     INPUT.iter().any(|begin| code.starts_with(begin)) || code.contains("DoesNotExist")
 }
 
-/// A quota that the service names as others name throttling: no time helps against it.
-#[must_use]
-pub fn quota(problem: Problem) -> Problem {
-    if problem.kind == Kind::Transient && problem.code.ends_with("LimitExceededException") {
-        return Problem { kind: Kind::Rejected, ..problem };
-    }
-    problem
-}
-
 /// With what the provider has to know at its next poll.
 pub fn remember<T: Serialize>(progress: Progress, memory: &T) -> Progress {
     // Memories are plain structures of texts and numbers, which always become JSON.
@@ -100,12 +91,6 @@ mod tests {
         ] {
             assert_eq!(code_of(&problem(kind, code)), class, "{code}");
         }
-    }
-
-    #[test]
-    fn a_quota_is_no_throttling() {
-        assert_eq!(quota(problem(Kind::Transient, "LimitExceededException")).kind, Kind::Rejected);
-        assert_eq!(quota(problem(Kind::Transient, "ThrottlingException")).kind, Kind::Transient);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Repeat};
 use towpath_model::limits::TIMEOUT_DEFAULT_MINUTES;
 
-use crate::deploys::{self, failed, misconfigured, one_input, quota, recall, refused, remember};
+use crate::deploys::{self, failed, misconfigured, one_input, recall, refused, remember};
 use crate::device_farm_plan::{File, Plan, properties};
 use crate::http::{self, Ask};
 use crate::limits::{DEVICE_FARM_FILE_BYTES_MAX, DEVICE_FARM_PAGES_MAX};
@@ -92,7 +92,7 @@ struct Work<'a> {
 macro_rules! ask {
     ($self:expr, $call:literal, $request:expr) => {
         $request.send().await.map_err(|error| {
-            let problem = quota($self.cx.realm.note(&$self.there, Problem::of(SERVICE, &error)));
+            let problem = $self.cx.realm.note(&$self.there, Problem::of(SERVICE, &error));
             refused(Progress::default(), $call, &problem)
         })
     };

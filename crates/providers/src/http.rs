@@ -15,10 +15,15 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::timeout::TimeoutConfig;
 use http_body_util::{BodyExt as _, Limited};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
 use crate::limits;
 use crate::problem::{Kind, Problem, chain};
 use crate::realm::Realm;
+
+/// What is escaped in one part of a path, and in a path whose parts stay apart.
+pub const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub const PATH: &AsciiSet = &SEGMENT.remove(b'/');
 
 /// Statuses that a later try may not get.
 const BUSY: [u16; 5] = [429, 500, 502, 503, 504];

@@ -1,5 +1,8 @@
 //! Links for people: AWS's console where a thing is on AWS, Towpath's own where it is embedded.
 
+use percent_encoding::utf8_percent_encode;
+
+use crate::http::PATH;
 use crate::realm::Realm;
 
 /// The S3 console, in the form CodePipeline gives for S3 sources.
@@ -7,6 +10,16 @@ pub fn s3_bucket(realm: &Realm, region: &str, bucket: &str) -> String {
     match realm.console_url() {
         Some(base) => format!("{}/s3/{bucket}", base.trim_end_matches('/')),
         None => format!("https://console.aws.amazon.com/s3/home?region={region}#"),
+    }
+}
+
+/// What lies below a prefix of a bucket.
+pub fn s3_objects(realm: &Realm, region: &str, bucket: &str, prefix: &str) -> String {
+    let folder = utf8_percent_encode(prefix, PATH).to_string() + if prefix.is_empty() { "" } else { "/" };
+    match realm.console_url() {
+        Some(base) => format!("{}/s3/{bucket}/{folder}", base.trim_end_matches('/')),
+        None if folder.is_empty() => format!("https://console.aws.amazon.com/s3/buckets/{bucket}?region={region}"),
+        None => format!("https://console.aws.amazon.com/s3/buckets/{bucket}?region={region}&prefix={folder}"),
     }
 }
 

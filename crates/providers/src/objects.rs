@@ -13,20 +13,18 @@ use aws_sdk_s3::types::{
     CompletedMultipartUpload, CompletedPart, MetadataDirective, ObjectCannedAcl, ServerSideEncryption,
 };
 use bytes::{Bytes, BytesMut};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use towpath_model::action::ActionInvocation;
 use towpath_model::time::Timestamp;
 
+use crate::http::PATH;
 use crate::limits;
 use crate::problem::{Kind, Problem};
 use crate::realm::{Realm, RealmKind};
 
 pub const SERVICE: &str = "Amazon S3";
-
-/// `x-amz-copy-source` is a path: everything but unreserved characters and `/` is escaped.
-const COPY_SOURCE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// S3 as one action may use it, in one Region of one realm.
 #[derive(Clone, Copy)]
@@ -481,7 +479,7 @@ fn some(metadata: &HashMap<String, String>) -> Option<HashMap<String, String>> {
 
 fn copy_source(source: &Source<'_>) -> String {
     let path = format!("{}/{}", source.bucket, source.key);
-    let path = utf8_percent_encode(&path, COPY_SOURCE).to_string();
+    let path = utf8_percent_encode(&path, PATH).to_string();
     match source.version_id {
         Some(version) => format!("{path}?versionId={}", utf8_percent_encode(version, NON_ALPHANUMERIC)),
         None => path,

@@ -34,7 +34,8 @@ pub struct Problem {
 
 const THROTTLING: &[&str] = &[
     "BandwidthLimitExceeded",
-    "LimitExceededException",
+    "EC2ThrottledException",
+    LIMIT_EXCEEDED,
     "PriorRequestNotComplete",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -45,7 +46,11 @@ const THROTTLING: &[&str] = &[
     "ThrottlingException",
     "ThrottledException",
     "TooManyRequestsException",
+    "TransactionInProgressException",
 ];
+/// Throttling of most services, and a quota of these: no time helps against it.
+const LIMIT_EXCEEDED: &str = "LimitExceededException";
+const WITH_QUOTAS: &[&str] = &["AmazonCloudFormation", "AmazonECR", "AmazonECS", "AWSDeviceFarm", "AWSServiceCatalog"];
 const TRANSIENT: &[&str] =
     &["InternalError", "InternalFailure", "RequestTimeout", "RequestTimeoutException", "ServiceUnavailable"];
 const SESSION: &[&str] = &[
@@ -76,7 +81,7 @@ impl Problem {
             let code = meta.code().map_or_else(|| code_of_status(status), ToOwned::to_owned);
             let message = meta.message().map_or_else(|| text_of_status(status, &code), ToOwned::to_owned);
             return Self {
-                kind: classify(&code, status),
+                kind: classify(service, &code, status),
                 service,
                 code,
                 message,
@@ -160,10 +165,12 @@ impl Problem {
     }
 }
 
-fn classify(code: &str, status: u16) -> Kind {
+fn classify(service: &str, code: &str, status: u16) -> Kind {
     // A code may carry its Smithy namespace.
     let code = code.rsplit('#').next().unwrap_or(code);
-    if THROTTLING.contains(&code) || TRANSIENT.contains(&code) || status >= 500 || status == 429 {
+    if code == LIMIT_EXCEEDED && WITH_QUOTAS.contains(&service) {
+        Kind::Rejected
+    } else if THROTTLING.contains(&code) || TRANSIENT.contains(&code) || status >= 500 || status == 429 {
         Kind::Transient
     } else if SESSION.contains(&code) {
         Kind::Session
@@ -230,8 +237,17 @@ mod tests {
             ("InvalidInputException", 400, Kind::Rejected),
             ("AccountLimitExceededException", 400, Kind::Rejected),
         ] {
-            assert_eq!(classify(code, status), kind, "{code} {status}");
+            assert_eq!(classify("AWSCodeBuild", code, status), kind, "{code} {status}");
         }
+    }
+
+    #[test]
+    fn a_quota_is_no_throttling() {
+        for service in WITH_QUOTAS {
+            assert_eq!(classify(service, "LimitExceededException", 400), Kind::Rejected, "{service}");
+            assert_eq!(classify(service, "ThrottlingException", 400), Kind::Transient, "{service}");
+        }
+        assert_eq!(classify("AWSCodePipeline", "LimitExceededException", 400), Kind::Transient);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use towpath_model::time::Timestamp;
 
 use crate::inputs;
 use crate::limits;
+use crate::links;
 use crate::objects::{Pieces, S3, Source, StoreError, Target};
 use crate::problem::{Kind, Problem};
 use crate::provider::{Call, Provider, configured};
@@ -262,10 +263,10 @@ async fn deploy_whole(
     action: &ActionInvocation,
     plan: &Plan,
     artifact: &ArtifactLocation,
+    region: &str,
 ) -> Result<(), Trouble> {
-    let region = region_of(cx, action, &plan.target.bucket).await?;
     let from = S3::new(cx.artifacts, action, &artifact.region);
-    let to = S3::new(cx.realm, action, &region);
+    let to = S3::new(cx.realm, action, region);
     let found = from.look(&artifact.bucket, &artifact.key, None).await.map_err(Trouble::Artifact)?;
     if found.metadata.contains_key(CLONE_REF_METADATA) {
         return Err(Trouble::Reference);
@@ -290,8 +291,8 @@ async fn deploy_files(
     action: &ActionInvocation,
     plan: &Plan,
     artifact: &ArtifactLocation,
+    region: &str,
 ) -> Result<(), Trouble> {
-    let region = region_of(cx, action, &plan.target.bucket).await?;
     let file = tempfile::Builder::new().prefix("deploy-").tempfile_in(cx.scratch).map_err(Trouble::Local)?;
     let from = S3::new(cx.artifacts, action, &artifact.region);
     from.fetch(&artifact.bucket, &artifact.key, file.path()).await.map_err(|error| match error {
@@ -309,7 +310,7 @@ async fn deploy_files(
     if files > limits::DEPLOYED_FILES_MAX {
         return Err(Trouble::TooMany(files));
     }
-    let to = S3::new(cx.realm, action, &region);
+    let to = S3::new(cx.realm, action, region);
     let large = Semaphore::new(limits::LARGE_UPLOADS_AT_ONCE);
     let entries = Arc::clone(archive.entries());
     stream::iter(entries.iter().filter(|entry| entry.kind != EntryKind::Directory))
@@ -385,17 +386,21 @@ impl Provider for S3Deploy {
             let message = format!("Action {} must have exactly one input artifact.", action.action_name);
             return Outcome::failed(error_code::CONFIGURATION_ERROR, message);
         };
-        let deployed = if plan.extract {
-            deploy_files(cx, action, &plan, artifact).await
-        } else {
-            deploy_whole(cx, action, &plan, artifact).await
+        let deployed = match region_of(cx, action, &plan.target.bucket).await {
+            Ok(region) if plan.extract => deploy_files(cx, action, &plan, artifact, &region).await.map(|()| region),
+            Ok(region) => deploy_whole(cx, action, &plan, artifact, &region).await.map(|()| region),
+            Err(trouble) => Err(trouble),
         };
         match deployed {
-            Ok(()) => {
+            Ok(region) => {
+                // Of an object its folder is shown.
+                let folder = if plan.extract { Some(plan.key.as_str()) } else { plan.key.rsplit_once('/').map(|(f, _)| f) };
+                let url = links::s3_objects(cx.realm, &region, &plan.target.bucket, folder.unwrap_or_default());
                 let place = [plan.target.bucket.as_str(), plan.key.as_str()];
                 let place = if plan.key.is_empty() { place[0].to_owned() } else { place.join("/") };
                 let progress = Progress {
                     external_id: Some(place),
+                    external_url: Some(url),
                     summary: Some("Deployment Succeeded".to_owned()),
                     ..Progress::default()
                 };

@@ -11,13 +11,14 @@ use async_trait::async_trait;
 use aws_sdk_servicecatalog::Client;
 use aws_sdk_servicecatalog::types::{ProvisioningArtifactProperties, ProvisioningArtifactType, Status};
 use bytes::Bytes;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
 use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
 use towpath_model::limits::TIMEOUT_DEFAULT_MINUTES;
 
-use crate::deploys::{self, failed, given, misconfigured, needed, one_input, quota, refused};
+use crate::deploys::{self, failed, given, misconfigured, needed, one_input, refused};
+use crate::http::PATH;
 use crate::limits::{PRODUCT_SETTINGS_BYTES_MAX, PRODUCT_TEMPLATE_BYTES_MAX};
 use crate::objects::{S3, Target};
 use crate::problem::Problem;
@@ -29,8 +30,6 @@ use crate::{artifact_files, links};
 const SERVICE: &str = "AWSServiceCatalog";
 const CLOUDFORMATION: &str = "AmazonCloudFormation";
 const TEMPLATE: &str = "CLOUD_FORMATION_TEMPLATE";
-/// Escaped in the path of a URL.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 pub struct ServiceCatalog {
     entry: ActionTypeEntry,
@@ -233,7 +232,7 @@ impl<'a> Work<'a> {
     where
         E: aws_sdk_servicecatalog::error::ProvideErrorMetadata + std::error::Error + 'static,
     {
-        quota(self.cx.realm.note(self.action, Problem::of(SERVICE, error)))
+        self.cx.realm.note(self.action, Problem::of(SERVICE, error))
     }
 
     /// The id of the version: made, or found made by the client token.

@@ -109,11 +109,6 @@ pub fn refusal(call: &str, problem: &Problem, progress: Progress) -> Outcome {
             let message = format!("The provided role does not have sufficient permissions to access ECS. {error}");
             problem.outcome_with(progress, error_code::PERMISSION_ERROR, message)
         }
-        // A quota, though it has the name of a throttle; waiting does not lift it.
-        Kind::Transient if problem.code.ends_with("LimitExceededException") => {
-            let refused = Problem { kind: Kind::Rejected, ..problem.clone() };
-            refused.outcome_with(progress, error_code::CONFIGURATION_ERROR, error)
-        }
         Kind::NotFound | Kind::Rejected | Kind::Transient | Kind::Session => {
             problem.outcome_with(progress, error_code::CONFIGURATION_ERROR, error)
         }

@@ -36,6 +36,8 @@ async fn every_file_becomes_an_object() {
         assert_eq!(progress.summary.as_deref(), Some("Deployment Succeeded"));
         let prefix = "releases/2026-10-01_13-42-12/22222222-2222-4222-8222-222222222222";
         assert_eq!(progress.external_id.unwrap(), format!("site/{prefix}"));
+        let page = format!("https://console.aws.amazon.com/s3/buckets/site?region=eu-west-1&prefix={prefix}/");
+        assert_eq!(progress.external_url.as_deref(), Some(page.as_str()));
         assert!(variables.is_empty() && revisions.is_empty());
         let names = [
             ("data/a b+ü.json", "application/json"),
@@ -61,6 +63,8 @@ async fn the_artifact_becomes_one_object() {
     let stage = with_bundle(&zip);
     let action = s3_deploy(&[("Extract", "false"), ("ObjectKey", "app-{uuid}.zip")]);
     let (progress, ..) = success(stage.start(&action).await);
+    let page = "https://console.aws.amazon.com/s3/buckets/site?region=eu-west-1";
+    assert_eq!(progress.external_url.as_deref(), Some(page));
     let key = "app-22222222-2222-4222-8222-222222222222.zip";
     assert_eq!(progress.external_id.unwrap(), format!("site/{key}"));
     assert_eq!(deployed(&stage), [(key.to_owned(), "application/octet-stream".to_owned())]);
@@ -222,7 +226,9 @@ async fn a_bucket_is_written_to_in_its_own_region() {
         if !may_ask {
             stage.aws.world().denied.insert("s3:GetBucketLocation".to_owned());
         }
-        success(stage.start(&s3_deploy(&[("Extract", "true")])).await);
+        let (progress, ..) = success(stage.start(&s3_deploy(&[("Extract", "true")])).await);
+        let page = format!("https://console.aws.amazon.com/s3/buckets/site?region={region}");
+        assert_eq!(progress.external_url.as_deref(), Some(page.as_str()));
         let world = stage.aws.world();
         let put = world.requests.iter().rfind(|request| request.method == "PUT").unwrap();
         assert_eq!(put.region, region);
