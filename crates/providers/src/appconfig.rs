@@ -353,7 +353,7 @@ impl Work<'_> {
         let number = memory.number.map(|number| number.to_string());
         let link = || {
             let Plan { application, environment, .. } = &self.plan;
-            links::appconfig_environment(&self.action.region, application, environment)
+            links::appconfig_environment(self.cx.realm.region(&self.action.region), application, environment)
         };
         let url = number.as_ref().map(|_| link());
         Progress { external_id: number, external_url: url, summary: Some(summary), ..Progress::default() }

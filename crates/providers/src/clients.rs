@@ -14,7 +14,7 @@ macro_rules! config {
         let mut builder = $sdk::Config::builder()
             .behavior_version(aws_smithy_runtime_api::client::behavior_version::BehaviorVersion::latest())
             .http_client(settings.http.clone())
-            .region($sdk::config::Region::new($realm.region($region).to_owned()))
+            .region($sdk::config::Region::new($realm.region_at($service, $region).to_owned()))
             .credentials_provider($credentials.clone())
             .identity_cache($sdk::config::IdentityCache::no_cache())
             .retry_config($realm.retries())

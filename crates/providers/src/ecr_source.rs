@@ -210,7 +210,7 @@ impl Provider for EcrSource {
         if let Err(trouble) = artifact_files::write_one(cx, action, &artifact, FILE, file).await {
             return trouble.outcome(output);
         }
-        let url = links::ecr_repository(&action.region, &image.registry, wanted.repository);
+        let url = links::ecr_repository(cx.realm.region(&action.region), &image.registry, wanted.repository);
         let revision = Revision {
             artifact: output.name.clone(),
             action: action.action_name.clone(),

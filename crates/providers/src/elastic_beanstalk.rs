@@ -248,9 +248,10 @@ impl<'a> Work<'a> {
 
     fn progress(&self, found: Option<&EnvironmentDescription>, summary: impl Into<String>) -> Progress {
         let id = found.and_then(EnvironmentDescription::environment_id);
+        let region = self.cx.realm.region(&self.action.region);
         Progress {
             external_id: Some(self.label()),
-            external_url: id.map(|id| links::beanstalk_environment(&self.action.region, self.application, id)),
+            external_url: id.map(|id| links::beanstalk_environment(region, self.application, id)),
             summary: Some(summary.into()),
             ..Progress::default()
         }

@@ -7,6 +7,7 @@ use crate::realm::Realm;
 
 /// The S3 console, in the form CodePipeline gives for S3 sources.
 pub fn s3_bucket(realm: &Realm, region: &str, bucket: &str) -> String {
+    let region = realm.region(region);
     match realm.console_url() {
         Some(base) => format!("{}/s3/{bucket}", base.trim_end_matches('/')),
         None => format!("https://console.aws.amazon.com/s3/home?region={region}#"),
@@ -35,6 +36,7 @@ pub fn connection_commit(realm: &Realm, region: &str, connection: &str, reposito
 }
 
 pub fn codebuild_build(realm: &Realm, region: &str, build_id: &str) -> String {
+    let region = realm.region(region);
     match realm.console_url() {
         Some(base) => format!("{}/codebuild/builds/{build_id}", base.trim_end_matches('/')),
         None => format!("https://console.aws.amazon.com/codebuild/home?region={region}#/builds/{build_id}/view/new"),
@@ -43,6 +45,7 @@ pub fn codebuild_build(realm: &Realm, region: &str, build_id: &str) -> String {
 
 /// A batch of builds, in the console's newer form: the older one has no place for batches.
 pub fn codebuild_batch(realm: &Realm, region: &str, arn: &str, batch_id: &str) -> String {
+    let region = realm.region(region);
     if let Some(base) = realm.console_url() {
         return format!("{}/codebuild/batches/{batch_id}", base.trim_end_matches('/'));
     }
@@ -71,6 +74,7 @@ pub fn pipeline(realm: &Realm, region: &str, pipeline: &str) -> String {
 
 /// The log group of a function, as CodePipeline links to it.
 pub fn lambda_logs(realm: &Realm, region: &str, function: &str) -> String {
+    let region = realm.region(region);
     let function = function_name(function);
     match realm.console_url() {
         Some(base) => format!("{}/lambda/functions/{function}", base.trim_end_matches('/')),
@@ -97,6 +101,7 @@ pub fn state_machine_execution(region: &str, execution_arn: &str) -> String {
 }
 
 pub fn pipeline_execution(realm: &Realm, region: &str, pipeline: &str, execution: &str) -> String {
+    let region = realm.region(region);
     match realm.console_url() {
         Some(base) => format!("{}/pipelines/{pipeline}/executions/{execution}", base.trim_end_matches('/')),
         None => format!(
@@ -106,6 +111,7 @@ pub fn pipeline_execution(realm: &Realm, region: &str, pipeline: &str, execution
 }
 
 pub fn codecommit_commit(realm: &Realm, region: &str, repository: &str, commit: &str) -> String {
+    let region = realm.region(region);
     match realm.console_url() {
         Some(base) => format!("{}/codecommit/repositories/{repository}/commits/{commit}", base.trim_end_matches('/')),
         None => format!(
@@ -116,6 +122,7 @@ pub fn codecommit_commit(realm: &Realm, region: &str, repository: &str, commit: 
 
 /// A published version of a function. An ARN in place of its name is cut to the name.
 pub fn lambda_version(realm: &Realm, region: &str, function: &str, version: &str) -> String {
+    let region = realm.region(region);
     let name = function.rsplit_once(":function:").map_or(function, |(_, name)| name);
     match realm.console_url() {
         Some(base) => format!("{}/lambda/functions/{name}", base.trim_end_matches('/')),

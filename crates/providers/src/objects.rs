@@ -111,7 +111,13 @@ macro_rules! send {
 }
 
 impl<'a> S3<'a> {
+    /// In the Region that the realm asks for things of `region`.
     pub fn new(realm: &'a Realm, action: &'a ActionInvocation, region: &'a str) -> Self {
+        Self { realm, action, region: realm.region(region) }
+    }
+
+    /// In the Region that a bucket is known to be in.
+    pub fn exactly(realm: &'a Realm, action: &'a ActionInvocation, region: &'a str) -> Self {
         Self { realm, action, region }
     }
 

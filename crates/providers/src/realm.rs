@@ -204,6 +204,11 @@ impl Realm {
         self.abroad.region.as_deref().unwrap_or(region)
     }
 
+    /// The same for one service: callers of these know the Region, that of a bucket or the only one there is.
+    pub(crate) fn region_at<'a>(&'a self, service: &str, region: &'a str) -> &'a str {
+        if matches!(service, "device_farm" | "ecr_public" | "s3") { region } else { self.region(region) }
+    }
+
     pub(crate) fn staging(&self) -> &Staging {
         &self.abroad.staging
     }

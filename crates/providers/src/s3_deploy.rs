@@ -246,13 +246,14 @@ fn bucket_outcome(bucket: &str, region: &str, problem: &Problem) -> Outcome {
 
 /// The Region to write to. Who may not ask finds the bucket in the action's Region, or is told by S3 that it is elsewhere.
 async fn region_of(cx: &Call<'_>, action: &ActionInvocation, bucket: &str) -> Result<String, Trouble> {
+    let usual = || cx.realm.region(&action.region).to_owned();
     // The embedded S3 is asked in any Region.
     if cx.realm.kind() == RealmKind::Embedded {
-        return Ok(action.region.clone());
+        return Ok(usual());
     }
     match S3::new(cx.realm, action, &action.region).region_of(bucket).await {
         Ok(region) => Ok(region),
-        Err(problem) if problem.kind == Kind::AccessDenied && problem.assuming.is_none() => Ok(action.region.clone()),
+        Err(problem) if problem.kind == Kind::AccessDenied && problem.assuming.is_none() => Ok(usual()),
         Err(problem) => Err(Trouble::Bucket(problem)),
     }
 }
@@ -266,7 +267,7 @@ async fn deploy_whole(
     region: &str,
 ) -> Result<(), Trouble> {
     let from = S3::new(cx.artifacts, action, &artifact.region);
-    let to = S3::new(cx.realm, action, region);
+    let to = S3::exactly(cx.realm, action, region);
     let found = from.look(&artifact.bucket, &artifact.key, None).await.map_err(Trouble::Artifact)?;
     if found.metadata.contains_key(CLONE_REF_METADATA) {
         return Err(Trouble::Reference);
@@ -310,7 +311,7 @@ async fn deploy_files(
     if files > limits::DEPLOYED_FILES_MAX {
         return Err(Trouble::TooMany(files));
     }
-    let to = S3::new(cx.realm, action, region);
+    let to = S3::exactly(cx.realm, action, region);
     let large = Semaphore::new(limits::LARGE_UPLOADS_AT_ONCE);
     let entries = Arc::clone(archive.entries());
     stream::iter(entries.iter().filter(|entry| entry.kind != EntryKind::Directory))

@@ -264,7 +264,7 @@ impl<'a> Work<'a> {
     fn progress(&self, id: &str, state: &str) -> Progress {
         Progress {
             external_id: Some(id.to_owned()),
-            external_url: Some(links::service_catalog_product(&self.action.region, self.product)),
+            external_url: Some(links::service_catalog_product(self.cx.realm.region(&self.action.region), self.product)),
             summary: Some(format!("The version {id} of the product {} is {state}.", self.product)),
             ..Progress::default()
         }

@@ -174,9 +174,11 @@ async fn begin(
 }
 
 fn told(action: &ActionInvocation, arn: &str, status: &str) -> Progress {
+    // Its own Region, whatever the action's is.
+    let region = arn.split(':').nth(3).unwrap_or(&action.region);
     Progress {
         external_id: Some(arn.to_owned()),
-        external_url: Some(links::state_machine_execution(&action.region, arn)),
+        external_url: Some(links::state_machine_execution(region, arn)),
         summary: Some(format!("The execution {} is {status}.", arn.rsplit(':').next().unwrap_or(arn))),
         ..Progress::default()
     }

@@ -88,7 +88,7 @@ impl Work<'_> {
     fn progress(&self, step: Step, stack: &str, page: &str, summary: &str) -> Progress {
         let progress = Progress {
             external_id: Some(page.to_owned()),
-            external_url: Some(links::cloudformation(&self.action.region, page)),
+            external_url: Some(links::cloudformation(self.cx.realm.region(&self.action.region), page)),
             summary: Some(summary.to_owned()),
             ..Progress::default()
         };

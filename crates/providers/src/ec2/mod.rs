@@ -263,7 +263,7 @@ async fn url(cx: &Call<'_>, action: &ActionInvocation) -> Result<String, Problem
         return Err(Problem::refused(format!("{} has no input artifact", action.action_name)));
     };
     let unsigned = |error: &dyn std::fmt::Display| Problem::refused(format!("cannot sign a URL: {error}"));
-    let request = cx.artifacts.s3(action, &artifact.region).await?.get_object();
+    let request = cx.artifacts.s3(action, cx.artifacts.region(&artifact.region)).await?.get_object();
     let life = PresigningConfig::expires_in(EC2_URL_LIFE).map_err(|error| unsigned(&error))?;
     let signed = request.bucket(&artifact.bucket).key(&artifact.key).presigned(life).await;
     signed.map(|signed| signed.uri().to_owned()).map_err(|error| unsigned(&error))

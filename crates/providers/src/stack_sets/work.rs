@@ -347,7 +347,7 @@ impl<'a> Work<'a> {
         };
         let progress = Progress {
             external_id: memory.operation.clone().or_else(|| memory.set.clone()),
-            external_url: Some(links::cloudformation(&self.action.region, &page)),
+            external_url: Some(links::cloudformation(self.cx.realm.region(&self.action.region), &page)),
             summary: Some(summary),
             ..Progress::default()
         };
