@@ -1,4 +1,5 @@
-//! `towpath logs`: what the actions of an execution wrote: builds their log, others what their provider says.
+//! `towpath logs`: what the actions of an execution wrote: builds their log, deployments their events, others what their
+//! provider says.
 
 use std::time::Duration;
 
@@ -15,10 +16,11 @@ use crate::remote::screen::glyph;
 use crate::remote::shape::{text, time};
 use crate::remote::{Remote, RemoteArgs, read};
 
-/// Show the logs of an execution's builds and functions, and what its other actions say
+/// Show the logs of an execution's builds and functions, the events of its deployments, and what its other actions say
 ///
 /// Logs are read from CloudWatch Logs, where CodeBuild, Commands and Lambda actions write them. Of an action that ran in
-/// another realm (AWS, say) the server reads the log there.
+/// another realm (AWS, say) the server reads the log there: of a deployment the events of its stack, service, instances or
+/// environment.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_help = "\
 Examples:

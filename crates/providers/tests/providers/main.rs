@@ -47,6 +47,7 @@ mod logs;
 mod pipeline_invoke;
 mod realm;
 mod realms;
+mod regions;
 mod rules;
 mod s3_deploy;
 mod s3_peer;
