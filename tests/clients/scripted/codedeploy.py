@@ -27,10 +27,10 @@ class failed:
 
 def instance(name, event=None, code="Success", script="", message="", log="", status=None):
     """An instance of a deployment; with an event, that one failed there."""
-    events = [{"lifecycleEventName": "BeforeInstall", "status": "Succeeded",
+    events = [{"lifecycleEventName": "BeforeInstall", "status": "Succeeded", "endTime": now(),
                "diagnostics": {"errorCode": "Success", "scriptName": "", "message": "Succeeded", "logTail": ""}}]
     if event:
-        events.append({"lifecycleEventName": event, "status": "Failed",
+        events.append({"lifecycleEventName": event, "status": "Failed", "endTime": now(),
                        "diagnostics": {"errorCode": code, "scriptName": script, "message": message, "logTail": log}})
     return {"deploymentTargetType": "InstanceTarget",
             "instanceTarget": {"targetId": name, "status": status or ("Failed" if event else "Succeeded"), "lifecycleEvents": events,
@@ -39,9 +39,9 @@ def instance(name, event=None, code="Success", script="", message="", log="", st
 
 def task_set(name, event=None, code="Success", message="", status=None):
     """The one target of a deployment to ECS."""
-    events = [{"lifecycleEventName": "BeforeInstall", "status": "Succeeded"}, {"lifecycleEventName": "Install", "status": "Succeeded"}]
+    events = [{"lifecycleEventName": name, "status": "Succeeded", "endTime": now()} for name in ("BeforeInstall", "Install")]
     if event:
-        events.append({"lifecycleEventName": event, "status": "Failed",
+        events.append({"lifecycleEventName": event, "status": "Failed", "endTime": now(),
                        "diagnostics": {"errorCode": code, "scriptName": "", "message": message, "logTail": ""}})
     return {"deploymentTargetType": "ECSTarget",
             "ecsTarget": {"targetId": name, "status": status or ("Failed" if event else "Succeeded"), "lifecycleEvents": events,

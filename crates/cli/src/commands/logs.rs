@@ -16,7 +16,7 @@ use crate::remote::screen::glyph;
 use crate::remote::shape::{text, time};
 use crate::remote::{Remote, RemoteArgs, read};
 
-/// Show the logs of an execution's builds and functions, the events of its deployments, and what its other actions say
+/// Show the logs of an execution's builds, functions and deployments
 ///
 /// Logs are read from CloudWatch Logs, where CodeBuild, Commands and Lambda actions write them. Of an action that ran in
 /// another realm (AWS, say) the server reads the log there: of a deployment the events of its stack, service, instances or
@@ -144,6 +144,8 @@ fn note(sources: &mut Vec<Source>, record: &Json, pipeline: &str, execution: &st
     if is_build {
         source.tail.learn(text(result, "externalExecutionId"), text(result, "logStreamARN"));
     } else if provider == "Lambda"
+        // A deployment does not call the function.
+        && of_type("category") == "Invoke"
         && let (Some(function), Some(since)) =
             (text(&input["resolvedConfiguration"], "FunctionName"), time(&record["startTime"]))
     {

@@ -108,6 +108,8 @@ scenarios!(compute_deploys, "compute_deploys.py", crate::python::alone:
 scenarios!(deploy_services, "deploy_services.py", crate::python::alone:
     functions, functions_elsewhere, appconfig, elastic_beanstalk, service_catalog, device_farm, image);
 
+scenarios!(deploy_logs, "deploy_logs.py", crate::python::alone: events, followed, unreadable);
+
 scenarios!(alexa, "alexa.py", crate::python::alone: a_skill, failures);
 
 scenarios!(ecr_source, "ecr_source.py", crate::python::alone: images, missing);

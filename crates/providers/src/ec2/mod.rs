@@ -27,7 +27,7 @@ use crate::ec2::state::{Phase, State, Status, Target};
 use crate::inputs;
 use crate::limits::{EC2_FAILURES_SHOWN, EC2_HISTORY_MS, EC2_SPEC_BYTES_MAX, EC2_TARGET_GROUPS_MAX, EC2_URL_LIFE};
 use crate::links;
-use crate::logs::{LogLine, LogPage};
+use crate::logs::{self, LogLine, LogPage};
 use crate::objects::S3;
 use crate::problem::{Kind, Problem};
 use crate::provider::{Artifacts, Call, Provider};
@@ -423,9 +423,7 @@ impl Provider for Ec2Deploy {
             }
         }
         lines.sort_by_key(|line| line.time.millis());
-        let told = token.and_then(|token| token.parse().ok()).unwrap_or(0).min(lines.len());
-        let next = Some(lines.len().to_string());
-        Ok(LogPage { lines: lines.split_off(told), next })
+        Ok(logs::rest_of(lines, token))
     }
 
     fn targets(&self, action: &ActionInvocation, progress: &Progress) -> Vec<DeployTarget> {
