@@ -395,7 +395,8 @@ impl Provider for S3Deploy {
         match deployed {
             Ok(region) => {
                 // Of an object its folder is shown.
-                let folder = if plan.extract { Some(plan.key.as_str()) } else { plan.key.rsplit_once('/').map(|(f, _)| f) };
+                let folder =
+                    if plan.extract { Some(plan.key.as_str()) } else { plan.key.rsplit_once('/').map(|(f, _)| f) };
                 let url = links::s3_objects(cx.realm, &region, &plan.target.bucket, folder.unwrap_or_default());
                 let place = [plan.target.bucket.as_str(), plan.key.as_str()];
                 let place = if plan.key.is_empty() { place[0].to_owned() } else { place.join("/") };

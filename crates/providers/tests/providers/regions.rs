@@ -42,7 +42,8 @@ async fn a_service_of_one_region_is_asked_there() {
     DeviceFarmPeer::install(&stage);
     pending(started_in_the_north(&stage, &device_farm()).await);
     let world = stage.aws.world();
-    let regions: Vec<&str> = world.requests.iter().filter(|r| r.service == "devicefarm").map(|r| r.region.as_str()).collect();
+    let regions: Vec<&str> =
+        world.requests.iter().filter(|r| r.service == "devicefarm").map(|r| r.region.as_str()).collect();
     assert!(!regions.is_empty() && regions.iter().all(|region| *region == "us-west-2"), "{regions:?}");
 }
 
