@@ -18,6 +18,8 @@ LIVE = {
 ANSWERS = {
     # Commands, action and rule, takes up to 10 input artifacts, as its own page says; custom types take 5.
     "MaximumArtifactCount": {"max": 10},
+    # CloudFormationStackSet, CodeDeployToECS and DeviceFarm have more keys, as their own pages say; custom types take 10.
+    "ActionConfigurationPropertyList": {"max": 22},
     # AWS's own examples of BatchGetBuilds and its siblings show empty lists of what was not found.
     "BuildIds": {"min": 0}, "ProjectNames": {"min": 0}, "ReportArns": {"min": 0}, "ReportGroupArns": {"min": 0},
 }

@@ -488,7 +488,7 @@ const fn failure(error: &ServiceError) -> &'static str {
 
 /// How far a run is; never done before it is.
 fn percent(text: &str) -> Option<u8> {
-    let number: f64 = text.trim().trim_end_matches('%').parse().ok()?;
+    let number: f64 = text.trim().trim_end_matches('%').trim_end().parse().ok()?;
     (0..=99_u8).rev().find(|whole| f64::from(*whole) <= number).or(Some(0)).filter(|_| number.is_finite())
 }
 
