@@ -18,7 +18,7 @@ LIVE = {
 ANSWERS = {
     # Commands, action and rule, takes up to 10 input artifacts, as its own page says; custom types take 5.
     "MaximumArtifactCount": {"max": 10},
-    # CloudFormationStackSet, CodeDeployToECS and DeviceFarm have more keys, as their own pages say; custom types take 10.
+    # AWS's own CloudFormationStackSet, CodeDeployToECS and DeviceFarm have more keys, as their pages say; types of others take 10.
     "ActionConfigurationPropertyList": {"max": 22},
     # AWS's own examples of BatchGetBuilds and its siblings show empty lists of what was not found.
     "BuildIds": {"min": 0}, "ProjectNames": {"min": 0}, "ReportArns": {"min": 0}, "ReportGroupArns": {"min": 0},
@@ -202,6 +202,9 @@ def departures(value, shape, path):
         for name in shape.required_members:
             if name not in value:
                 yield f"{path}.{name} is missing"
+        if shape.name == "ActionType" and value.get("id", {}).get("owner") != "AWS":
+            keys = len(value.get("actionConfigurationProperties", []))
+            yield from (f"{path}: {text}" for text in out_of_bounds(keys, known["actionConfigurationProperties"], "length"))
         for name, inner in value.items():
             if name in known:
                 yield from departures(inner, known[name], f"{path}.{name}")
