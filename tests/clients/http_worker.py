@@ -6,17 +6,21 @@ action in a pipeline, the ways it fails, a worker that hands its run on, an acti
 """
 
 import base64
+import contextlib
 import http.server
 import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import tempfile
 import threading
 import urllib.parse
 import zipfile
 from io import BytesIO
+
+import yaml
 
 from harness import Pipelines, Server, action, bucket, client, equal, holds, main, matches, pipeline, rehearsal, role
 from harness import s3_source, source, stage, wait
@@ -113,11 +117,11 @@ class Partners:
             return 401, {"error": {"message": f"{headers['authorization']} is no token"}}
         if trigger == "unknown":
             return 404, {"error": {"message": "no such trigger"}}
-        run = {"test_run_id": "run-1", "test_id": "test 1", "bucket_key": "b/1"}
+        run = {"test_run_id": "run-1", "test_id": "test-1", "bucket_key": "b1"}
         return 201, {"data": {"runs": [run], "runs_started": 1}}
 
     def runscope_result(self, headers, query, sent, bucket_key, test, run):
-        equal((bucket_key, test, run), ("b/1", "test 1", "run-1"), "values in the path")
+        equal((bucket_key, test, run), ("b1", "test-1", "run-1"), "values in the path")
         result = "working" if self.running(run) else "pass" if self.good else "fail"
         return 200, {"data": {"result": result, "assertions_passed": 4, "assertions_failed": 0 if self.good else 2}}
 
@@ -184,7 +188,7 @@ class Partners:
 # What each action needs, and how it ends: success, failure, the id of the run.
 CASES = {
     "Runscope": ("runscope.toml", {"TriggerId": "trigger-1"}, "4 assertions passed",
-                 "The run run-1 ended as fail: 2 assertions failed, 4 passed.", "run-1"),
+                 "The run run-1 ended as fail: 2 assertions failed, 4 passed.", "b1/test-1/history/run-1"),
     "BlazeMeter": ("blazemeter.toml", {"TestId": "8412345"}, "Quay load with at most 20 users: pass",
                    "The report of Quay load (12345678) says: fail.", "12345678"),
     "GhostInspector": ("ghost-inspector.toml", {"SuiteId": "suite-1", "StartUrl": "https://staging.ferry.example/"},
@@ -193,6 +197,27 @@ CASES = {
     "StormRunnerLoad": ("stormrunner-load.toml", {"TestId": "41"}, "The run 77 passed", "The run 77 ended as FAILED.", "77"),
     "Snyk": ("snyk.toml", None, "12 dependencies, no known vulnerability", "Snyk found vulnerabilities among 12 dependencies.", None),
 }
+
+# The page of that run, where its form is known.
+LINKS = {
+    "BlazeMeter": "https://a.blazemeter.com/app/#/masters/12345678/summary",
+    "GhostInspector": "https://app.ghostinspector.com/suite-results/result-1",
+    "Runscope": "https://www.runscope.com/radar/b1/test-1/history/run-1",
+    "StormRunnerLoad": "https://loadrunner-cloud.saas.microfocus.com/run-overview/77/dashboard/",
+}
+
+
+def described(partners, file, directory, changes=None):
+    """The shipped description, with the doubles in place of the services, and asked for more often."""
+    text = (EXAMPLES / file).read_text()
+    for host in HOSTS:
+        text = text.replace(f"https://{host}/", f"{partners.url}/")
+    text = re.sub(r"^every = \d+$", "every = 0.1", text, flags=re.MULTILINE)
+    for old, new in (changes or {}).items():
+        text = text.replace(old, new)
+    path = directory / file
+    path.write_text(text)
+    return path
 
 
 class World:
@@ -223,16 +248,7 @@ class World:
         self.directory.cleanup()
 
     def described(self, file, **changes):
-        """The shipped description, with the doubles in place of the services, and asked for more often."""
-        text = (EXAMPLES / file).read_text()
-        for host in HOSTS:
-            text = text.replace(f"https://{host}/", f"{self.partners.url}/")
-        text = re.sub(r"^every = \d+$", "every = 0.1", text, flags=re.MULTILINE)
-        for old, new in changes.items():
-            text = text.replace(old, new)
-        path = pathlib.Path(self.directory.name) / file
-        path.write_text(text)
-        return path
+        return described(self.partners, file, pathlib.Path(self.directory.name), changes)
 
     def worker(self, provider, file=None, secret=SECRET, jobs=None, more=()):
         path = file or self.described(CASES[provider][0])
@@ -269,6 +285,7 @@ def partners():
             world.runs.ended(provider, execution, "Succeeded")
             latest = world.latest(provider)
             equal((latest["summary"], latest.get("externalExecutionId")), (summary, external_id), provider)
+            equal((latest.get("percentComplete"), latest.get("externalExecutionUrl")), (100, LINKS.get(provider)), f"{provider}'s run")
             equal(len(world.partners.starts()), 1, f"one run of {provider}")
             world.partners.good = False
             again = world.runs.api.start_pipeline_execution(name=provider)["pipelineExecutionId"]
@@ -284,6 +301,39 @@ def partners():
         body = client("s3").get_object(Bucket=place["bucket"], Key=place["key"])["Body"].read()
         archive = zipfile.ZipFile(BytesIO(body))
         equal(json.loads(archive.read("result.json"))["dependencyCount"], 12, "the answer")
+
+
+def as_printed():
+    """Every partner's page in docs/providers: its towpath.toml, its commands and its pipeline, and nothing else."""
+    pages = {}
+    for provider in NAMES:
+        category = "invoke" if provider == "Snyk" else "test"
+        text = (EXAMPLES.parents[1] / f"docs/providers/{category}-thirdparty-{provider.lower()}.md").read_text()
+        pages[provider] = [re.search(f"```{kind}\n(.*?)```", text, re.DOTALL).group(1) for kind in ("toml", "sh", "yaml")]
+    with contextlib.ExitStack() as stack:
+        directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(Server(directory, "\n".join(config for config, _, _ in pages.values())))
+        services, runs = stack.enter_context(Partners()), Pipelines()
+        (directory / "bin").mkdir()
+        (directory / "bin/towpath").symlink_to(os.environ["TOWPATH_TEST_BINARY"])
+        clean = {**os.environ, "PATH": f"{directory / 'bin'}:{os.environ['PATH']}"}
+        for provider, (_, shell, declared) in pages.items():
+            described(services, CASES[provider][0], directory)
+            # What a reader fills in.
+            commands = shell.replace("=...", f"={SECRET}")
+            worker = subprocess.Popen(["sh", "-ec", commands], cwd=directory, env=clean, stderr=subprocess.DEVNULL, start_new_session=True)
+            stack.callback(worker.wait)
+            stack.callback(os.killpg, worker.pid, signal.SIGKILL)
+            name = f"tested-with-{provider.lower()}"
+            role(name)
+            bucket(f"{name}-artifacts")
+            source({"package.json": '{"name": "ferry"}'}, name=f"{name}-source")
+            runs.api.create_pipeline(pipeline=yaml.safe_load(declared))
+        for provider in pages:
+            name = f"tested-with-{provider.lower()}"
+            runs.ended(name, runs.first(name), "Succeeded")
+            result = next(row for row in runs.actions(name, runs.first(name)) if row["actionName"] != "Fetch")["output"]["executionResult"]
+            equal(result["externalExecutionSummary"], CASES[provider][2], provider)
 
 
 def failures():
@@ -427,4 +477,4 @@ def descriptions():
 
 
 if __name__ == "__main__":
-    main([partners, failures, goes_on, abandoned, own_service, descriptions])
+    main([partners, as_printed, failures, goes_on, abandoned, own_service, descriptions])

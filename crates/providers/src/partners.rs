@@ -14,6 +14,8 @@ struct Partner {
     inputs: Bounds,
     outputs: Bounds,
     page: &'static str,
+    /// The partner's page of a run, where its form is publicly known.
+    run: Option<&'static str>,
 }
 
 /// What is tested may be an artifact or a deployed system; a report may be written or not.
@@ -27,6 +29,7 @@ static PARTNERS: [Partner; 6] = [
         inputs: ANY,
         outputs: ANY,
         page: "integrations-action-type.html",
+        run: Some("https://a.blazemeter.com/app/#/masters/{ExternalExecutionId}/summary"),
     },
     Partner {
         category: Category::Test,
@@ -35,6 +38,7 @@ static PARTNERS: [Partner; 6] = [
         inputs: ANY,
         outputs: ANY,
         page: "integrations-action-type.html",
+        run: Some("https://app.ghostinspector.com/suite-results/{ExternalExecutionId}"),
     },
     Partner {
         category: Category::Test,
@@ -43,6 +47,7 @@ static PARTNERS: [Partner; 6] = [
         inputs: ANY,
         outputs: ANY,
         page: "integrations-action-type.html",
+        run: None,
     },
     Partner {
         category: Category::Test,
@@ -51,6 +56,7 @@ static PARTNERS: [Partner; 6] = [
         inputs: ANY,
         outputs: ANY,
         page: "integrations-action-type.html",
+        run: Some("https://www.runscope.com/radar/{ExternalExecutionId}"),
     },
     Partner {
         category: Category::Invoke,
@@ -59,6 +65,7 @@ static PARTNERS: [Partner; 6] = [
         inputs: Bounds::new(1, 1),
         outputs: Bounds::new(1, 1),
         page: "action-reference-Snyk.html",
+        run: None,
     },
     Partner {
         category: Category::Test,
@@ -67,6 +74,7 @@ static PARTNERS: [Partner; 6] = [
         inputs: ANY,
         outputs: ANY,
         page: "integrations-action-type.html",
+        run: Some("https://loadrunner-cloud.saas.microfocus.com/run-overview/{ExternalExecutionId}/dashboard/"),
     },
 ];
 
@@ -84,7 +92,7 @@ pub fn entries() -> impl Iterator<Item = ActionTypeEntry> {
         // A job is acknowledged by one worker; whether its work is done twice is for the worker.
         repeat: Repeat::AtLeastOnce,
         entity_url_template: None,
-        execution_url_template: None,
+        execution_url_template: partner.run.map(ToOwned::to_owned),
         revision_url_template: None,
         executor: Executor::JobWorker,
         artifact_suffix: None,

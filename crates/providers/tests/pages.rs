@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use towpath_model::catalogue::ActionTypes as _;
+use towpath_model::catalogue::{ActionTypes as _, Owner};
 use towpath_providers::docs::{Supplement, SupplementError, docs_file_name, docs_page};
-use towpath_providers::{Catalogue, Settings};
+use towpath_providers::{Catalogue, Service, Settings};
 
 fn supplements() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("pages")
@@ -84,4 +84,39 @@ fn a_supplement_has_all_its_sections() {
     assert_eq!(with("None: it calls nothing.", "- s3:GetObject"), SupplementError::Permission { line });
     let line = "Nothing.".to_owned();
     assert_eq!(with("None: it calls nothing.", "Nothing."), SupplementError::Permission { line });
+}
+
+fn document(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Whoever has an account finds each of them in the checklist, and everybody what it has run against until then.
+#[test]
+fn every_type_is_told_of_where_it_was_not_tried_on_aws() {
+    let deviations = document("deviations.md");
+    let section = deviations.split("\n## Not yet tried on AWS itself\n").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let checklist = document("try-on-aws.md");
+    // Those are Towpath's own work, with nothing of AWS in it.
+    let inside = ["DeploymentWindow", "Rehearsal", "VariableCheck"];
+    for entry in Catalogue::new(Settings { rehearsal: true }).all() {
+        let provider = entry.id.provider.as_str();
+        if inside.contains(&provider) || entry.id.owner == Owner::Custom {
+            continue;
+        }
+        let named = |text: &str| text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == provider);
+        assert!(named(section), "docs/deviations.md does not say what {provider} has run against");
+        assert!(named(&checklist), "docs/try-on-aws.md does not say how {provider} is tried");
+    }
+}
+
+#[test]
+fn every_service_that_may_have_an_endpoint_is_listed() {
+    let keys = document("towpath-toml.md");
+    let row = keys.lines().find(|line| line.starts_with("| `[realm.NAME.endpoints]` |")).unwrap();
+    for service in Service::ALL {
+        let is_named = row.split('`').any(|part| part.split(' ').next() == Some(service.id()));
+        assert!(is_named, "docs/towpath-toml.md does not list the endpoint {}", service.id());
+    }
 }

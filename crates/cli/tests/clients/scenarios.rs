@@ -48,7 +48,7 @@ scenarios!(command_worker, "command_worker.py", crate::python::against_a_server:
     a_job, failures, progress, continuation, stopping, several, documentation);
 
 scenarios!(http_worker, "http_worker.py", crate::python::alone:
-    partners, failures, goes_on, abandoned, own_service, descriptions);
+    partners, as_printed, failures, goes_on, abandoned, own_service, descriptions);
 
 scenarios!(jenkins, "jenkins.py", crate::python::alone: a_build, failures, signing_in, handed_on);
 
