@@ -295,6 +295,15 @@ def partners():
             world.partners.seen.clear()
         equal(world.partners.logins, 2, "one login, and another when it had ended")
 
+        # All of them in one pipeline, as examples/partners has it.
+        world.partners.good = True
+        declared = yaml.safe_load((EXAMPLES / "pipeline.yaml").read_text())
+        role(declared["name"])
+        bucket(f"{declared['name']}-artifacts")
+        source({"package.json": '{"name": "ferry"}'}, name=f"{declared['name']}-source")
+        world.runs.api.create_pipeline(pipeline=declared)
+        world.runs.ended("partners", world.runs.first("partners"), "Succeeded")
+
         # What Snyk answered is the output artifact.
         row = next(row for row in world.runs.actions("Snyk", world.runs.first("Snyk")) if row["actionName"] == "Run")
         place = row["output"]["outputArtifacts"][0]["s3location"]

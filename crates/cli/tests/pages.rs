@@ -86,8 +86,8 @@ fn given_to<'a>(page: &'a str, command: &str) -> Vec<&'a str> {
 fn every_pipeline_of_the_checklist_for_aws_is_valid() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/try-on-aws.md");
     let page = std::fs::read_to_string(page).unwrap();
-    let ([config, _], [head]) = (given_to(&page, "cat > towpath.toml")[..], given_to(&page, "cat > head.yaml")[..])
-    else {
+    let (configs, heads) = (given_to(&page, "cat > towpath.toml"), given_to(&page, "cat > head.yaml"));
+    let ([config, _], [head]) = (configs.as_slice(), heads.as_slice()) else {
         panic!("towpath.toml for AWS and for partners, and the head of every pipeline")
     };
     let mut tried = BTreeSet::new();

@@ -13,6 +13,7 @@ mod job;
 mod jobs;
 mod log;
 mod pool;
+mod wire;
 mod work;
 
 pub use artifacts::{Archives, Store};

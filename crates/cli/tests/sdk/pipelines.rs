@@ -100,7 +100,8 @@ async fn lists_come_in_pages() {
     assert_eq!(many.code(), Some("ValidationException"), "{many:?}");
 
     let types = client.list_action_types().action_owner_filter(ActionOwner::Aws).send().await.unwrap();
-    let deploy = types.action_types().iter().find(|t| t.id().unwrap().category() == &ActionCategory::Deploy).unwrap();
+    let is_deploy = |id: &ActionTypeId| (id.category(), id.provider()) == (&ActionCategory::Deploy, "S3");
+    let deploy = types.action_types().iter().find(|t| t.id().is_some_and(is_deploy)).unwrap();
     let required: Vec<_> = deploy
         .action_configuration_properties()
         .iter()

@@ -3,8 +3,7 @@
 use std::sync::OnceLock;
 
 use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::{HttpConnector as _, HttpConnectorSettings};
+use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use base64::Engine as _;
@@ -12,12 +11,13 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http_body_util::{BodyExt as _, Limited};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde_json::Value as Json;
 
 use super::description::{Basic, Document, Request};
 use super::template::{Missing, Template, Values};
 use crate::limits;
+use crate::worker::wire::{VALUE, connector, innermost};
 
 /// Why a service did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,8 +52,6 @@ impl ServiceError {
         matches!(self, Self::Status { status: 401, .. })
     }
 }
-
-const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 fn coded(value: &str) -> String {
     utf8_percent_encode(value, VALUE).to_string()
@@ -146,18 +144,9 @@ pub struct Http {
 
 impl Http {
     fn connector(&self, url: &str) -> &Connector {
-        let settings = || {
-            HttpConnectorSettings::builder()
-                .connect_timeout(limits::CONNECT_TIMEOUT)
-                .read_timeout(limits::ANSWER_TIMEOUT)
-                .build()
-        };
-        let builder = || Connector::builder().connector_settings(settings());
-        if url.starts_with("https://") {
-            self.tls.get_or_init(|| builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build())
-        } else {
-            self.plain.get_or_init(|| builder().build_http())
-        }
+        let tls = url.starts_with("https://");
+        let of_its_kind = if tls { &self.tls } else { &self.plain };
+        of_its_kind.get_or_init(|| connector(tls))
     }
 
     /// The JSON of a good answer; null for one without a body.
@@ -186,14 +175,6 @@ impl Http {
         }
         serde_json::from_slice(&body).map_err(|error| ServiceError::Unreadable(format!("no JSON: {error}")))
     }
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

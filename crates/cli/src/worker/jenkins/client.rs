@@ -6,8 +6,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::{HttpConnector as _, HttpConnectorSettings};
+use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use base64::Engine as _;
@@ -15,12 +14,13 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
 use towpath_model::secret::Secret;
 
 use crate::limits;
+use crate::worker::wire::{VALUE, connector, innermost};
 
 /// Why Jenkins did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -140,8 +140,6 @@ struct Answer {
     body: SdkBody,
 }
 
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
 impl Jenkins {
     pub fn new(url: &str, user: Option<(String, Secret)>) -> Result<Self, String> {
         let url = url.trim_end_matches('/').to_owned();
@@ -151,19 +149,12 @@ impl Jenkins {
             Some("https") if parsed.host().is_some() => true,
             _ => return Err(format!("`{url}` must begin with http:// or https:// and name a host")),
         };
-        let settings = HttpConnectorSettings::builder()
-            .connect_timeout(limits::CONNECT_TIMEOUT)
-            .read_timeout(limits::ANSWER_TIMEOUT)
-            .build();
-        let builder = Connector::builder().connector_settings(settings);
-        let connector =
-            if tls { builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build() } else { builder.build_http() };
-        Ok(Self { url, user, connector, session: Mutex::default() })
+        Ok(Self { url, user, connector: connector(tls), session: Mutex::default() })
     }
 
     /// The path of a project; each part of its name is a folder or the project.
     pub fn project(name: &str) -> String {
-        let parts: Vec<String> = name.split('/').map(|part| utf8_percent_encode(part, PATH).to_string()).collect();
+        let parts: Vec<String> = name.split('/').map(|part| utf8_percent_encode(part, VALUE).to_string()).collect();
         format!("/job/{}", parts.join("/job/"))
     }
 
@@ -200,7 +191,7 @@ impl Jenkins {
                 let pairs: Vec<String> = parameters
                     .iter()
                     .map(|(name, value)| {
-                        format!("{}={}", utf8_percent_encode(name, PATH), utf8_percent_encode(value, PATH))
+                        format!("{}={}", utf8_percent_encode(name, VALUE), utf8_percent_encode(value, VALUE))
                     })
                     .collect();
                 let body = ("application/x-www-form-urlencoded".to_owned(), Bytes::from(pairs.join("&")));
@@ -266,7 +257,7 @@ impl Jenkins {
         file: &std::path::Path,
     ) -> Result<(), JenkinsError> {
         let doing = format!("fetch the archived file {archived}");
-        let parts: Vec<String> = archived.split('/').map(|part| utf8_percent_encode(part, PATH).to_string()).collect();
+        let parts: Vec<String> = archived.split('/').map(|part| utf8_percent_encode(part, VALUE).to_string()).collect();
         let path = format!("{}/{number}/artifact/{}", Self::project(project), parts.join("/"));
         let answer = self.expect(&doing, Method::GET, &path, None).await?;
         let broken = |why: String| JenkinsError::Unreachable { doing: doing.clone(), why };
@@ -477,14 +468,6 @@ fn plain(page: &str) -> String {
     }
     let text = crate::display::clean_rows(&text);
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]
