@@ -32,7 +32,10 @@ fn every_example_is_read_without_a_word() {
         seen.push(name);
     }
     seen.sort();
-    assert_eq!(seen, ["cloudformation", "partners", "progressive-delivery", "python-package", "rehearsal", "static-site"]);
+    assert_eq!(
+        seen,
+        ["cloudformation", "partners", "progressive-delivery", "python-package", "rehearsal", "static-site"]
+    );
 }
 
 #[test]

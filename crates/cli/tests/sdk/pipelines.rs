@@ -2,8 +2,8 @@
 
 use aws_sdk_codepipeline::error::ProvideErrorMetadata as _;
 use aws_sdk_codepipeline::types::{
-    ActionCategory, ActionConfigurationProperty, ActionOwner, PipelineDeclaration, PipelineType, StageRetryMode,
-    StageTransitionType,
+    ActionCategory, ActionConfigurationProperty, ActionOwner, ActionTypeId, PipelineDeclaration, PipelineType,
+    StageRetryMode, StageTransitionType,
 };
 
 use crate::support::{ACCOUNT, PIPELINE_ROLE, REGION, World, approval, pipeline, rehearsal, role_arn, stage};
