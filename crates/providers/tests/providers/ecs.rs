@@ -3,8 +3,6 @@
 use serde_json::json;
 use towpath_model::action::{ActionInvocation, Outcome, Progress};
 use towpath_model::catalogue::{Category, Owner};
-use towpath_providers::problem::Problem;
-use towpath_providers::task_definitions::refusal;
 
 use crate::ecs_peer::{EcsPeer, FAMILY};
 use crate::stage::{Stage, artifact, failure, invocation, pending, success, zip_of};
@@ -239,11 +237,4 @@ async fn what_cannot_be_deployed() {
 
 fn prepare_controller(peer: &EcsPeer, kind: &str) {
     peer.0.lock().unwrap().service["deploymentController"] = json!({"type": kind});
-}
-
-#[test]
-fn a_quota_is_no_throttle() {
-    let said = Problem::broken("AmazonECS", "The limit for your account was exceeded.");
-    let problem = Problem { code: "LimitExceededException".to_owned(), status: 400, ..said };
-    assert_eq!(failure(refusal("registerTaskDefinition", &problem, Progress::default())).0, "ConfigurationError");
 }
