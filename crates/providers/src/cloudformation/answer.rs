@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use towpath_model::action::{Outcome, Progress, error_code};
 
-use crate::deploys;
 use crate::problem::{Kind, Problem};
 
 /// Why a call ends before its time.
@@ -15,8 +14,7 @@ pub enum Halt {
 
 impl From<Problem> for Halt {
     fn from(problem: Problem) -> Self {
-        // Among the SDK's throttling codes, but a quota here.
-        Self::Problem(Box::new(deploys::quota(problem)))
+        Self::Problem(Box::new(problem))
     }
 }
 
@@ -67,18 +65,5 @@ mod tests {
             [percent(0, 3), percent(1, 3), percent(3, 3), percent(9, 3)],
             [Some(0), Some(33), Some(99), Some(99)]
         );
-    }
-
-    #[test]
-    fn a_quota_is_not_waited_for() {
-        let of = |code: &str| Problem {
-            kind: Kind::Transient,
-            code: code.to_owned(),
-            ..Problem::broken("AmazonCloudFormation", "text")
-        };
-        for (code, want) in [("LimitExceededException", Kind::Rejected), ("Throttling", Kind::Transient)] {
-            let Halt::Problem(problem) = of(code).into() else { panic!("{code} is a problem") };
-            assert_eq!(problem.kind, want, "{code}");
-        }
     }
 }
