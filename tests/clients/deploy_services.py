@@ -1,5 +1,5 @@
 """Deployments to services that have no state machines of their own here, driven through the shipped binary: Lambda in Towpath's
-own and in moto's; AppConfig, Elastic Beanstalk, Service Catalog and Device Farm at the scripted AWS endpoint, with moto's S3
+own and in moto's; AppConfig, Elastic Beanstalk, OpsWorks, Service Catalog and Device Farm at the scripted AWS endpoint, with moto's S3
 behind it; an image pushed by a `docker` that is a script. Run by the Rust tests of the `towpath` command, one scenario at a
 time.
 """
@@ -9,21 +9,25 @@ import io
 import json
 import os
 import pathlib
+import subprocess
 import tempfile
+import urllib.parse
 import zipfile
 
 import boto3 as aws
 
-from harness import ACCOUNT, REGION, Pipelines, Server, action, bucket, client, equal, holds, main, matches, pipeline
+from harness import ACCOUNT, REGION, Pipelines, Server, action, approval, bucket, client, equal, holds, main, matches, pipeline
 from harness import role, s3_source, source, stage, trust, wait, zipped
 from lambda_functions import execution_role, invoked, made, server
 from rules import Moto
 from scripted.appconfig import AppConfig, rolled_back
 from scripted.cloudformation import CloudFormation
 from scripted.devicefarm import DeviceFarm
-from scripted.elasticbeanstalk import ElasticBeanstalk, fails, stuck
+from scripted.elasticbeanstalk import DONE, ElasticBeanstalk, fails, stuck
+from scripted.opsworks import OpsWorks
+from scripted.opsworks import fails as fails_on
 from scripted.servicecatalog import ServiceCatalog
-from scripted_aws import ScriptedAws
+from scripted_aws import ScriptedAws, throttled
 
 DEPLOYER = ("s3:*", "lambda:*", "logs:*", "iam:PassRole")
 
@@ -36,6 +40,14 @@ def at(moto, service):
 def result(runs, name, execution, action_name):
     row = next(row for row in runs.actions(name, execution) if row["actionName"] == action_name)
     return row["output"].get("executionResult", {}), row
+
+
+def logged(action_name):
+    """What `towpath logs` shows of an action's last execution."""
+    ran = subprocess.run([os.environ["TOWPATH_TEST_BINARY"], "logs", "p", "--action", f"Deploy/{action_name}"], capture_output=True,
+                         text=True, timeout=60)
+    equal(ran.returncode, 0, ran.stderr)
+    return ran.stdout
 
 
 def run(runs, declared, want):
@@ -87,6 +99,7 @@ def functions():
         equal((told["externalExecutionId"], told["externalExecutionSummary"]), ("2", "live of hook is version 2."), "what is told")
         equal(api.get_alias(FunctionName="hook", Name="live")["FunctionVersion"], "2", "the alias")
         equal(invoked(api, "hook", Qualifier="live")[1], "two", "what runs")
+        matches(logged("Fn"), r".*Version 2 of hook is published\..*Version 2 has 100 % of the traffic of live\.\n", "the log")
 
         client("s3").put_object(Bucket="source", Key="app.zip", Body=zipped(handler("three")))
         runs.api.update_pipeline(pipeline=declared(deploy(DeployStrategy="Canary50Percent30Minutes")))
@@ -156,6 +169,8 @@ def functions_elsewhere():
         equal(told["errorDetails"], {"code": "JobFailed", "message": "Alarm ferry-5xx is in ALARM"}, "why")
         alias = api.get_alias(FunctionName="hook", Name="live")
         equal((alias["FunctionVersion"], divided() or {}), ("1", {}), "as before")
+        matches(logged("Fn"), r".*Version 2 has 25 % of the traffic of live\.\n.*Alarm ferry-5xx is in ALARM\. live is version 1 alone "
+                              r"again\.\n.*", "the log")
 
 
 # The scripted endpoint
@@ -192,12 +207,14 @@ def appconfig():
         version = script.versions["abc1234", "def5678"][0]
         equal((version["content"], version["type"]), (b'{"beta": true}', "application/json"), "what is deployed")
         equal(version["label"], f"towpath-{row['actionExecutionId']}", "whose version it is")
+        matches(logged("Flags"), r".*DEPLOYMENT_STARTED Deployment started\n.*", "the deployment's log")
 
         script.next("abc1234", "env1234", rolled_back("CLOUDWATCH_ALARM", "ferry-5xx is in ALARM"))
         execution = run(runs, deploy(), "Failed")
         error = result(runs, "p", execution, "Flags")[0]["errorDetails"]
         equal(error, {"code": "JobFailed", "message": "Deployment 2 is ROLLED_BACK. Triggered by CLOUDWATCH_ALARM. ferry-5xx is in "
                                                       "ALARM"}, "why")
+        matches(logged("Flags"), r".*ROLLBACK_STARTED ferry-5xx is in ALARM\n.*ROLLBACK_COMPLETED .*", "the deployment's log")
         for keys, words in [
             ({"profile": "far5678"}, r"The data of the configuration profile far5678 are at 'codepipeline://p': .*"),
             ({"profile": "abc0000"}, r"Error calling getConfigurationProfile: Configuration Profile not found\. .*"),
@@ -241,6 +258,7 @@ def elastic_beanstalk():
         body = at(moto, "s3").get_object(Bucket=bundle["S3Bucket"], Key=bundle["S3Key"])["Body"].read()
         equal((bundle["S3Bucket"], zipfile.ZipFile(io.BytesIO(body)).namelist()), (home, ["app.py"]), "the bundle")
         equal(script.environments["ferry", "ferry-prod"]["version"], label, "the environment")
+        matches(logged("Bean"), rf".*INFO Environment update is starting\.\n.*INFO {DONE}\n", "the update's events")
 
         script.next("ferry-prod", fails("[Instance: i-1] Command failed on instance."))
         execution = run(runs, deploy(), "Failed")
@@ -249,6 +267,8 @@ def elastic_beanstalk():
             "message": "The update of the environment ferry-prod failed. [Instance: i-1] Command failed on instance. Failed to deploy "
                        "application.",
         }, "why")
+        matches(logged("Bean"), r".*ERROR \[Instance: i-1\] Command failed on instance\.\n.*ERROR Failed to deploy application\.\n.*",
+                "the update's events")
         error = result(runs, "p", run(runs, deploy(EnvironmentName="gone"), "Failed"), "Bean")[0]["errorDetails"]
         equal(error["message"], "The application ferry has no environment gone in Region us-east-1.", "why")
 
@@ -258,6 +278,84 @@ def elastic_beanstalk():
         wait("the update", lambda: runs.action_latest("p", "Deploy", "Bean").get("summary") == "Environment update is starting.")
         runs.api.stop_pipeline_execution(pipelineName="p", pipelineExecutionId=execution, abandon=True)
         wait("it to be aborted", lambda: endpoint.called("elasticbeanstalk.AbortEnvironmentUpdate"))
+
+
+def parallel_copy():
+    """The last deployment and, beside it, a copy of its artifact in another bucket: neither waits for the other."""
+    script = ElasticBeanstalk()
+    script.environment("ferry", "ferry-prod")
+    script.next("ferry-prod", stuck())
+    with scripted(script, providers=["ElasticBeanstalk"]) as (moto, _, runs):
+        at(moto, "s3").create_bucket(Bucket=f"elasticbeanstalk-{REGION}-{ACCOUNT}")
+        source({"app.py": "print()"})
+        bucket("archive")
+        keys = {"ApplicationName": "ferry", "EnvironmentName": "ferry-prod"}
+        copy = {"BucketName": "archive", "Extract": "false", "ObjectKey": "releases/{datetime}.zip"}
+        made = declared(action("Bean", "Deploy", "ElasticBeanstalk", keys, inputs=["src"], order=2))
+        made["stages"][1]["actions"] += [approval("Go"), action("Copy", "Deploy", "S3", copy, inputs=["src"], order=2)]
+        runs.api.create_pipeline(pipeline=made)
+        execution = runs.first("p")
+        runs.answer("p", "Deploy", runs.token("p", "Deploy", "Go"), action_name="Go")
+        wait("the copy", lambda: runs.action_latest("p", "Deploy", "Copy").get("status") == "Succeeded")
+        wait("the update", lambda: runs.action_latest("p", "Deploy", "Bean").get("summary") == "Environment update is starting.")
+        equal(runs.status("p", execution), "InProgress", "the pipeline waits for the deployment")
+        found = client("s3").list_objects_v2(Bucket="archive")["Contents"]
+        equal(len(found), 1, "copies")
+        matches(found[0]["Key"], r"releases/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d\.zip", "its key")
+        told, row = result(runs, "p", execution, "Copy")
+        equal(told["externalExecutionId"], f"archive/{found[0]['Key']}", "what is told")
+        place = row["input"]["inputArtifacts"][0]["s3location"]
+        bodies = [client("s3").get_object(Bucket=name, Key=key)["Body"].read()
+                  for name, key in (("archive", found[0]["Key"]), (place["bucket"], place["key"]))]
+        equal(bodies[0], bodies[1], "the artifact, byte for byte")
+        script.environments["ferry", "ferry-prod"]["steps"] = [("Ready", True, [("INFO", DONE)])]
+        runs.ended("p", execution, "Succeeded")
+
+
+def opsworks():
+    """An app of a stack: deployed to a layer, failed on an instance, refused. Then AWS, which has none any more."""
+    script = OpsWorks()
+    stack_id, app = script.app("web1", "web2")
+
+    def deploy(**keys):
+        return declared(action("Ops", "Deploy", "OpsWorks", {"Stack": stack_id, "App": app, **keys}, inputs=["src"]))
+
+    with scripted(script, providers=["OpsWorks"], more='staging-bucket = "staging"\n') as (moto, endpoint, runs):
+        at(moto, "s3").create_bucket(Bucket="staging")
+        source({"app.rb": "puts 1"})
+        endpoint.on("opsworks.CreateDeployment", throttled(), times=1)
+        execution = run(runs, deploy(Layer="rails"), "Succeeded")
+        told, row = result(runs, "p", execution, "Ops")
+        identity, asked = next((one, about["given"]) for one, about in script.deployments.items())
+        equal((told["externalExecutionId"], told["externalExecutionSummary"]),
+              (identity, "The deployment is successful on 2 instances."), "what is told")
+        equal((asked["LayerIds"], asked["Command"]), (["rails"], {"Name": "deploy"}), "what is asked")
+        matches(asked["Comment"], rf"CodePipeline: p, execution {execution}, action execution {row['actionExecutionId']}", "whose it is")
+        _, box, key = urllib.parse.unquote(urllib.parse.urlsplit(script.apps[app]["source"]["Url"]).path).split("/", 2)
+        body = at(moto, "s3").get_object(Bucket=box, Key=key)["Body"].read()
+        equal(zipfile.ZipFile(io.BytesIO(body)).namelist(), ["app.rb"], "what the instances fetch")
+        equal(logged("Ops").count("deploy is successful, exit code 0, log https://"), 2, "a line for each instance")
+
+        script.next(app, fails_on("web2"))
+        error = result(runs, "p", run(runs, deploy(), "Failed"), "Ops")[0]["errorDetails"]
+        equal(error["code"], "JobFailed", error["message"])
+        matches(error["message"], r"The deployment \S+ failed\. web2: deploy is failed, exit code 1, log https://\S+\.", "why")
+        for keys, words in [
+            ({"App": "none"}, r"Error calling describeApps: Unable to find app with ID none \(Service: AWSOpsWorks; .*"),
+            ({"Stack": "none"}, rf"The app {app} is one of the stack {stack_id}, not of none\. .*"),
+            ({"Layer": "none"}, r"Error calling createDeployment: Cannot run a command: there are no online instances .*"),
+        ]:
+            error = result(runs, "p", run(runs, deploy(**keys), "Failed"), "Ops")[0]["errorDetails"]
+            equal(error["code"], "ConfigurationError", error["message"])
+            matches(error["message"], words, "why")
+    _roles.clear()
+    with tempfile.TemporaryDirectory() as directory, Server(directory):
+        bucket("artifacts")
+        source({"app.rb": "puts 1"})
+        runs = Pipelines()
+        error = result(runs, "p", run(runs, deploy(), "Failed"), "Ops")[0]["errorDetails"]
+        equal(error["code"], "JobFailed", error["message"])
+        matches(error["message"], r"AWS OpsWorks Stacks was retired on 2024-05-26\. Use a CodeDeploy, EC2 or Commands action .*", "why")
 
 
 TEMPLATE = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
@@ -403,4 +501,4 @@ def image():
 
 
 if __name__ == "__main__":
-    main([functions, functions_elsewhere, appconfig, elastic_beanstalk, service_catalog, device_farm, image])
+    main([functions, functions_elsewhere, appconfig, elastic_beanstalk, parallel_copy, opsworks, service_catalog, device_farm, image])

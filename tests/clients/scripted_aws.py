@@ -16,6 +16,7 @@ Requests must be signed, by the realm's own keys or by those of a role that was 
 import datetime
 import http.server
 import json
+import pathlib
 import sys
 import threading
 import traceback
@@ -24,9 +25,12 @@ import uuid
 import warnings
 
 import boto3
+import botocore.loaders
+import botocore.session
 import botocore.validate
 from botocore import xform_name
 from botocore.config import Config
+from moto.core.model import ServiceModel
 from moto.core.parse import PROTOCOL_PARSERS, RequestParserError
 from moto.core.serialize import SerializationContext, get_serializer_class
 from moto.core.utils import get_service_model
@@ -37,6 +41,9 @@ from harness import ACCOUNT
 from scripted import wire
 
 KEY, SECRET = "testing", "testing"
+
+# Models that botocore has no more, in its own layout.
+MODELS = pathlib.Path(__file__).parent / "scripted" / "models"
 
 # Errors that any operation of any service may answer (CommonErrors); the models leave them out.
 COMMON = {
@@ -199,7 +206,7 @@ class ScriptedAws:
     def __init__(self, *scripts, forward=None):
         self.sts = Sts()
         self.scripts = {script.service: script for script in (self.sts, *scripts)}
-        self.models = {name: get_service_model(name) for name in self.scripts}
+        self.models = {name: _model(name) for name in self.scripts}
         self.routes = {name: wire.routes(model) for name, model in self.models.items() if model.protocol.startswith("rest-")}
         self.forward = forward or {}
         self.calls = []
@@ -247,7 +254,10 @@ class ScriptedAws:
         config = Config(**{"retries": {"total_max_attempts": 1, "mode": "standard"}, "s3": {"addressing_style": "path"},
                            **options.pop("config", {})})
         options = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET, **options}
-        return boto3.client(service, endpoint_url=self.url, region_name=region, config=config, **options)
+        session = botocore.session.get_session()
+        session.get_component("data_loader").search_paths.append(str(MODELS))
+        session = boto3.Session(botocore_session=session)
+        return session.client(service, endpoint_url=self.url, region_name=region, config=config, **options)
 
     def on(self, name, answer, times=None, when=None):
         """Answers an operation (`service.Operation`) instead of its script, so many times, where `when` holds of the call.
@@ -488,6 +498,13 @@ class ScriptedAws:
         found = found or list(shapes.violations(wire.by_wire_name(call.output, model.output_shape), model.output_shape))
         if found:
             raise RuntimeError(f"the script of {call.name} answers what its model refuses: {found}")
+
+
+def _model(service):
+    if not (MODELS / service).is_dir():
+        return get_service_model(service)
+    loader = botocore.loaders.Loader(extra_search_paths=[str(MODELS)])
+    return ServiceModel(loader.load_service_model(service, "service-2"), service)
 
 
 def _unsigned(scope):

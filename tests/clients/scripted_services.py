@@ -23,6 +23,8 @@ from scripted.ecs import Ecs, blue_green, breaker, drains, never, replaced, sile
 from scripted.eks import Eks
 from scripted.elasticbeanstalk import BUSY, DONE, FAILED, REVERTED, ElasticBeanstalk, fails, stuck
 from scripted.lambda_deploy import Lambda
+from scripted.opsworks import OpsWorks
+from scripted.opsworks import fails as fails_on
 from scripted.servicecatalog import ServiceCatalog
 from scripted_aws import ScriptedAws
 
@@ -311,6 +313,30 @@ def devicefarm():
         refused("NotFoundException", re.compile("No project found.*"), api.list_runs, arn=project + "x")
 
 
+def opsworks():
+    script = OpsWorks()
+    stack, app = script.app("web1", "web2")
+    with ScriptedAws(script) as aws:
+        api = aws.client("opsworks")
+        equal([one["StackId"] for one in api.describe_apps(AppIds=[app])["Apps"]], [stack], "the app")
+        api.update_app(AppId=app, AppSource={"Type": "s3", "Url": "https://s3.example/bundle.zip"})
+        equal(api.describe_apps(AppIds=[app])["Apps"][0]["AppSource"]["Url"], "https://s3.example/bundle.zip", "its source")
+        given = {"StackId": stack, "AppId": app, "Command": {"Name": "deploy"}, "Comment": "aeid-1"}
+        made = api.create_deployment(**given)["DeploymentId"]
+        equal([one["Comment"] for one in api.describe_deployments(AppId=app)["Deployments"]], ["aeid-1"], "found again")
+        equal([api.describe_deployments(DeploymentIds=[made])["Deployments"][0]["Status"] for _ in range(2)], ["successful"] * 2, "done")
+        equal({one["Status"] for one in api.describe_commands(DeploymentId=made)["Commands"]}, {"successful"}, "on both")
+        script.next(app, fails_on("web2"))
+        made = api.create_deployment(**given, LayerIds=["rails"])["DeploymentId"]
+        equal(api.describe_deployments(DeploymentIds=[made])["Deployments"][0]["Status"], "failed", "as told")
+        ended = [(one["Status"], one["ExitCode"]) for one in api.describe_commands(DeploymentId=made)["Commands"]]
+        equal(ended, [("successful", 0), ("failed", 1)], "on one")
+        refused("ResourceNotFoundException", "Unable to find app with ID none", api.describe_apps, AppIds=["none"])
+        refused("ValidationException", re.compile("Cannot run a command: .*"), api.create_deployment, **given, LayerIds=["none"])
+        refused("ValidationException", re.compile(".*ommand.*"), api.create_deployment, **{**given, "Command": {"Name": "sink"}})
+        equal(len(aws.refusals()), 1, "what the model refuses")
+
+
 def lambda_deploy():
     script = Lambda()
     script.function("ferry-hook", alias="live")
@@ -375,4 +401,4 @@ def eks():
 
 
 if __name__ == "__main__":
-    main([codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, lambda_deploy, eks])
+    main([codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, opsworks, lambda_deploy, eks])

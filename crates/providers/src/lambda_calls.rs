@@ -14,10 +14,10 @@ use crate::deploys::{self, misconfigured};
 use crate::inputs;
 use crate::lambda_shift::{Shift, Strategy};
 use crate::limits::LAMBDA_ZIP_BYTES_MAX;
-use crate::objects::{S3, Source, StoreError, Target};
+use crate::objects::{S3, StoreError};
 use crate::problem::{Kind, Problem};
 use crate::provider::Call;
-use crate::staging::PREFIX;
+use crate::staging::copied;
 
 const SERVICE: &str = "AWSLambda";
 const CLOUDWATCH: &str = "AmazonCloudWatch";
@@ -97,8 +97,8 @@ impl At<'_> {
         let request = if std::ptr::eq(self.cx.realm, self.cx.artifacts) {
             request.s3_bucket(&artifact.bucket).s3_key(&artifact.key)
         } else if let Some(bucket) = self.cx.realm.staging().bucket(self.cx.realm.region(&self.action.region)) {
-            let key = Box::pin(self.staged(artifact, bucket)).await?;
-            request.s3_bucket(bucket).s3_key(key)
+            let copied = Box::pin(copied(self.cx, self.action, artifact, bucket)).await;
+            request.s3_bucket(bucket).s3_key(copied.map_err(Stuck::Ended)?)
         } else {
             request.zip_file(Blob::new(Box::pin(self.zip(artifact)).await?))
         };
@@ -106,28 +106,6 @@ impl At<'_> {
         answer.code_sha256.ok_or_else(|| {
             Stuck::Refused(CALL, Problem::broken(SERVICE, "UpdateFunctionCode answered without CodeSha256"))
         })
-    }
-
-    /// The artifact in a bucket of the function's realm; repeated it is written again, the same.
-    async fn staged(&self, artifact: &ArtifactLocation, bucket: &str) -> Result<String, Stuck> {
-        let home = S3::new(self.cx.artifacts, self.action, &artifact.region);
-        let there = S3::new(self.cx.realm, self.action, &self.action.region);
-        let found = home.look(&artifact.bucket, &artifact.key, None).await;
-        let found = found.map_err(|problem| Stuck::Ended(Box::new(inputs::outcome(artifact, &problem))))?;
-        let (pipeline, id) = (&self.action.pipeline_name, &self.action.action_execution_id);
-        let key = format!("{PREFIX}/{pipeline}/{}/{id}/{}.zip", self.action.execution_id, artifact.name);
-        let target = Target { bucket: bucket.to_owned(), key: key.clone(), ..Target::default() };
-        let target = target.encrypted_with(self.cx.realm.staging().key.as_deref());
-        let source = Source { bucket: &artifact.bucket, key: &artifact.key, version_id: None, bytes: found.bytes };
-        there.copy(&home, source, &target).await.map_err(|problem| {
-            let message = format!(
-                "Unable to write the input artifact to the staging bucket '{bucket}' of the realm {}. {}",
-                self.cx.realm.name(),
-                problem.detail()
-            );
-            Stuck::Ended(Box::new(problem.outcome(deploys::code_of(&problem), message)))
-        })?;
-        Ok(key)
     }
 
     /// The artifact's bytes, where they are few enough for a request.
@@ -186,15 +164,15 @@ impl At<'_> {
     }
 
     /// Gives all traffic back to the old version, unless the alias has a life of its own by now. While the new version is
-    /// not known, any weight is taken for the shift's: the alias had none when it began.
-    pub async fn give_back(&self, shift: &Shift<'_>, old: &str, new: Option<&str>) -> Result<(), Stuck> {
+    /// not known, any weight is taken for the shift's: the alias had none when it began. Says whether there was any.
+    pub async fn give_back(&self, shift: &Shift<'_>, old: &str, new: Option<&str>) -> Result<bool, Stuck> {
         let found = self.alias(shift).await?;
         let weights = weights(&found);
         let ours = weights.keys().all(|version| new.is_none_or(|new| new == version));
         if weights.is_empty() || found.function_version() != Some(old) || !ours {
-            return Ok(());
+            return Ok(false);
         }
-        self.set(shift, old, HashMap::new(), found.revision_id).await
+        self.set(shift, old, HashMap::new(), found.revision_id).await.map(|()| true)
     }
 
     async fn set(

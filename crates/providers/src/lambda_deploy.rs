@@ -23,7 +23,8 @@ use crate::deploys::{given, misconfigured, needed, recall, refused, remember};
 use crate::lambda_calls::{At, Stuck};
 use crate::lambda_shift::{Shift, Strategy};
 use crate::limits::{LAMBDA_ALARMS_MAX, LAMBDA_LOOK_INTERVAL_MAX, LAMBDA_SHIFT_MINUTES_MAX};
-use crate::problem::Kind;
+use crate::logs::{self, LogLine, LogPage};
+use crate::problem::{Kind, Problem};
 use crate::provider::{Call, Provider, interval};
 use crate::realm::RealmKind;
 use crate::realms::Service;
@@ -185,12 +186,19 @@ struct Memory {
     stepped_ms: i64,
     /// Why the alias is being given back.
     failing: Option<ErrorDetails>,
+    /// What was done and when: Lambda keeps no record of a shift.
+    #[serde(default)]
+    told: Vec<(i64, String)>,
 }
 
 impl Memory {
     /// The version, once it is known.
     fn new_version(&self) -> &str {
         self.version.as_deref().unwrap_or_default()
+    }
+
+    fn tell(&mut self, at: Timestamp, text: impl Into<String>) {
+        self.told.push((at.millis(), text.into()));
     }
 }
 
@@ -205,8 +213,8 @@ impl<'a> Work<'a> {
         Self { at: At { cx, action, function: plan.function }, plan }
     }
 
-    async fn give_back(&self, shift: &Shift<'_>, memory: &Memory) -> Result<(), Stuck> {
-        let Some(old) = memory.old.as_deref() else { return Ok(()) };
+    async fn give_back(&self, shift: &Shift<'_>, memory: &Memory) -> Result<bool, Stuck> {
+        let Some(old) = memory.old.as_deref() else { return Ok(false) };
         self.at.give_back(shift, old, memory.version.as_deref()).await
     }
 
@@ -214,16 +222,27 @@ impl<'a> Work<'a> {
         let version = memory.version.as_deref();
         let link =
             |version| links::lambda_version(self.at.cx.realm, &self.at.action.region, self.plan.function, version);
-        Progress {
+        let progress = Progress {
             external_id: version.map(ToOwned::to_owned),
             external_url: version.map(link),
             summary: Some(summary.into()),
             ..Progress::default()
-        }
+        };
+        // At the end, too: its log is in there.
+        remember(progress, memory)
     }
 
     fn pending(&self, memory: &Memory, summary: impl Into<String>) -> Outcome {
-        Outcome::Pending { progress: remember(self.progress(memory, summary), memory) }
+        Outcome::Pending { progress: self.progress(memory, summary) }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.at.cx.clock.now()
+    }
+
+    fn uploaded(&self, memory: &mut Memory, sha256: String) {
+        memory.tell(self.now(), format!("The function {} has new code, of the digest {sha256}.", self.plan.function));
+        memory.sha256 = Some(sha256);
     }
 
     /// Everything up to where the old version's place is known and the new code is on its way.
@@ -237,7 +256,7 @@ impl<'a> Work<'a> {
         }
         if let Code::Artifact(artifact) = self.plan.code {
             match self.at.upload(artifact).await {
-                Ok(sha256) => memory.sha256 = Some(sha256),
+                Ok(sha256) => self.uploaded(&mut memory, sha256),
                 Err(stuck) => return self.stuck(&memory, stuck),
             }
         }
@@ -246,7 +265,7 @@ impl<'a> Work<'a> {
 
     /// As far as it goes now.
     async fn go_on(&self, mut memory: Memory) -> Outcome {
-        if memory.failing.is_none() && self.at.cx.clock.now() >= self.limit() {
+        if memory.failing.is_none() && self.now() >= self.limit() {
             let message = format!("The function {} was not ready in time.", self.plan.function);
             memory.failing = Some(ErrorDetails::new(error_code::TIMED_OUT, message));
         }
@@ -277,7 +296,12 @@ impl<'a> Work<'a> {
     async fn advance(&self, memory: &mut Memory) -> Result<Outcome, Stuck> {
         if memory.version.is_none() {
             match self.version(memory).await? {
-                Ok(version) => memory.version = Some(version),
+                Ok(version) => {
+                    if memory.sha256.is_some() {
+                        memory.tell(self.now(), format!("Version {version} of {} is published.", self.plan.function));
+                    }
+                    memory.version = Some(version);
+                }
                 Err(waiting) => return Ok(waiting),
             }
         }
@@ -303,11 +327,13 @@ impl<'a> Work<'a> {
                 let failing = Memory { failing: Some(error), ..memory.clone() };
                 return Ok(self.retreat(failing).await);
             }
-            let now = self.at.cx.clock.now();
+            let now = self.now();
             if memory.steps > 0 && now < due(memory, shift) {
                 return Ok(self.shifting(memory, shift, steps[memory.steps - 1]));
             }
             self.at.route(shift, &old, &new, steps[memory.steps]).await?;
+            let percent = steps[memory.steps];
+            memory.tell(now, format!("Version {new} has {percent} % of the traffic of {}.", shift.alias));
             memory.steps += 1;
             memory.stepped_ms = now.millis();
         }
@@ -326,7 +352,11 @@ impl<'a> Work<'a> {
         };
         let sha256 = match &memory.sha256 {
             Some(sha256) => sha256.clone(),
-            None => memory.sha256.insert(self.at.upload(artifact).await?).clone(),
+            None => {
+                let sha256 = self.at.upload(artifact).await?;
+                self.uploaded(memory, sha256.clone());
+                sha256
+            }
         };
         let found = self.at.look(None).await?;
         match found.last_update_status() {
@@ -348,8 +378,9 @@ impl<'a> Work<'a> {
         let next = due(memory, shift).iso8601();
         let (new, alias) = (memory.new_version(), shift.alias);
         let summary = format!("Version {new} has {percent} % of the traffic of {alias}; the next step is at {next}.");
-        let progress = Progress { percent: u8::try_from(percent).ok(), ..self.progress(memory, summary) };
-        Outcome::Pending { progress: remember(progress, memory) }
+        Outcome::Pending {
+            progress: Progress { percent: u8::try_from(percent).ok(), ..self.progress(memory, summary) },
+        }
     }
 
     fn done(&self, memory: &Memory) -> Outcome {
@@ -368,12 +399,18 @@ impl<'a> Work<'a> {
     }
 
     /// Gives the traffic back and fails. While Lambda cannot be asked, the reason is kept.
-    async fn retreat(&self, memory: Memory) -> Outcome {
+    async fn retreat(&self, mut memory: Memory) -> Outcome {
         let Some(error) = memory.failing.clone() else { return self.pending(&memory, "") };
         let progress = self.progress(&memory, "");
         let Some(shift) = &self.plan.shift else { return deploys::failed(progress, &error.code, error.message) };
         match self.give_back(shift, &memory).await {
-            Ok(()) => deploys::failed(progress, &error.code, error.message),
+            Ok(moved) => {
+                let old = memory.old.as_deref().filter(|_| moved);
+                let back =
+                    old.map_or_else(String::new, |old| format!(" {} is version {old} alone again.", shift.alias));
+                memory.tell(self.now(), format!("{}.{back}", error.message.trim_end_matches('.')));
+                deploys::failed(self.progress(&memory, ""), &error.code, error.message)
+            }
             Err(stuck) => match self.stuck(&memory, stuck) {
                 Outcome::Failed { error: why, .. } => {
                     let old = memory.old.as_deref().unwrap_or_default();
@@ -399,7 +436,7 @@ impl<'a> Work<'a> {
                     self.plan.function
                 ),
             ),
-            Stuck::Refused(call, problem) => refused(Progress::default(), call, &problem),
+            Stuck::Refused(call, problem) => refused(self.progress(memory, ""), call, &problem),
             Stuck::Ended(outcome) => *outcome,
         }
     }
@@ -455,6 +492,23 @@ impl Provider for LambdaDeploy {
         }
     }
 
+    fn keeps_its_log(&self) -> bool {
+        true
+    }
+
+    /// What was done, a line each.
+    async fn logs(
+        &self,
+        _cx: &Call<'_>,
+        _action: &ActionInvocation,
+        progress: &Progress,
+        token: Option<&str>,
+    ) -> Result<LogPage, Problem> {
+        let told = recall::<Memory>(progress).unwrap_or_default().told;
+        let line = |(at, text): (i64, String)| LogLine { time: Timestamp::from_millis(at), text };
+        Ok(logs::rest_of(told.into_iter().map(line).collect(), token))
+    }
+
     /// Gives back the traffic of a shift that is not over. Code and version stay.
     async fn stop(&self, cx: &Call<'_>, action: &ActionInvocation, progress: &Progress) -> Result<(), String> {
         let (Some(memory), Ok(plan)) = (recall::<Memory>(progress), Plan::read(action, cx.realm.kind())) else {
@@ -464,7 +518,7 @@ impl Provider for LambdaDeploy {
         let Some(shift) = &work.plan.shift else { return Ok(()) };
         match work.give_back(shift, &memory).await {
             // Somebody else's alias by now.
-            Ok(()) | Err(Stuck::Changed { .. }) => Ok(()),
+            Ok(_) | Err(Stuck::Changed { .. }) => Ok(()),
             Err(Stuck::Refused(_, problem)) if problem.kind == Kind::NotFound => Ok(()),
             Err(Stuck::Refused(call, problem)) => Err(format!("Error calling {call}: {}", problem.detail())),
             Err(Stuck::Busy | Stuck::Ended(_)) => Err(format!("the function {} is being changed", work.plan.function)),

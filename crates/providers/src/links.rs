@@ -151,6 +151,11 @@ pub fn service_catalog_product(region: &str, product: &str) -> String {
     format!("https://console.aws.amazon.com/servicecatalog/home?region={region}#admin-products/{product}")
 }
 
+/// A deployment of OpsWorks Stacks, where AWS's console had it.
+pub fn opsworks_deployment(region: &str, stack: &str, deployment: &str) -> String {
+    format!("https://console.aws.amazon.com/opsworks/home?region={region}#/stack/{stack}/deployments/{deployment}")
+}
+
 /// A run of Device Farm, which is in one Region alone.
 pub fn device_farm_run(arn: &str) -> String {
     let (project, run) = arn.rsplit(':').next().and_then(|ids| ids.split_once('/')).unwrap_or(("", ""));

@@ -22,6 +22,7 @@ use towpath_model::time::Timestamp;
 use crate::http::PATH;
 use crate::limits;
 use crate::problem::{Kind, Problem};
+use crate::raw::regional;
 use crate::realm::{Realm, RealmKind};
 
 pub const SERVICE: &str = "Amazon S3";
@@ -43,6 +44,17 @@ pub struct Found {
     pub content_type: Option<String>,
     pub metadata: HashMap<String, String>,
     pub modified: Option<Timestamp>,
+}
+
+/// Where an object is for a service that is told its URL.
+pub fn address(realm: &Realm, region: &str, bucket: &str, key: &str) -> String {
+    let path = utf8_percent_encode(key, PATH);
+    match realm.settings.endpoints.of("s3") {
+        Some(endpoint) => format!("{}/{bucket}/{path}", endpoint.trim_end_matches('/')),
+        // A certificate of AWS's has one label before the service's name.
+        None if bucket.contains('.') => format!("{}/{bucket}/{path}", regional("s3", region)),
+        None => format!("https://{bucket}.{}/{path}", regional("s3", region).trim_start_matches("https://")),
+    }
 }
 
 /// The exact object to read.

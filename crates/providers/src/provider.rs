@@ -115,6 +115,12 @@ pub trait Provider: Send + Sync {
         }
     }
 
+    /// Whether `logs` tells of what was stored alone. Then it is asked where the service is Towpath's own, too, whose logs are
+    /// read in its CloudWatch Logs otherwise.
+    fn keeps_its_log(&self) -> bool {
+        false
+    }
+
     /// What it deploys to, one by one, from what was stored alone; by itself: none.
     fn targets(&self, _action: &ActionInvocation, _progress: &Progress) -> Vec<DeployTarget> {
         Vec::new()

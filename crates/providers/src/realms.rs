@@ -67,6 +67,7 @@ services! {
     InspectorScan, "inspector_scan", "Amazon Inspector Scan", false;
     Lambda, "lambda", "AWS Lambda", true;
     LoadBalancing, "elastic_load_balancing_v2", "Elastic Load Balancing", false;
+    OpsWorks, "opsworks", "AWS OpsWorks Stacks", false;
     S3, "s3", "Amazon S3", true;
     ServiceCatalog, "service_catalog", "AWS Service Catalog", false;
     Sns, "sns", "Amazon SNS", false;
@@ -78,6 +79,18 @@ impl Service {
     /// Reached over the Internet as anybody is, with credentials of the action's own: no AWS account is needed.
     pub const fn is_beyond_aws(self) -> bool {
         matches!(self, Self::AlexaSkillsKit)
+    }
+
+    /// What to say where AWS has switched the service off for everybody: only another implementation can have it.
+    pub const fn retired(self) -> Option<&'static str> {
+        match self {
+            Self::OpsWorks => Some(
+                "AWS OpsWorks Stacks was retired on 2024-05-26. Use a CodeDeploy, EC2 or Commands action in place of this one. \
+                 If another implementation of its API answers you, name it in towpath.toml: `[realm.NAME]`, `url = \
+                 \"http://...\"`, `access-key-id = \"...\"`, `secret-access-key = \"...\"` and `providers = [\"OpsWorks\"]`.",
+            ),
+            _ => None,
+        }
     }
 }
 
@@ -324,6 +337,9 @@ fn check(table: &RealmTable) -> Result<(), RealmError> {
 }
 
 fn without_realm(action: &ActionInvocation, service: Service) -> ErrorDetails {
+    if let Some(gone) = service.retired() {
+        return ErrorDetails::new(error_code::JOB_FAILED, gone);
+    }
     let what = if action.condition.is_some() { "Rule" } else { "Action" };
     ErrorDetails::new(
         error_code::CONFIGURATION_ERROR,

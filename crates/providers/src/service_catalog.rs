@@ -11,16 +11,14 @@ use async_trait::async_trait;
 use aws_sdk_servicecatalog::Client;
 use aws_sdk_servicecatalog::types::{ProvisioningArtifactProperties, ProvisioningArtifactType, Status};
 use bytes::Bytes;
-use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
 use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
 use towpath_model::limits::TIMEOUT_DEFAULT_MINUTES;
 
 use crate::deploys::{self, failed, given, misconfigured, needed, one_input, refused};
-use crate::http::PATH;
 use crate::limits::{PRODUCT_SETTINGS_BYTES_MAX, PRODUCT_TEMPLATE_BYTES_MAX};
-use crate::objects::{S3, Target};
+use crate::objects::{S3, Target, address};
 use crate::problem::Problem;
 use crate::provider::{Call, Provider};
 use crate::realms::Service;
@@ -203,11 +201,7 @@ impl<'a> Work<'a> {
             let message = format!("Unable to write the template to the bucket {bucket}. {}", problem.detail());
             problem.outcome(deploys::code_of(&problem), message)
         })?;
-        let path = utf8_percent_encode(&key, PATH);
-        let url = match realm.settings.endpoints.of("s3") {
-            Some(endpoint) => format!("{}/{bucket}/{path}", endpoint.trim_end_matches('/')),
-            None => format!("https://{bucket}.s3.{region}.amazonaws.com/{path}"),
-        };
+        let url = address(realm, region, bucket, &key);
         self.validate(&url).await?;
         Ok(url)
     }

@@ -65,6 +65,34 @@ pub async fn stop(
     }
 }
 
+/// Copies an input artifact into a bucket of the action's realm, for a provider that reads artifacts by itself and has a
+/// service there that wants this one in S3; its key. Repeated it is written again, the same.
+pub async fn copied(
+    cx: &Call<'_>,
+    action: &ActionInvocation,
+    artifact: &ArtifactLocation,
+    bucket: &str,
+) -> Result<String, Box<Outcome>> {
+    let home = S3::new(cx.artifacts, action, &artifact.region);
+    let there = S3::new(cx.realm, action, &action.region);
+    let found = home.look(&artifact.bucket, &artifact.key, None).await;
+    let found = found.map_err(|problem| Box::new(inputs::outcome(artifact, &problem)))?;
+    let ids = [action.pipeline_name.as_str(), action.execution_id.as_str(), action.action_execution_id.as_str()];
+    let key = format!("{PREFIX}/{}/{}.zip", ids.join("/"), artifact.name);
+    let target = Target { bucket: bucket.to_owned(), key: key.clone(), ..Target::default() };
+    let target = target.encrypted_with(cx.realm.staging().key.as_deref());
+    let source = Source { bucket: &artifact.bucket, key: &artifact.key, version_id: None, bytes: found.bytes };
+    there.copy(&home, source, &target).await.map_err(|problem| {
+        let message = format!(
+            "Unable to write the input artifact to the staging bucket '{bucket}' of the realm {}. {}",
+            cx.realm.name(),
+            problem.detail()
+        );
+        Box::new(problem.outcome(code(&problem), message))
+    })?;
+    Ok(key)
+}
+
 /// An action whose artifacts are staged.
 struct Staged<'a> {
     /// As the pipeline's own role does the copying: the action's need not know the artifact store.

@@ -10,7 +10,7 @@ use towpath_model::time::Timestamp;
 use crate::display::clean;
 use crate::display::style::{Line, Style};
 use crate::errors::{ExpectedError, exit};
-use crate::flow::logs::{Line as Logged, Tail};
+use crate::flow::logs::{BUILDS, Line as Logged, Tail};
 use crate::remote::board;
 use crate::remote::screen::glyph;
 use crate::remote::shape::{text, time};
@@ -133,7 +133,7 @@ fn note(sources: &mut Vec<Source>, record: &Json, pipeline: &str, execution: &st
     let input = &record["input"];
     let of_type = |name: &str| text(&input["actionTypeId"], name).unwrap_or_default();
     let provider = of_type("provider");
-    let is_build = text(result, "logStreamARN").is_some() || ["CodeBuild", "Commands"].contains(&provider);
+    let is_build = text(result, "logStreamARN").is_some() || BUILDS.contains(&provider);
     let at = sources.iter().position(|source| source.tail.action_execution == id).unwrap_or_else(|| {
         let tail = Tail::new(word("stageName"), word("actionName"), id);
         sources.push(Source { tail, status: String::new(), closed: false });

@@ -11,7 +11,7 @@ use towpath_model::catalogue::Category;
 use towpath_model::history::{EventState, HistoryEntry, HistoryEvent};
 
 use super::ask::{Answer, Asker, Question};
-use super::logs::Tail;
+use super::logs::{BUILDS, Tail};
 use crate::display::model::{State, rule_row};
 use crate::display::{Display, LogLine};
 use crate::errors::ExpectedError;
@@ -205,7 +205,7 @@ impl<'a> Follow<'a> {
             }
             _ => return,
         };
-        if !matches!(action_type.provider.as_str(), "CodeBuild" | "Commands") {
+        if !BUILDS.contains(&action_type.provider.as_str()) {
             return;
         }
         if *state == EventState::Started {

@@ -10,6 +10,9 @@ use towpath_model::time::Timestamp;
 use crate::host::Api;
 use crate::limits;
 
+/// Providers whose actions are builds of a CodeBuild: Towpath's own, or another one's.
+pub const BUILDS: [&str; 3] = ["CodeBuild", "Commands", "ECRBuildAndPublish"];
+
 /// One build whose log is followed.
 #[derive(Debug, Clone)]
 pub struct Tail {

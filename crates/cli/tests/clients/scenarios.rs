@@ -97,7 +97,7 @@ scenarios!(scripted_aws, "scripted_aws_test.py", crate::python::alone:
     protocols, refusals, unknown, faults, identities, forwarding, through_towpath);
 
 scenarios!(scripted_services, "scripted_services.py", crate::python::alone:
-    codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, lambda_deploy, eks);
+    codedeploy, ecs, appconfig, elasticbeanstalk, servicecatalog, devicefarm, opsworks, lambda_deploy, eks);
 
 scenarios!(scripted_stacks, "scripted_stacks.py", crate::python::alone: cloudformation, cloudformation_requests, stacksets);
 
@@ -106,7 +106,8 @@ scenarios!(compute_deploys, "compute_deploys.py", crate::python::alone:
     ec2_instances, ec2_failures, eks_manifests);
 
 scenarios!(deploy_services, "deploy_services.py", crate::python::alone:
-    functions, functions_elsewhere, appconfig, elastic_beanstalk, service_catalog, device_farm, image);
+    functions, functions_elsewhere, appconfig, elastic_beanstalk, parallel_copy, opsworks, service_catalog, device_farm,
+    image);
 
 scenarios!(deploy_logs, "deploy_logs.py", crate::python::alone: events, followed, unreadable);
 

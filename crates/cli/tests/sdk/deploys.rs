@@ -120,9 +120,12 @@ async fn what_cannot_be_deployed_says_why() {
     let id = world.create(pipeline("acl", stages(acl.set("CannedACL", "public-read")))).await;
     let (code, message) = world.fails("acl", &id, "Publish").await;
     assert_eq!(code, "ConfigurationError");
-    let begin = "The bucket does not allow ACLs (Service: Amazon S3; Status Code: 400; Error Code: \
-                 AccessControlListNotSupported; Request ID: ";
+    let begin = "The deployment bucket, live, does not allow ACLs. Remove CannedACL, or set it to bucket-owner-full-control, or \
+                 enable ACLs on the bucket. ";
     assert!(message.starts_with(begin), "{message}");
+    let words = "The bucket does not allow ACLs (Service: Amazon S3; Status Code: 400; Error Code: \
+                 AccessControlListNotSupported; Request ID: ";
+    assert!(message.contains(words), "{message}");
 
     let unpacked = s3_deploy("Publish", "live").input("App").set("Extract", "true");
     let id = world.create(pipeline("unpacked", stages(unpacked))).await;

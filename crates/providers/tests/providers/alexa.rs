@@ -1,4 +1,4 @@
-//! Deploy / AlexaSkillsKit: signing in, packages, imports and how they end; and the retired OpsWorks.
+//! Deploy / AlexaSkillsKit: signing in, packages, imports and how they end.
 
 use std::sync::Arc;
 
@@ -156,15 +156,4 @@ fn no_realm_is_needed_for_alexa() {
     let realms = Realms::new(embedded, Vec::new(), AwsEnvironment::default(), Box::new(move || http.clone())).unwrap();
     let realm = realms.for_invocation(&alexa(), Some(Service::AlexaSkillsKit)).unwrap();
     assert_eq!((realm.name(), realm.kind()), ("internet", RealmKind::Aws));
-}
-
-#[tokio::test]
-async fn opsworks_is_gone() {
-    let stage = Stage::new();
-    let configuration = [("Stack", "0a1b2c3d-0000-4000-8000-000000000001"), ("App", "x")];
-    let action = invocation(Category::Deploy, Owner::Aws, "OpsWorks", &configuration);
-    let (code, message) = failure(stage.start(&action).await);
-    assert!(code == "JobFailed" && message.starts_with("AWS OpsWorks Stacks was retired on 2024-05-26."), "{message}");
-    assert_eq!(stage.stop(&action, &towpath_model::action::Progress::default()).await, Ok(()));
-    assert!(stage.aws.world().requests.is_empty(), "there is nobody to ask");
 }

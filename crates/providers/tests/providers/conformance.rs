@@ -31,6 +31,8 @@ use crate::git_host::{connection_source, github_source};
 use crate::lambda_deploy::lambda_deploy;
 use crate::lambda_deploy_peer::LambdaDeployPeer;
 use crate::lambda_peer::LambdaPeer;
+use crate::opsworks::opsworks;
+use crate::opsworks_peer::OpsWorksPeer;
 use crate::service_catalog::{service_catalog, with_a_template};
 use crate::service_catalog_peer::ServiceCatalogPeer;
 use crate::stack_sets;
@@ -219,6 +221,15 @@ fn cases() -> Vec<Case> {
         finish: |stage| end_work(stage, "api.amazonalexa.com"),
     });
     list.push(Case {
+        name: "OpsWorks",
+        action: opsworks(&[]),
+        prepare: |stage| {
+            bundle(stage);
+            OpsWorksPeer::install(stage);
+        },
+        finish: |stage| end_work(stage, "opsworks"),
+    });
+    list.push(Case {
         name: "Lambda deploy",
         action: lambda_deploy(&[("FunctionAlias", "live")]),
         prepare: |stage| {
@@ -352,9 +363,7 @@ fn assert_no_secret(case: &Case, outcome: &Outcome) {
 #[test]
 fn every_provider_of_the_catalogue_is_held_to_this() {
     let catalogue = Catalogue::new(Settings { rehearsal: true });
-    // OpsWorks is retired: it has no good end to be held to.
-    let lives = |entry: &&towpath_model::catalogue::ActionTypeEntry| entry.id.provider != "OpsWorks";
-    let listed: BTreeSet<_> = catalogue.entries().filter(lives).map(|entry| entry.id.clone()).collect();
+    let listed: BTreeSet<_> = catalogue.entries().map(|entry| entry.id.clone()).collect();
     let tried: BTreeSet<_> = cases().into_iter().map(|case| case.action.action_type).collect();
     assert_eq!(listed, tried);
 }
@@ -510,8 +519,9 @@ async fn no_outcome_shows_a_secret() {
 /// Who looks at an action is led to what it did outside, and told of it in a sentence.
 #[tokio::test]
 async fn what_was_done_outside_has_an_id_and_a_link() {
-    // An S3 deploy has no page of its own: its entry links to the bucket. The others do nothing outside.
-    let without = ["S3 deploy", "manual approval", "CloudWatchAlarm", "VariableCheck", "DeploymentWindow", "Rehearsal"];
+    // An import of a skill has no page of its own: its entry links to the console of skills. The others do nothing outside.
+    let without =
+        ["AlexaSkillsKit", "manual approval", "CloudWatchAlarm", "VariableCheck", "DeploymentWindow", "Rehearsal"];
     for case in cases() {
         let stage = prepared(&case);
         let (Outcome::Succeeded { progress, .. } | Outcome::AwaitingCallback { progress }) = run(&stage, &case).await

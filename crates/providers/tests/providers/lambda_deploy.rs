@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use towpath_model::action::{ActionInvocation, Outcome, Progress};
 use towpath_model::catalogue::{Category, Owner};
+use towpath_providers::logs::LogPage;
 use towpath_providers::{Abroad, Call, RealmKind, Staging};
 
 use crate::lambda_deploy_peer::LambdaDeployPeer;
@@ -112,9 +113,23 @@ async fn a_canary_waits_and_then_takes_everything() {
     let progress = pending(stage.poll(&action, &progress).await);
     assert_eq!(peer.function().history, ["6+7:0.1"], "the step is made once");
     stage.clock.advance_minutes(1);
-    let (_, variables, _) = success(stage.poll(&action, &progress).await);
+    let begun = provider.logs(&call, &action, &progress, None).await.unwrap();
+    let (progress, variables, _) = success(stage.poll(&action, &progress).await);
     assert_eq!(peer.function().history, ["6+7:0.1", "7"]);
     assert_eq!(variables["FunctionVersion"], "7");
+    let texts = |page: &LogPage| -> Vec<String> { page.lines.iter().map(|line| line.text.clone()).collect() };
+    let mut told = texts(&begun);
+    assert!(told[0].starts_with("The function ferry-hook has new code, of the digest "), "{told:?}");
+    told.extend(texts(&provider.logs(&call, &action, &progress, begun.next.as_deref()).await.unwrap()));
+    assert_eq!(
+        told[1..],
+        [
+            "Version 7 of ferry-hook is published.",
+            "Version 7 has 10 % of the traffic of live.",
+            "Version 7 has 100 % of the traffic of live."
+        ],
+        "each once"
+    );
 }
 
 #[tokio::test]

@@ -44,6 +44,8 @@ mod lambda_deploy_peer;
 mod lambda_invoke;
 mod lambda_peer;
 mod logs;
+mod opsworks;
+mod opsworks_peer;
 mod pipeline_invoke;
 mod realm;
 mod realms;
