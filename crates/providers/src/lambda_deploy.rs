@@ -286,6 +286,11 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Whether the alias has two versions for a while.
+    fn has_steps(&self) -> bool {
+        self.plan.shift.as_ref().is_some_and(|shift| shift.strategy != Strategy::AllAtOnce)
+    }
+
     /// An hour for everything but the shift, which has its own time.
     fn limit(&self) -> Timestamp {
         let shift = self.plan.shift.as_ref().map_or(0, |shift| shift.strategy.minutes());
@@ -485,8 +490,9 @@ impl Provider for LambdaDeploy {
         // Nothing is known of the start; no traffic has moved, and the same code makes the same version.
         match work.begin().await {
             Outcome::Pending { progress } => match recall(&progress) {
-                Some(memory) => work.go_on(memory).await,
-                None => Outcome::Pending { progress },
+                // A shift of several steps waits until it is stored where it began.
+                Some(memory) if !work.has_steps() => work.go_on(memory).await,
+                _ => Outcome::Pending { progress },
             },
             other => other,
         }

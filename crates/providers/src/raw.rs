@@ -1,6 +1,7 @@
-//! Calls that no SDK crate here makes, signed by hand: EC2's, whose crate is larger than all the others together, and those
-//! that hand a whole document through (ECS task definitions), of which members unknown to an SDK must survive. They have the
-//! realm's credentials, HTTP client, endpoints and retries like every other call. Says nothing of what is asked.
+//! Calls that no SDK crate here makes, signed by hand: EC2's, whose crate is larger than all the others together; those that
+//! hand a whole document through (ECS task definitions), of which members unknown to an SDK must survive; those of OpsWorks,
+//! which AWS has switched off. They have the realm's credentials, HTTP client, endpoints and retries like every other call.
+//! Says nothing of what is asked.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
