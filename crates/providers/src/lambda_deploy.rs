@@ -355,13 +355,12 @@ impl<'a> Work<'a> {
             Code::Published(version) => return Ok(Ok(version.to_owned())),
             Code::Artifact(artifact) => artifact,
         };
-        let sha256 = match &memory.sha256 {
-            Some(sha256) => sha256.clone(),
-            None => {
-                let sha256 = self.at.upload(artifact).await?;
-                self.uploaded(memory, sha256.clone());
-                sha256
-            }
+        let sha256 = if let Some(sha256) = &memory.sha256 {
+            sha256.clone()
+        } else {
+            let sha256 = self.at.upload(artifact).await?;
+            self.uploaded(memory, sha256.clone());
+            sha256
         };
         let found = self.at.look(None).await?;
         match found.last_update_status() {

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress, error_code};
+use towpath_model::action::{ActionInvocation, ArtifactLocation, ErrorDetails, Outcome, Progress, error_code};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
 use towpath_model::limits::TIMEOUT_DEFAULT_MINUTES;
 use towpath_model::time::Timestamp;
@@ -111,7 +111,7 @@ impl<'a> Command<'a> {
 
     /// When it ended, in milliseconds.
     fn ended(&self) -> i64 {
-        self.text("CompletedAt").parse::<jiff::Timestamp>().map_or(0, |at| at.as_millisecond())
+        self.text("CompletedAt").parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_millisecond)
     }
 
     /// How it ended, on an instance of this name.
@@ -134,11 +134,11 @@ fn percent(commands: &[Value]) -> Option<u8> {
 
 impl<'a> Work<'a> {
     /// Says, too, where there is nobody to ask.
-    fn of(cx: &'a Call<'a>, action: &'a ActionInvocation) -> Result<Self, Outcome> {
+    fn of(cx: &'a Call<'a>, action: &'a ActionInvocation) -> Result<Self, ErrorDetails> {
         if let (Some(gone), None) =
             (Service::OpsWorks.retired(), cx.realm.settings.endpoints.of(Service::OpsWorks.id()))
         {
-            return Err(failed(Progress::default(), error_code::JOB_FAILED, gone));
+            return Err(ErrorDetails::new(error_code::JOB_FAILED, gone));
         }
         let read = || {
             Ok(Self {
@@ -150,7 +150,7 @@ impl<'a> Work<'a> {
                 artifact: one_input(action)?,
             })
         };
-        read().map_err(|message: String| misconfigured(message))
+        read().map_err(|message: String| ErrorDetails::new(error_code::CONFIGURATION_ERROR, message))
     }
 
     async fn call(&self, operation: &'static str, body: &Value) -> Result<Value, Problem> {
@@ -305,7 +305,7 @@ impl Provider for OpsWorks {
     async fn start(&self, cx: &Call<'_>, action: &ActionInvocation) -> Outcome {
         let work = match Work::of(cx, action) {
             Ok(work) => work,
-            Err(outcome) => return outcome,
+            Err(error) => return failed(Progress::default(), &error.code, error.message),
         };
         match work.begin().await {
             Ok(id) => Outcome::Pending { progress: work.progress(&id, "The deployment is running.") },
@@ -316,7 +316,7 @@ impl Provider for OpsWorks {
     async fn poll(&self, cx: &Call<'_>, action: &ActionInvocation, progress: &Progress) -> Outcome {
         let work = match Work::of(cx, action) {
             Ok(work) => work,
-            Err(outcome) => return outcome,
+            Err(error) => return failed(Progress::default(), &error.code, error.message),
         };
         let id = match &progress.external_id {
             Some(id) => Ok(id.clone()),
