@@ -6,10 +6,11 @@
 
 use async_trait::async_trait;
 use aws_sdk_codedeploy::types::{BundleType, RevisionLocation, RevisionLocationType, S3Location};
-use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
+use towpath_model::action::{ActionInvocation, Outcome, Progress};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
 
 use crate::deployments::{self, Place};
+use crate::deploys::{misconfigured, one_input};
 use crate::inputs;
 use crate::limits::TIMEOUT_CODE_DEPLOY_MINUTES;
 use crate::logs::LogPage;
@@ -65,10 +66,7 @@ fn entry() -> ActionTypeEntry {
 
 /// The artifact as CodeDeploy names it: exactly the object that is there now.
 async fn revision(cx: &Call<'_>, action: &ActionInvocation) -> Result<RevisionLocation, Outcome> {
-    let [artifact] = action.input_artifacts.as_slice() else {
-        let message = format!("{} must have exactly one input artifact.", action.action_name);
-        return Err(Outcome::failed(error_code::CONFIGURATION_ERROR, message));
-    };
+    let artifact = one_input(action).map_err(misconfigured)?;
     let from = S3::new(cx.artifacts, action, &artifact.region);
     let found = from.look(&artifact.bucket, &artifact.key, None).await;
     let found = found.map_err(|problem| inputs::outcome(artifact, &problem))?;
@@ -100,7 +98,7 @@ impl Provider for CodeDeploy {
     async fn start(&self, cx: &Call<'_>, action: &ActionInvocation) -> Outcome {
         let place = match Place::read(action) {
             Ok(place) => place,
-            Err(message) => return Outcome::failed(error_code::CONFIGURATION_ERROR, message),
+            Err(message) => return misconfigured(message),
         };
         match deployments::begun(cx, action, place).await {
             Ok(Some(info)) => return deployments::outcome_of(cx, action, &info).await,

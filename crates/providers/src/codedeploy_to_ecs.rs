@@ -9,11 +9,12 @@ use async_trait::async_trait;
 use aws_sdk_codedeploy::types::{AppSpecContent, RevisionLocation, RevisionLocationType};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress, error_code};
+use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
 
 use crate::artifact_files::{self, Trouble};
 use crate::deployments::{self, Place};
+use crate::deploys::{given, misconfigured, needed, unable};
 use crate::inputs;
 use crate::limits::{BLUE_GREEN_ARTIFACT_BYTES_MAX, BLUE_GREEN_IMAGES_MAX, TIMEOUT_CODE_DEPLOY_MINUTES};
 use crate::logs::LogPage;
@@ -86,10 +87,6 @@ fn entry() -> ActionTypeEntry {
     }
 }
 
-fn wrong(message: impl Into<String>) -> Outcome {
-    Outcome::failed(error_code::CONFIGURATION_ERROR, message)
-}
-
 /// A file in one of the input artifacts.
 #[derive(Debug, Clone, Copy)]
 struct Template<'a> {
@@ -114,7 +111,7 @@ impl<'a> Template<'a> {
     }
 
     fn unreadable(&self, why: &str) -> Outcome {
-        wrong(format!(
+        misconfigured(format!(
             "Exception while trying to read the {} artifact file from: {}. {why}",
             self.what, self.artifact.name
         ))
@@ -156,17 +153,15 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn read(action: &'a ActionInvocation) -> Result<Self, String> {
-        let given = |key: &str| action.config(key).filter(|value| !value.is_empty());
         let template = |what, artifact_key: &str, path_key: &str, path: &'a str| {
-            let name = given(artifact_key)
-                .ok_or_else(|| format!("The configuration of {} lacks {artifact_key}.", action.action_name))?;
-            Template::of(action, what, artifact_key, name, given(path_key).unwrap_or(path))
+            let name = needed(action, artifact_key)?;
+            Template::of(action, what, artifact_key, name, given(action, path_key).unwrap_or(path))
         };
         let mut images = Vec::new();
         for number in 1..=BLUE_GREEN_IMAGES_MAX {
             let (artifact_key, word_key) =
                 (format!("Image{number}ArtifactName"), format!("Image{number}ContainerName"));
-            match (given(&artifact_key), given(&word_key)) {
+            match (given(action, &artifact_key), given(action, &word_key)) {
                 (None, None) => {}
                 (Some(name), Some(word)) => {
                     let template = Template::of(action, "image", &artifact_key, name, IMAGE_FILE)?;
@@ -260,7 +255,7 @@ async fn deploy(
         arn.to_owned()
     } else {
         let arn = task_definitions::register(cx, action, &document).await;
-        arn.map_err(|problem| task_definitions::refusal("registerTaskDefinition", &problem, Progress::default()))?
+        arn.map_err(|problem| unable("registerTaskDefinition", &problem, Progress::default()))?
     };
     let app_spec = app_spec.replace(TASK_DEFINITION_PLACEHOLDER, &arn);
     Ok(match deployments::create(cx, action, wanted.place, revision(&app_spec)).await {
@@ -274,7 +269,7 @@ async fn deploy(
 async fn begin(cx: &Call<'_>, action: &ActionInvocation, registered: Option<&str>) -> Outcome {
     let wanted = match Wanted::read(action) {
         Ok(wanted) => wanted,
-        Err(message) => return wrong(message),
+        Err(message) => return misconfigured(message),
     };
     match deployments::begun(cx, action, wanted.place).await {
         Ok(Some(info)) => return deployments::outcome_of(cx, action, &info).await,

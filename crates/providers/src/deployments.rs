@@ -11,13 +11,13 @@ use aws_sdk_codedeploy::types::{
     RevisionLocation, TargetFilterName, TimeRange,
 };
 use aws_smithy_types::DateTime;
-use towpath_model::action::{ActionInvocation, ErrorDetails, Outcome, Progress, error_code};
-use towpath_model::limits::ERROR_MESSAGE_CHARS_MAX;
+use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
 use towpath_model::time::Timestamp;
 
+use crate::deploys::{failed, needed, unable};
 use crate::limits::{CLOCKS_DIFFER_MS, DEPLOYMENT_TARGETS_AT_ONCE, DEPLOYMENT_TARGETS_MAX, DEPLOYMENTS_LOOKED_AT_MAX};
 use crate::links;
-use crate::logs::{LogLine, LogPage};
+use crate::logs::{self, LogLine, LogPage};
 use crate::problem::{Kind, Problem};
 use crate::provider::Call;
 
@@ -32,32 +32,13 @@ pub struct Place<'a> {
 
 impl<'a> Place<'a> {
     pub fn read(action: &'a ActionInvocation) -> Result<Self, String> {
-        let required = |key: &str| {
-            let given = action.config(key).filter(|value| !value.is_empty());
-            given.ok_or_else(|| format!("The configuration of {} lacks {key}.", action.action_name))
-        };
-        Ok(Self { application: required("ApplicationName")?, group: required("DeploymentGroupName")? })
+        Ok(Self { application: needed(action, "ApplicationName")?, group: needed(action, "DeploymentGroupName")? })
     }
 }
 
 /// What a deployment of this action is called.
 fn description(action: &ActionInvocation) -> String {
     format!("{} {}", action.pipeline_name, action.action_execution_id)
-}
-
-/// A call that failed, as the action's failure or as something to be asked again.
-pub fn refusal(call: &str, problem: &Problem, progress: Progress) -> Outcome {
-    let error = format!("Error calling {call}: {}", problem.detail());
-    match problem.kind {
-        Kind::AccessDenied => {
-            let message =
-                format!("The provided role does not have sufficient permissions to access CodeDeploy. {error}");
-            problem.outcome_with(progress, error_code::PERMISSION_ERROR, message)
-        }
-        Kind::NotFound | Kind::Rejected | Kind::Transient | Kind::Session => {
-            problem.outcome_with(progress, error_code::CONFIGURATION_ERROR, error)
-        }
-    }
 }
 
 async fn get(cx: &Call<'_>, action: &ActionInvocation, id: &str) -> Result<DeploymentInfo, Problem> {
@@ -82,10 +63,15 @@ pub async fn begun(
             let request = request.create_time_range(TimeRange::builder().start(since).build());
             request.send().await.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error)))
         };
-        let page = asked.await.map_err(|problem| refusal("listDeployments", &problem, Progress::default()))?;
+        let page = match asked.await {
+            Ok(page) => page,
+            // CodePipeline's own policies for these actions lack this permission, and most starts are the first.
+            Err(problem) if problem.kind == Kind::AccessDenied && problem.assuming.is_none() => return Ok(None),
+            Err(problem) => return Err(unable("listDeployments", &problem, Progress::default())),
+        };
         for id in page.deployments() {
             let found = get(cx, action, id).await;
-            let found = found.map_err(|problem| refusal("getDeployment", &problem, Progress::default()))?;
+            let found = found.map_err(|problem| unable("getDeployment", &problem, Progress::default()))?;
             if found.description() == Some(wanted.as_str()) {
                 return Ok(Some(found));
             }
@@ -107,7 +93,7 @@ pub async fn create(cx: &Call<'_>, action: &ActionInvocation, place: Place<'_>, 
         answer.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error)))
     };
     if let Err(problem) = registered.await {
-        return refusal("registerApplicationRevision", &problem, Progress::default());
+        return unable("registerApplicationRevision", &problem, Progress::default());
     }
     let created = async {
         let request = cx.realm.codedeploy(action).await?.create_deployment().application_name(place.application);
@@ -125,7 +111,7 @@ pub async fn create(cx: &Call<'_>, action: &ActionInvocation, place: Place<'_>, 
             let summary = format!("Waits for a deployment of the group to end. {}", problem.detail());
             Outcome::Pending { progress: Progress { summary: Some(summary), ..Progress::default() } }
         }
-        Err(problem) => refusal("createDeployment", &problem, Progress::default()),
+        Err(problem) => unable("createDeployment", &problem, Progress::default()),
     }
 }
 
@@ -152,12 +138,12 @@ pub async fn outcome_of(cx: &Call<'_>, action: &ActionInvocation, info: &Deploym
     let progress = told(cx, action, id, Some(info));
     match info.status() {
         Some(DeploymentStatus::Succeeded) => {
+            let progress = Progress { percent: Some(100), ..progress };
             Outcome::Succeeded { progress, variables: BTreeMap::new(), revisions: Vec::new() }
         }
         Some(status @ (DeploymentStatus::Failed | DeploymentStatus::Stopped)) => {
             let message = reason(cx, action, id, info, status.as_str()).await;
-            let progress = Progress { summary: Some(message.clone()), ..progress };
-            Outcome::Failed { progress, error: ErrorDetails::new(error_code::JOB_FAILED, message) }
+            failed(progress, error_code::JOB_FAILED, message)
         }
         // Ready is a green fleet that waits for somebody to reroute its traffic.
         _ => Outcome::Pending { progress },
@@ -171,14 +157,14 @@ async fn reason(cx: &Call<'_>, action: &ActionInvocation, id: &str, info: &Deplo
     let said = error.and_then(|error| error.message()).map(ToOwned::to_owned);
     let mut message = format!("{code}: {}", said.unwrap_or_else(|| format!("The deployment {id} is {status}.")));
     // Told without it where it cannot be asked: the permission is none that CodePipeline needs.
-    let failed = targets(cx, action, id, true).await.unwrap_or_default();
-    if let Some((target, event)) = failed.iter().find_map(failed_event) {
+    let bad = targets(cx, action, id, true).await.unwrap_or_default();
+    if let Some((target, event)) = bad.iter().find_map(failed_event) {
         message = format!("{message} [{target} {}]", event_text(event));
     }
     if let Some(rollback) = info.rollback_info().and_then(|rollback| rollback.rollback_deployment_id()) {
         message = format!("{message} The deployment {rollback} rolls it back.");
     }
-    message.chars().take(ERROR_MESSAGE_CHARS_MAX).collect()
+    message
 }
 
 /// Id and events of a target, whatever it is.
@@ -257,7 +243,7 @@ async fn targets(
 pub async fn poll(cx: &Call<'_>, action: &ActionInvocation, id: &str, progress: &Progress) -> Outcome {
     match get(cx, action, id).await {
         Ok(info) => outcome_of(cx, action, &info).await,
-        Err(problem) => refusal("getDeployment", &problem, progress.clone()),
+        Err(problem) => unable("getDeployment", &problem, progress.clone()),
     }
 }
 
@@ -291,7 +277,7 @@ pub async fn stop(cx: &Call<'_>, action: &ActionInvocation, progress: &Progress)
     }
 }
 
-/// The lifecycle events of all targets, by the time they ended. The token is the time of the last one that was told.
+/// The lifecycle events of all targets, by the time they ended.
 pub async fn logs(
     cx: &Call<'_>,
     action: &ActionInvocation,
@@ -299,14 +285,11 @@ pub async fn logs(
     token: Option<&str>,
 ) -> Result<LogPage, Problem> {
     let Some(id) = progress.external_id.as_deref() else { return Ok(LogPage::default()) };
-    let told: i64 = token.and_then(|token| token.parse().ok()).unwrap_or(i64::MIN);
     let targets = targets(cx, action, id, false).await?;
     let mut lines: Vec<LogLine> = Vec::new();
     for (target, event) in targets.iter().filter_map(parts).flat_map(|(id, events)| events.iter().map(move |e| (id, e)))
     {
-        let Some(millis) = event.end_time().and_then(|time| time.to_millis().ok()).filter(|at| *at > told) else {
-            continue;
-        };
+        let Some(millis) = event.end_time().and_then(|time| time.to_millis().ok()) else { continue };
         let time = Timestamp::from_millis(millis);
         let status = event.status().map_or("Unknown", LifecycleEventStatus::as_str);
         lines.push(LogLine { time, text: format!("{target} {status} {}", event_text(event)) });
@@ -314,6 +297,5 @@ pub async fn logs(
         lines.extend(tail.lines().map(|line| LogLine { time, text: format!("{target} | {line}") }));
     }
     lines.sort_by_key(|line| line.time.millis());
-    let last = lines.last().map(|line| line.time.millis().to_string());
-    Ok(LogPage { lines, next: last.or_else(|| token.map(ToOwned::to_owned)) })
+    Ok(logs::after(lines, token))
 }

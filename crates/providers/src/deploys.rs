@@ -45,6 +45,21 @@ pub fn refused(progress: Progress, call: &str, problem: &Problem) -> Outcome {
     problem.outcome_with(progress, code_of(problem), message)
 }
 
+/// The same as CodePipeline words it of the services that run what is deployed: a missing permission names the service, and
+/// everything else they refuse is about what they were asked for.
+pub fn unable(call: &str, problem: &Problem, progress: Progress) -> Outcome {
+    let error = format!("Error calling {call}: {}", problem.detail());
+    // ECS calls a missing iam:PassRole a ClientException like any other.
+    let is_denied = problem.kind == Kind::AccessDenied || problem.message.contains("is not authorized to perform");
+    if is_denied && problem.kind != Kind::Transient {
+        let service = problem.service.trim_start_matches("Amazon").trim_start_matches("AWS");
+        let message =
+            format!("The provided role does not have sufficient permissions to access {service}. {error}");
+        return problem.outcome_with(progress, error_code::PERMISSION_ERROR, message);
+    }
+    problem.outcome_with(progress, error_code::CONFIGURATION_ERROR, error)
+}
+
 /// The class of a refusal: what the user has to mend, and where.
 pub fn code_of(problem: &Problem) -> &'static str {
     match problem.kind {
@@ -91,6 +106,30 @@ mod tests {
         ] {
             assert_eq!(code_of(&problem(kind, code)), class, "{code}");
         }
+    }
+
+    #[test]
+    fn a_service_that_cannot_be_called_is_named() {
+        let said = |kind, code: &str, message: &str| {
+            let problem = Problem { kind, code: code.to_owned(), ..Problem::broken("AmazonECS", message) };
+            match unable("updateService", &problem, Progress::default()) {
+                Outcome::Failed { error, .. } => (error.code, error.message),
+                other => panic!("{other:?}"),
+            }
+        };
+        let denied = "User: x is not authorized to perform: iam:PassRole";
+        for (kind, code) in [(Kind::AccessDenied, "AccessDeniedException"), (Kind::Rejected, "ClientException")] {
+            let text = "The provided role does not have sufficient permissions to access ECS. Error calling updateService: ";
+            let (class, message) = said(kind, code, denied);
+            assert_eq!(class, "PermissionError");
+            assert_eq!(message, format!("{text}{denied} (Service: AmazonECS; Error Code: {code})"));
+        }
+        let (class, message) = said(Kind::Rejected, "ClientException", "Bad.");
+        let text = "Error calling updateService: Bad. (Service: AmazonECS; Error Code: ClientException)";
+        assert_eq!((class.as_str(), message.as_str()), ("ConfigurationError", text));
+        let throttled = Problem { code: "ThrottlingException".to_owned(), ..Problem::broken("AmazonECS", "Rate exceeded") };
+        let outcome = unable("updateService", &throttled, Progress::default());
+        assert!(matches!(outcome, Outcome::Unavailable { .. }), "{outcome:?}");
     }
 
     #[test]

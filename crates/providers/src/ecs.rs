@@ -10,21 +10,22 @@ use async_trait::async_trait;
 use aws_sdk_ecs::types::{Deployment, DeploymentControllerType, DesiredStatus, StopServiceDeploymentStopType};
 use serde::Deserialize;
 use serde_json::Value;
-use towpath_model::action::{ActionInvocation, ErrorDetails, Outcome, Progress, error_code};
+use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{
     ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat, ValidValues,
 };
-use towpath_model::limits::{ERROR_MESSAGE_CHARS_MAX, TIMEOUT_DEFAULT_MINUTES};
+use towpath_model::limits::TIMEOUT_DEFAULT_MINUTES;
 
 use crate::artifact_files::{self, Trouble};
+use crate::deploys::{failed, given, misconfigured, needed, one_input, unable};
 use crate::limits::{ECS_MINUTES_MAX, ECS_STOPPED_TASKS_MAX, IMAGE_DEFINITIONS_BYTES_MAX};
 use crate::links;
-use crate::logs::LogPage;
-use crate::problem::Problem;
+use crate::logs::{self, LogPage};
+use crate::problem::{Kind, Problem};
 use crate::provider::{Call, Provider};
 use crate::realms::Service;
-use crate::rollouts::{Rollout, Verdict, events, judge, judge_service_deployment, ours, service_deployment, short};
-use crate::task_definitions::{self, SERVICE, TaskDefinition, refusal};
+use crate::rollouts::{Rollout, Verdict, begun, events, has_strategy, judge, judge_service_deployment, ours, short};
+use crate::task_definitions::{self, SERVICE, TaskDefinition};
 
 const FILE: &str = "imagedefinitions.json";
 
@@ -98,19 +99,16 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn read(action: &'a ActionInvocation) -> Result<Self, String> {
-        let given = |key: &str| action.config(key).filter(|value| !value.is_empty());
-        let required =
-            |key: &str| given(key).ok_or_else(|| format!("The configuration of {} lacks {key}.", action.action_name));
-        let minutes = given("DeploymentTimeout").map_or(Ok(ECS_MINUTES_MAX), |text| {
+        let minutes = given(action, "DeploymentTimeout").map_or(Ok(ECS_MINUTES_MAX), |text| {
             let minutes = text.trim().parse().ok().filter(|minutes| (1..=ECS_MINUTES_MAX).contains(minutes));
             minutes.ok_or_else(|| {
                 format!("The value of DeploymentTimeout is '{text}'; it must be a number of minutes from 1 to 60.")
             })
         })?;
         Ok(Self {
-            cluster: required("ClusterName")?,
-            service: required("ServiceName")?,
-            file: given("FileName").unwrap_or(FILE),
+            cluster: needed(action, "ClusterName")?,
+            service: needed(action, "ServiceName")?,
+            file: given(action, "FileName").unwrap_or(FILE),
             timeout_ms: minutes * 60_000,
         })
     }
@@ -120,19 +118,13 @@ impl<'a> Wanted<'a> {
     }
 }
 
-fn wrong(message: impl Into<String>) -> Outcome {
-    Outcome::failed(error_code::CONFIGURATION_ERROR, message)
-}
-
 /// The images of the file, or what fails the action.
 async fn images(cx: &Call<'_>, action: &ActionInvocation, file: &str) -> Result<Vec<Image>, Outcome> {
-    let [artifact] = action.input_artifacts.as_slice() else {
-        return Err(wrong(format!("{} must have exactly one input artifact.", action.action_name)));
-    };
+    let artifact = one_input(action).map_err(misconfigured)?;
     let bytes = match artifact_files::read(cx, action, artifact, file, IMAGE_DEFINITIONS_BYTES_MAX).await {
         Ok(bytes) => bytes,
         Err(Trouble::Missing { .. }) => {
-            return Err(wrong(format!(
+            return Err(misconfigured(format!(
                 "Did not find the image definition file {file} in the input artifacts ZIP file. Verify the file is stored in \
                  your pipeline's Amazon S3 artifact bucket: {} key: {}",
                 artifact.bucket, artifact.key
@@ -141,13 +133,13 @@ async fn images(cx: &Call<'_>, action: &ActionInvocation, file: &str) -> Result<
         Err(trouble) => return Err(trouble.outcome(artifact)),
     };
     let images: Vec<Image> = serde_json::from_slice(&bytes).map_err(|error| {
-        wrong(format!(
+        misconfigured(format!(
             "The image definition file {file} contains invalid JSON format. It must be an array of {{\"name\", \
              \"imageUri\"}}: {error}"
         ))
     })?;
     if images.is_empty() {
-        return Err(wrong(format!("The image definition file {file} names no container.")));
+        return Err(misconfigured(format!("The image definition file {file} names no container.")));
     }
     Ok(images)
 }
@@ -175,11 +167,11 @@ async fn describe(
         let request = cx.realm.ecs(action).await?.describe_services().cluster(wanted.cluster).services(wanted.service);
         request.send().await.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error)))
     };
-    let answer = asked.await.map_err(|problem| refusal("describeServices", &problem, progress.clone()))?;
+    let answer = asked.await.map_err(|problem| unable("describeServices", &problem, progress.clone()))?;
     let reason = answer.failures().first().and_then(|failure| failure.reason()).unwrap_or("MISSING").to_owned();
     let found = answer.services.unwrap_or_default().into_iter().next();
     found.ok_or_else(|| {
-        wrong(format!(
+        misconfigured(format!(
             "The Amazon ECS service {} does not exist in the cluster {}: {reason}. Check ServiceName, ClusterName and the \
              action's region.",
             wanted.service, wanted.cluster
@@ -217,11 +209,11 @@ async fn revision(
     service: &aws_sdk_ecs::types::Service,
     images: &[Image],
 ) -> Result<(String, bool), Outcome> {
-    let asked = |call: &'static str| move |problem: Problem| refusal(call, &problem, Progress::default());
+    let asked = |call: &'static str| move |problem: Problem| unable(call, &problem, Progress::default());
     let base = service.task_definition().unwrap_or_default();
     let base = TaskDefinition::describe(cx, action, base).await.map_err(asked("describeTaskDefinition"))?;
     let mut document = base.as_input();
-    replace(&mut document, images).map_err(wrong)?;
+    replace(&mut document, images).map_err(misconfigured)?;
     // What a start before this one has done, if there was one.
     if base.is_since(action.started) {
         if base.as_input() == document {
@@ -282,7 +274,7 @@ async fn stopped_task(cx: &Call<'_>, action: &ActionInvocation, wanted: &Wanted<
     (!all.is_empty()).then(|| all.join("; "))
 }
 
-async fn failed(
+async fn ended_badly(
     cx: &Call<'_>,
     action: &ActionInvocation,
     wanted: &Wanted<'_>,
@@ -295,13 +287,35 @@ async fn failed(
     if let Some(task) = stopped_task(cx, action, wanted, &rollout.revision).await {
         message = format!("{message} Last stopped task: {task}.");
     }
-    if let Some(event) = events(service, rollout.since).last() {
+    if let Some(event) = events(service, begun(service, rollout)).last() {
         message = format!("{message} Last event: {}", event.text);
     }
-    let message: String = message.chars().take(ERROR_MESSAGE_CHARS_MAX).collect();
-    let progress = told(cx, action, wanted, rollout, deployment);
-    let progress = Progress { summary: Some(message.clone()), percent: None, ..progress };
-    Outcome::Failed { progress, error: ErrorDetails::new(error_code::JOB_FAILED, message) }
+    let progress = Progress { percent: None, ..told(cx, action, wanted, rollout, deployment) };
+    failed(progress, error_code::JOB_FAILED, message)
+}
+
+/// How the rollout stands: by the service, or by its service deployment where there is a strategy.
+async fn verdict(
+    cx: &Call<'_>,
+    action: &ActionInvocation,
+    service: &aws_sdk_ecs::types::Service,
+    rollout: &Rollout,
+    id: Option<&str>,
+) -> Result<Verdict, Problem> {
+    let seen = judge(service, rollout, id, cx.clock.now());
+    let Some(arn) = rollout.own.as_ref().filter(|_| has_strategy(service, ours(service, rollout, id))) else {
+        return Ok(seen);
+    };
+    let asked = async {
+        let request = cx.realm.ecs(action).await?.describe_service_deployments().service_deployment_arns(arn);
+        request.send().await.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error)))
+    };
+    match asked.await {
+        Ok(answer) => Ok(answer.service_deployments().first().map_or(seen, judge_service_deployment)),
+        // CodePipeline's own policies lack this permission; the counts of the service's deployments have to do.
+        Err(problem) if problem.kind == Kind::AccessDenied => Ok(seen),
+        Err(problem) => Err(problem),
+    }
 }
 
 async fn look(
@@ -315,26 +329,13 @@ async fn look(
         Ok(service) => service,
         Err(outcome) => return outcome,
     };
+    let rollout = &rollout.clone().seen(&service);
     let (id, now) = (progress.external_id.as_deref(), cx.clock.now());
-    let found = ours(&service, rollout, id);
-    let mut verdict = judge(&service, rollout, id, now);
-    // Rolling updates tell of themselves; the other strategies have a service deployment that does.
-    let untold = found.is_some_and(|deployment| deployment.rollout_state().is_none());
-    if let Some(arn) = service_deployment(&service, rollout).filter(|_| untold) {
-        let asked = async {
-            let request = cx.realm.ecs(action).await?.describe_service_deployments().service_deployment_arns(arn);
-            request.send().await.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error)))
-        };
-        match asked.await {
-            Ok(answer) => {
-                if let Some(found) = answer.service_deployments().first() {
-                    verdict = judge_service_deployment(found);
-                }
-            }
-            Err(problem) => return refusal("describeServiceDeployments", &problem, progress.clone()),
-        }
-    }
-    let told = told(cx, action, wanted, rollout, found);
+    let verdict = match verdict(cx, action, &service, rollout, id).await {
+        Ok(verdict) => verdict,
+        Err(problem) => return unable("describeServiceDeployments", &problem, progress.clone()),
+    };
+    let told = told(cx, action, wanted, rollout, ours(&service, rollout, id));
     let told = Progress { external_id: told.external_id.or_else(|| progress.external_id.clone()), ..told };
     match verdict {
         Verdict::Done => Outcome::Succeeded {
@@ -342,14 +343,14 @@ async fn look(
             variables: std::collections::BTreeMap::new(),
             revisions: Vec::new(),
         },
-        Verdict::Bad(why) => failed(cx, action, wanted, rollout, &service, why).await,
+        Verdict::Bad(why) => ended_badly(cx, action, wanted, rollout, &service, why).await,
         Verdict::Goes if now.millis().saturating_sub(rollout.since) >= wanted.timeout_ms => {
             let why = format!(
                 "The deployment of {} did not complete within {} minutes (DeploymentTimeout). The service is left as it is.",
                 short(&rollout.revision),
                 wanted.timeout_ms / 60_000
             );
-            failed(cx, action, wanted, rollout, &service, why).await
+            ended_badly(cx, action, wanted, rollout, &service, why).await
         }
         Verdict::Goes => Outcome::Pending { progress: told },
     }
@@ -368,7 +369,7 @@ impl Provider for Ecs {
     async fn start(&self, cx: &Call<'_>, action: &ActionInvocation) -> Outcome {
         let wanted = match Wanted::read(action) {
             Ok(wanted) => wanted,
-            Err(message) => return wrong(message),
+            Err(message) => return misconfigured(message),
         };
         let images = match images(cx, action, wanted.file).await {
             Ok(images) => images,
@@ -379,14 +380,14 @@ impl Provider for Ecs {
             Err(outcome) => return outcome,
         };
         if let Err(message) = updatable(&service, &wanted) {
-            return wrong(message);
+            return misconfigured(message);
         }
         let (revision, runs) = match revision(cx, action, &service, &images).await {
             Ok(found) => found,
             Err(outcome) => return outcome,
         };
         let before = service.current_service_deployment().filter(|_| !runs).map(ToOwned::to_owned);
-        let rollout = Rollout { revision, since: cx.clock.now().millis(), before };
+        let rollout = Rollout { revision, since: cx.clock.now().millis(), before, own: None };
         let updated = if runs {
             service
         } else {
@@ -397,9 +398,10 @@ impl Provider for Ecs {
             };
             match asked.await {
                 Ok(answer) => answer.service.unwrap_or(service),
-                Err(problem) => return refusal("updateService", &problem, Progress::default()),
+                Err(problem) => return unable("updateService", &problem, Progress::default()),
             }
         };
+        let rollout = rollout.seen(&updated);
         let deployment = ours(&updated, &rollout, None);
         Outcome::Pending { progress: told(cx, action, &wanted, &rollout, deployment) }
     }
@@ -416,7 +418,7 @@ impl Provider for Ecs {
         };
         match Wanted::read(action) {
             Ok(wanted) => look(cx, action, &wanted, &rollout, progress).await,
-            Err(message) => wrong(message),
+            Err(message) => misconfigured(message),
         }
     }
 
@@ -429,8 +431,10 @@ impl Provider for Ecs {
             Err(Outcome::Unavailable { message }) => return Err(message),
             Err(_) => return Ok(()),
         };
-        let goes = judge(&service, &rollout, progress.external_id.as_deref(), cx.clock.now()) == Verdict::Goes;
-        let Some(arn) = service_deployment(&service, &rollout).filter(|_| goes) else { return Ok(()) };
+        let rollout = rollout.seen(&service);
+        let stands = verdict(cx, action, &service, &rollout, progress.external_id.as_deref()).await;
+        let goes = stands.map_err(|problem| format!("Error calling describeServiceDeployments: {}", problem.detail()))?;
+        let Some(arn) = rollout.own.filter(|_| goes == Verdict::Goes) else { return Ok(()) };
         let asked = async {
             let request = cx.realm.ecs(action).await?.stop_service_deployment().service_deployment_arn(arn);
             let request = request.stop_type(StopServiceDeploymentStopType::Rollback);
@@ -444,7 +448,7 @@ impl Provider for Ecs {
         }
     }
 
-    /// The service's events since the update. The token is the time of the last one that was told.
+    /// The service's events since the update, as far as ECS keeps them.
     async fn logs(
         &self,
         cx: &Call<'_>,
@@ -453,12 +457,12 @@ impl Provider for Ecs {
         token: Option<&str>,
     ) -> Result<LogPage, Problem> {
         let Ok(wanted) = Wanted::read(action) else { return Ok(LogPage::default()) };
-        let begun = Rollout::of(progress).map_or(action.started.millis(), |rollout| rollout.since);
-        let from = token.and_then(|token| token.parse::<i64>().ok()).map_or(begun, |told| told.saturating_add(1));
         let request = cx.realm.ecs(action).await?.describe_services().cluster(wanted.cluster).services(wanted.service);
         let answer = request.send().await.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error)))?;
-        let lines = answer.services().first().map(|service| events(service, from)).unwrap_or_default();
-        let last = lines.last().map(|line| line.time.millis().to_string());
-        Ok(LogPage { lines, next: last.or_else(|| token.map(ToOwned::to_owned)) })
+        let lines = answer.services().first().map(|service| {
+            let rollout = Rollout::of(progress);
+            events(service, rollout.map_or(action.started.millis(), |rollout| begun(service, &rollout)))
+        });
+        Ok(logs::after(lines.unwrap_or_default(), token))
     }
 }

@@ -175,6 +175,10 @@ pub const EKS_BUSY_PAUSE: Duration = Duration::from_secs(15);
 pub const EKS_LOG_PIECE_BYTES: u64 = 512 * 1024;
 /// Pieces of the log that one look tells of.
 pub const EKS_LOG_PIECES_MAX: usize = 8;
+/// PutLogEvents' own bounds, and what it counts for each event beside its text.
+pub const LOG_BATCH_EVENTS_MAX: usize = 10_000;
+pub const LOG_BATCH_BYTES_MAX: usize = 1_048_576;
+pub const LOG_EVENT_OVERHEAD_BYTES: usize = 26;
 pub const EKS_LINE_CHARS_MAX: usize = 8 * 1024;
 /// What an action's error repeats of a tool's last words.
 pub const EKS_REASON_CHARS_MAX: usize = 1000;

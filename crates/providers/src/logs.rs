@@ -173,6 +173,26 @@ pub fn rest_of(lines: Vec<LogLine>, token: Option<&str>) -> LogPage {
     LogPage { lines: lines.into_iter().skip(told).collect(), next: Some(all.to_string()) }
 }
 
+/// A page of lines that others keep and may forget, oldest first: those after the ones that were told. The token is the time
+/// of the last line that was told, and how many of that time were.
+pub fn after(lines: Vec<LogLine>, token: Option<&str>) -> LogPage {
+    let told = token.and_then(|token| token.split_once('.'));
+    let told: Option<(i64, usize)> = told.and_then(|(time, count)| Some((time.parse().ok()?, count.parse().ok()?)));
+    let (last, mut known) = told.unwrap_or((i64::MIN, 0));
+    let is_new = |line: &LogLine| {
+        let time = line.time.millis();
+        if time == last && known > 0 {
+            known -= 1;
+            return false;
+        }
+        time >= last
+    };
+    let count_at = |time: Timestamp| lines.iter().filter(|line| line.time == time).count();
+    let next = lines.last().map(|line| (line.time.millis(), count_at(line.time))).filter(|(time, _)| *time >= last);
+    let next = next.map(|(time, count)| format!("{time}.{count}")).or_else(|| token.map(ToOwned::to_owned));
+    LogPage { lines: lines.into_iter().filter(is_new).collect(), next }
+}
+
 fn line(time: Option<i64>, text: Option<String>) -> LogLine {
     LogLine { time: Timestamp::from_millis(time.unwrap_or_default()), text: text.unwrap_or_default() }
 }
@@ -187,6 +207,23 @@ mod tests {
         assert_eq!(group_and_stream(arn), Some(("/aws/codebuild/demo", "a/b")));
         assert_eq!(group_and_stream("arn:aws:logs:r:a:log-group:null:log-stream:null"), None);
         assert_eq!(group_and_stream("x"), None);
+    }
+
+    #[test]
+    fn lines_of_one_time_are_told_once() {
+        let line = |millis: i64, text: &str| LogLine { time: Timestamp::from_millis(millis), text: text.to_owned() };
+        let texts = |page: &LogPage| page.lines.iter().map(|line| line.text.clone()).collect::<Vec<_>>();
+        let mut all = vec![line(1, "a"), line(2, "b")];
+        let page = after(all.clone(), None);
+        assert_eq!((texts(&page), page.next.as_deref()), (vec!["a".to_owned(), "b".to_owned()], Some("2.1")));
+        all.push(line(2, "c"));
+        let page = after(all.clone(), page.next.as_deref());
+        assert_eq!((texts(&page), page.next.as_deref()), (vec!["c".to_owned()], Some("2.2")));
+        // The oldest are forgotten.
+        let page = after(all.split_off(1), page.next.as_deref());
+        assert_eq!((texts(&page), page.next.as_deref()), (Vec::new(), Some("2.2")));
+        let page = after(Vec::new(), page.next.as_deref());
+        assert_eq!((texts(&page), page.next.as_deref()), (Vec::new(), Some("2.2")));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What the state of an ECS service means for one update of it. Pure: nothing here asks ECS.
 
-use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, Service, ServiceDeployment, ServiceDeploymentStatus};
+use aws_sdk_ecs::types::{
+    Deployment, DeploymentConfiguration, DeploymentRolloutState, DeploymentStrategy, Service, ServiceDeployment,
+    ServiceDeploymentStatus,
+};
 use serde::{Deserialize, Serialize};
 use towpath_model::action::Progress;
 use towpath_model::time::Timestamp;
@@ -17,6 +20,9 @@ pub struct Rollout {
     /// The service deployment before ours, where ECS tells of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
+    /// Ours, once ECS has told of it: the service's current one may be somebody else's later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<String>,
 }
 
 impl Rollout {
@@ -27,6 +33,21 @@ impl Rollout {
     pub fn remembered(&self) -> Option<String> {
         serde_json::to_string(self).ok()
     }
+
+    /// With the service deployment that ECS made for our update, as soon as it tells of it.
+    #[must_use]
+    pub fn seen(self, service: &Service) -> Self {
+        let current = service.current_service_deployment().filter(|arn| Some(*arn) != self.before.as_deref());
+        Self { own: self.own.or_else(|| current.map(ToOwned::to_owned)), ..self }
+    }
+}
+
+/// Whether the service deployment tells how a rollout goes on: a service whose strategy is another than a rolling update, or
+/// that tells no state of its deployment.
+pub fn has_strategy(service: &Service, ours: Option<&Deployment>) -> bool {
+    let strategy = service.deployment_configuration().and_then(DeploymentConfiguration::strategy);
+    strategy.is_some_and(|strategy| *strategy != DeploymentStrategy::Rolling)
+        || ours.is_some_and(|deployment| deployment.rollout_state().is_none())
 }
 
 /// Where our deployment is among the service's.
@@ -99,7 +120,13 @@ pub fn short(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
-/// What the service told since the update, oldest first.
+/// When the deployment began, in milliseconds: ECS's clock may be behind ours, and a start that was repeated comes late.
+pub fn begun(service: &Service, rollout: &Rollout) -> i64 {
+    let made = ours(service, rollout, None).and_then(Deployment::created_at).and_then(|at| at.to_millis().ok());
+    made.map_or(rollout.since, |made| made.min(rollout.since))
+}
+
+/// What the service told from then on, oldest first.
 pub fn events(service: &Service, since: i64) -> Vec<LogLine> {
     let mut lines: Vec<LogLine> = service
         .events()
@@ -112,11 +139,6 @@ pub fn events(service: &Service, since: i64) -> Vec<LogLine> {
         .collect();
     lines.sort_by_key(|line| line.time.millis());
     lines
-}
-
-/// The service deployment that ECS made for our update, where it makes such.
-pub fn service_deployment<'a>(service: &'a Service, rollout: &Rollout) -> Option<&'a str> {
-    service.current_service_deployment().filter(|arn| Some(*arn) != rollout.before.as_deref())
 }
 
 #[cfg(test)]
@@ -135,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_rollout_is_judged_by_its_own_deployment() {
-        let rollout = Rollout { revision: NEW.to_owned(), since: 0, before: None };
+        let rollout = Rollout { revision: NEW.to_owned(), since: 0, before: None, own: None };
         let at = |deployments: Vec<Deployment>| {
             let service = Service::builder().status("ACTIVE").running_count(2).desired_count(2);
             let service = service.set_deployments(Some(deployments)).build();
@@ -157,8 +179,18 @@ mod tests {
     }
 
     #[test]
+    fn the_service_deployment_of_an_update_is_remembered() {
+        let rollout = Rollout { revision: NEW.to_owned(), since: 0, before: Some("before".to_owned()), own: None };
+        let current = |arn: &str| Service::builder().current_service_deployment(arn).build();
+        let rollout = rollout.seen(&Service::builder().build()).seen(&current("before"));
+        assert_eq!(rollout.own, None);
+        let rollout = rollout.seen(&current("ours")).seen(&current("another"));
+        assert_eq!(rollout.own.as_deref(), Some("ours"));
+    }
+
+    #[test]
     fn an_update_that_is_not_seen_yet_is_waited_for() {
-        let rollout = Rollout { revision: NEW.to_owned(), since: 1_000, before: None };
+        let rollout = Rollout { revision: NEW.to_owned(), since: 1_000, before: None, own: None };
         let service = Service::builder().deployments(deployment("PRIMARY", OLD, Some("COMPLETED"))).build();
         assert_eq!(judge(&service, &rollout, None, Timestamp::from_millis(2_000)), Verdict::Goes);
         assert!(matches!(

@@ -2,7 +2,7 @@
 //! survive. Must not know why one is registered.
 
 use serde_json::{Map, Value, json};
-use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
+use towpath_model::action::ActionInvocation;
 use towpath_model::time::Timestamp;
 
 use crate::problem::{Kind, Problem};
@@ -12,6 +12,9 @@ use crate::realms::Service;
 
 pub const SERVICE: &str = "AmazonECS";
 const PREFIX: &str = "AmazonEC2ContainerServiceV20141113";
+
+/// How ECS says that time helps, under the code of every wrong request.
+const BUSY: &str = "Too many concurrent attempts to create a new revision";
 
 /// What DescribeTaskDefinition tells and RegisterTaskDefinition does not take.
 const TOLD_ONLY: [&str; 9] = [
@@ -85,7 +88,11 @@ pub fn without_told(mut document: Value) -> Value {
 
 /// Registers a revision and gives its ARN. Every call makes one more.
 pub async fn register(cx: &Call<'_>, action: &ActionInvocation, document: &Value) -> Result<String, Problem> {
-    let answer = call(cx, action, "RegisterTaskDefinition", document).await?;
+    let answer = call(cx, action, "RegisterTaskDefinition", document).await.map_err(|problem| match problem.kind {
+        // Somebody registers another revision of the family at this moment.
+        Kind::Rejected if problem.message.starts_with(BUSY) => Problem { kind: Kind::Transient, ..problem },
+        _ => problem,
+    })?;
     let arn = answer["taskDefinition"]["taskDefinitionArn"].as_str().map(ToOwned::to_owned);
     arn.ok_or_else(|| Problem::broken(SERVICE, "RegisterTaskDefinition answered without an ARN"))
 }
@@ -99,20 +106,6 @@ async fn call(
     let answer = RawCall::json(Service::Ecs, SERVICE, PREFIX, operation, body).send(cx, action).await?;
     serde_json::from_slice(&answer)
         .map_err(|error| Problem::broken(SERVICE, format!("{operation} answered something that is no JSON: {error}")))
-}
-
-/// A call of ECS that failed, as the action's failure or as something to be asked again.
-pub fn refusal(call: &str, problem: &Problem, progress: Progress) -> Outcome {
-    let error = format!("Error calling {call}: {}", problem.detail());
-    match problem.kind {
-        Kind::AccessDenied => {
-            let message = format!("The provided role does not have sufficient permissions to access ECS. {error}");
-            problem.outcome_with(progress, error_code::PERMISSION_ERROR, message)
-        }
-        Kind::NotFound | Kind::Rejected | Kind::Transient | Kind::Session => {
-            problem.outcome_with(progress, error_code::CONFIGURATION_ERROR, error)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use towpath_model::action::{ActionInvocation, Outcome, Progress};
 
-use crate::ec2::refusal;
+use crate::deploys::unable;
 use crate::ec2::state::{Place, State, Status, Step};
 use crate::problem::Problem;
 use crate::provider::Call;
@@ -54,11 +54,11 @@ pub async fn survey(
         let request = cx.realm.load_balancing(action).await?.describe_target_groups().set_names(Some(names));
         request.send().await.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error)))
     };
-    let answer = asked.await.map_err(|problem| refusal("describeTargetGroups", &problem, Progress::default()))?;
+    let answer = asked.await.map_err(|problem| unable("describeTargetGroups", &problem, Progress::default()))?;
     state.groups = answer.target_groups().iter().filter_map(|group| group.target_group_arn.clone()).collect();
     for number in 0..state.groups.len() {
         let health = health(cx, action, &state.groups[number]).await;
-        let health = health.map_err(|problem| refusal("describeTargetHealth", &problem, Progress::default()))?;
+        let health = health.map_err(|problem| unable("describeTargetHealth", &problem, Progress::default()))?;
         for known in health.iter().filter(|known| standing(known) != Standing::Out) {
             let Some(description) = known.target() else { continue };
             if let Some(target) = state.targets.iter_mut().find(|t| Some(t.id.as_str()) == description.id()) {

@@ -11,7 +11,7 @@ use towpath_model::time::Timestamp;
 use crate::ec2::SSM;
 use crate::ec2::state::{Event, State, Status, Step, Target};
 use crate::limits::{
-    CLOCKS_DIFFER_MS, EC2_MESSAGE_CHARS_MAX, EC2_PAGES_MAX, EC2_SETTLE_MS, SSM_DELIVERY_SECONDS, SSM_INSTANCES_AT_ONCE,
+    CLOCKS_DIFFER_MS, EC2_HISTORY_MS, EC2_MESSAGE_CHARS_MAX, EC2_PAGES_MAX, EC2_SETTLE_MS, SSM_DELIVERY_SECONDS, SSM_INSTANCES_AT_ONCE,
     SSM_SECONDS_MAX,
 };
 use crate::problem::Problem;
@@ -60,23 +60,46 @@ async fn since(cx: &Call<'_>, action: &ActionInvocation, since: i64) -> Result<V
     Ok(found)
 }
 
-/// Instances on which the latest command of this action failed, whichever execution sent it.
-pub async fn failed_before(cx: &Call<'_>, action: &ActionInvocation, days_ms: i64) -> Result<Vec<String>, Problem> {
-    let beginning = format!("towpath {} ", place(action));
-    let mut latest: HashMap<String, (i64, bool)> = HashMap::new();
-    for invocation in since(cx, action, cx.clock.now().millis().saturating_sub(days_ms)).await? {
-        if !invocation.comment().is_some_and(|comment| comment.starts_with(&beginning)) {
-            continue;
+/// What this action has sent before, in this execution and in others.
+#[derive(Debug, Default)]
+pub struct Before {
+    /// Places of instances to which this execution has sent commands: a start before this one has put them there.
+    own: HashMap<String, usize>,
+    /// Whether the latest command of another execution failed on an instance.
+    failed: HashMap<String, (i64, bool)>,
+}
+
+impl Before {
+    /// Sorts those that failed last to the front, behind those that have their place already.
+    pub fn rank(&self, id: &str) -> (usize, bool) {
+        let failed = self.failed.get(id).is_some_and(|(_, failed)| *failed);
+        (self.own.get(id).copied().unwrap_or(usize::MAX), !failed)
+    }
+
+    fn note(&mut self, action: &ActionInvocation, invocation: &CommandInvocation) {
+        let rest = invocation.comment().and_then(|comment| comment.strip_prefix(&format!("towpath {} ", place(action))));
+        let Some((execution, at)) = rest.and_then(|rest| rest.split_once(' ')) else { return };
+        let id = invocation.instance_id().unwrap_or_default().to_owned();
+        if execution == action.action_execution_id.as_str() {
+            self.own.insert(id, at.parse().unwrap_or(usize::MAX));
+            return;
         }
         let at = invocation.requested_date_time().and_then(|time| time.to_millis().ok()).unwrap_or_default();
         let failed = invocation.status().is_some_and(is_bad);
-        let id = invocation.instance_id().unwrap_or_default().to_owned();
-        let known = latest.entry(id).or_insert((at, failed));
+        let known = self.failed.entry(id).or_insert((at, failed));
         if at >= known.0 {
             *known = (at, failed);
         }
     }
-    Ok(latest.into_iter().filter(|(_, (_, failed))| *failed).map(|(id, _)| id).collect())
+}
+
+/// As far back as Systems Manager tells.
+pub async fn before(cx: &Call<'_>, action: &ActionInvocation) -> Result<Before, Problem> {
+    let mut before = Before::default();
+    for invocation in since(cx, action, cx.clock.now().millis().saturating_sub(EC2_HISTORY_MS)).await? {
+        before.note(action, &invocation);
+    }
+    Ok(before)
 }
 
 fn is_bad(status: &CommandInvocationStatus) -> bool {

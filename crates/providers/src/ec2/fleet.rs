@@ -7,7 +7,8 @@ use aws_sdk_ssm::types::{InstanceInformation, InstanceInformationStringFilter, P
 use serde::Deserialize;
 use towpath_model::action::{ActionInvocation, Outcome, Progress};
 
-use crate::ec2::{SSM, refusal, wrong};
+use crate::deploys::{misconfigured, unable};
+use crate::ec2::SSM;
 use crate::limits::{EC2_PAGES_MAX, EC2_TARGETS_MAX, SSM_INSTANCES_AT_ONCE};
 use crate::problem::Problem;
 use crate::provider::Call;
@@ -56,7 +57,7 @@ pub async fn select(
 ) -> Result<Vec<Candidate>, Outcome> {
     let mut found: Vec<Candidate> = if selection.managed {
         let filter = selection.filter();
-        let nodes = information(cx, action, filter.0, vec![filter.1]).await.map_err(|problem| ssm_refusal(&problem))?;
+        let nodes = information(cx, action, filter.0, vec![filter.1]).await.map_err(|problem| untold(&problem))?;
         nodes.iter().map(|node| candidate(node.instance_id().unwrap_or_default(), Some(node))).collect()
     } else {
         let ids = running(cx, action, selection).await?;
@@ -64,7 +65,7 @@ pub async fn select(
         for some in ids.chunks(SSM_INSTANCES_AT_ONCE) {
             let nodes = information(cx, action, "InstanceIds".to_owned(), some.to_vec())
                 .await
-                .map_err(|problem| ssm_refusal(&problem))?;
+                .map_err(|problem| untold(&problem))?;
             known.extend(nodes.into_iter().map(|node| (node.instance_id().unwrap_or_default().to_owned(), node)));
         }
         ids.iter().map(|id| candidate(id, known.get(id))).collect()
@@ -73,11 +74,11 @@ pub async fn select(
     found.dedup_by(|a, b| a.id == b.id);
     let (what, region) = (if selection.managed { "managed nodes" } else { "running instances" }, &action.region);
     match found.len() {
-        0 => Err(wrong(format!(
+        0 => Err(misconfigured(format!(
             "There are no {what} with {} in {region}. Check InstanceTagKey, InstanceTagValue and InstanceType.",
             selection.shown()
         ))),
-        many if many > EC2_TARGETS_MAX => Err(wrong(format!(
+        many if many > EC2_TARGETS_MAX => Err(misconfigured(format!(
             "There are {many} {what} with {} in {region}; an action deploys to {EC2_TARGETS_MAX} at the most.",
             selection.shown()
         ))),
@@ -85,8 +86,8 @@ pub async fn select(
     }
 }
 
-fn ssm_refusal(problem: &Problem) -> Outcome {
-    refusal("describeInstanceInformation", problem, Progress::default())
+fn untold(problem: &Problem) -> Outcome {
+    unable("describeInstanceInformation", problem, Progress::default())
 }
 
 fn candidate(id: &str, node: Option<&InstanceInformation>) -> Candidate {
@@ -187,7 +188,7 @@ async fn running(cx: &Call<'_>, action: &ActionInvocation, selection: &Selection
             parsed(&xml)
         };
         let (found, next) =
-            asked.await.map_err(|problem| refusal("describeInstances", &problem, Progress::default()))?;
+            asked.await.map_err(|problem| unable("describeInstances", &problem, Progress::default()))?;
         ids.extend(found);
         match next {
             Some(next) if ids.len() <= EC2_TARGETS_MAX => token = Some(next),

@@ -15,21 +15,22 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use aws_sdk_s3::presigning::PresigningConfig;
 use sha2::{Digest as _, Sha256};
-use towpath_model::action::{ActionInvocation, ArtifactLocation, ErrorDetails, Outcome, Progress, error_code};
+use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
-use towpath_model::limits::{ERROR_MESSAGE_CHARS_MAX, TIMEOUT_DEFAULT_MINUTES};
+use towpath_model::limits::TIMEOUT_DEFAULT_MINUTES;
 use towpath_model::time::Timestamp;
 
 use crate::artifact_files;
+use crate::deploys::{failed, given, misconfigured, needed, one_input, unable};
 use crate::ec2::fleet::Selection;
 use crate::ec2::spec::Spec;
 use crate::ec2::state::{Phase, State, Status, Target};
 use crate::inputs;
-use crate::limits::{EC2_FAILURES_SHOWN, EC2_HISTORY_MS, EC2_SPEC_BYTES_MAX, EC2_TARGET_GROUPS_MAX, EC2_URL_LIFE};
+use crate::limits::{EC2_FAILURES_SHOWN, EC2_SPEC_BYTES_MAX, EC2_TARGET_GROUPS_MAX, EC2_URL_LIFE};
 use crate::links;
 use crate::logs::{self, LogLine, LogPage};
 use crate::objects::S3;
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 use crate::provider::{Artifacts, Call, Provider};
 use crate::realms::Service;
 use crate::targets::DeployTarget;
@@ -94,24 +95,6 @@ fn entry() -> ActionTypeEntry {
     }
 }
 
-/// A call that failed, as the action's failure or as something to be asked again.
-pub fn refusal(call: &str, problem: &Problem, progress: Progress) -> Outcome {
-    let error = format!("Error calling {call}: {}", problem.detail());
-    match problem.kind {
-        Kind::AccessDenied => {
-            let message = format!("The provided role does not have sufficient permissions. {error}");
-            problem.outcome_with(progress, error_code::PERMISSION_ERROR, message)
-        }
-        Kind::NotFound | Kind::Rejected | Kind::Transient | Kind::Session => {
-            problem.outcome_with(progress, error_code::CONFIGURATION_ERROR, error)
-        }
-    }
-}
-
-fn wrong(message: impl Into<String>) -> Outcome {
-    Outcome::failed(error_code::CONFIGURATION_ERROR, message)
-}
-
 /// A number or a share of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Amount {
@@ -152,10 +135,9 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn read(action: &'a ActionInvocation) -> Result<Self, String> {
-        let given = |key: &str| action.config(key).filter(|value| !value.is_empty());
+        let given = |key: &str| given(action, key);
         let name = &action.action_name;
-        let key =
-            given("InstanceTagKey").ok_or_else(|| format!("The configuration of {name} lacks InstanceTagKey."))?;
+        let key = needed(action, "InstanceTagKey")?;
         let managed = match given("InstanceType") {
             Some(EC2) => false,
             Some(MANAGED) => true,
@@ -183,9 +165,7 @@ impl<'a> Wanted<'a> {
                 groups.len()
             ));
         }
-        let [artifact] = action.input_artifacts.as_slice() else {
-            return Err(format!("{name} must have exactly one input artifact."));
-        };
+        let artifact = one_input(action)?;
         Ok(Self {
             selection: Selection { key, value: given("InstanceTagValue"), managed },
             batch: amount("MaxBatch", 1)?,
@@ -198,14 +178,14 @@ impl<'a> Wanted<'a> {
 
 /// What is done on each target.
 async fn spec(cx: &Call<'_>, action: &ActionInvocation, artifact: &ArtifactLocation) -> Result<Spec, Outcome> {
-    let Some(path) = action.config("DeploySpec").filter(|path| !path.is_empty()) else {
-        return Spec::of_keys(action).map_err(wrong);
+    let Some(path) = given(action, "DeploySpec") else {
+        return Spec::of_keys(action).map_err(misconfigured);
     };
     let read = artifact_files::read(cx, action, artifact, path, EC2_SPEC_BYTES_MAX).await;
     let bytes = read.map_err(|trouble| trouble.outcome(artifact))?;
     let spec = String::from_utf8(bytes).map_err(|_| "it is no UTF-8 text".to_owned());
     let spec = spec.and_then(|text| Spec::of_file(&text));
-    spec.map_err(|why| wrong(format!("The file {path} of the artifact {} is no deploy spec: {why}.", artifact.name)))
+    spec.map_err(|why| misconfigured(format!("The file {path} of the artifact {} is no deploy spec: {why}.", artifact.name)))
 }
 
 /// A directory of each target for this action: names of pipelines and actions have no other characters than paths may.
@@ -224,18 +204,18 @@ fn mark(etag: Option<&str>, spec: &Spec, artifact: &ArtifactLocation) -> String 
 
 /// Everything that has to be known before anything is done.
 async fn plan(cx: &Call<'_>, action: &ActionInvocation) -> Result<State, Outcome> {
-    let wanted = Wanted::read(action).map_err(wrong)?;
+    let wanted = Wanted::read(action).map_err(misconfigured)?;
     let artifact = wanted.artifact;
     let spec = spec(cx, action, artifact).await?;
     let from = S3::new(cx.artifacts, action, &artifact.region);
     let found = from.look(&artifact.bucket, &artifact.key, None).await;
     let found = found.map_err(|problem| inputs::outcome(artifact, &problem))?;
     let candidates = fleet::select(cx, action, &wanted.selection).await?;
-    let first = commands::failed_before(cx, action, EC2_HISTORY_MS).await;
-    let first = first.map_err(|problem| refusal("listCommandInvocations", &problem, Progress::default()))?;
+    let before = commands::before(cx, action).await;
+    let before = before.map_err(|problem| unable("listCommandInvocations", &problem, Progress::default()))?;
     let now = cx.clock.now();
     let (unfit, mut fit): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|one| one.unfit.is_some());
-    fit.sort_by_key(|one| !first.contains(&one.id));
+    fit.sort_by_key(|one| before.rank(&one.id));
     let all = fit.len() + unfit.len();
     let targets = fit.into_iter().map(|one| Target::new(one.id));
     let unfit = unfit.into_iter().map(|one| Target::unfit(one.id, one.unfit.unwrap_or_default(), now));
@@ -259,9 +239,7 @@ async fn plan(cx: &Call<'_>, action: &ActionInvocation) -> Result<State, Outcome
 
 /// Where a target can read the artifact, for a while, without credentials of its own.
 async fn url(cx: &Call<'_>, action: &ActionInvocation) -> Result<String, Problem> {
-    let Some(artifact) = action.input_artifacts.first() else {
-        return Err(Problem::refused(format!("{} has no input artifact", action.action_name)));
-    };
+    let artifact = one_input(action).map_err(Problem::refused)?;
     let unsigned = |error: &dyn std::fmt::Display| Problem::refused(format!("cannot sign a URL: {error}"));
     let request = cx.artifacts.s3(action, cx.artifacts.region(&artifact.region)).await?.get_object();
     let life = PresigningConfig::expires_in(EC2_URL_LIFE).map_err(|error| unsigned(&error))?;
@@ -285,11 +263,11 @@ fn told(cx: &Call<'_>, action: &ActionInvocation, state: &State) -> Progress {
 /// Goes on as far as there is nothing to wait for.
 async fn advance(cx: &Call<'_>, action: &ActionInvocation, mut state: State) -> Outcome {
     let known = told(cx, action, &state);
-    let refused = |call: &str, problem: &Problem| refusal(call, problem, known.clone());
+    let refused = |call: &str, problem: &Problem| unable(call, problem, known.clone());
     loop {
         let now = cx.clock.now();
         if state.failed() > state.tolerated && state.phase == Phase::Out {
-            return failed(cx, action, state, now);
+            return ended_badly(cx, action, state, now);
         }
         if state.range().is_empty() {
             return Outcome::Succeeded {
@@ -333,7 +311,7 @@ async fn advance(cx: &Call<'_>, action: &ActionInvocation, mut state: State) -> 
 }
 
 /// Too many targets have failed; those that were not begun are left as they are.
-fn failed(cx: &Call<'_>, action: &ActionInvocation, mut state: State, now: Timestamp) -> Outcome {
+fn ended_badly(cx: &Call<'_>, action: &ActionInvocation, mut state: State, now: Timestamp) -> Outcome {
     let bad: Vec<String> = state.targets.iter().filter(|t| t.status == Status::Failed).map(Target::failure).collect();
     for target in state.targets.iter_mut().filter(|target| !target.status.has_ended()) {
         target.end(Status::Skipped, now);
@@ -348,9 +326,8 @@ fn failed(cx: &Call<'_>, action: &ActionInvocation, mut state: State, now: Times
         state.tolerated,
         shown.join("; ")
     );
-    let message: String = message.chars().take(ERROR_MESSAGE_CHARS_MAX).collect();
-    let progress = Progress { summary: Some(message.clone()), ..told(cx, action, &state) };
-    Outcome::Failed { progress, error: ErrorDetails::new(error_code::JOB_FAILED, message) }
+    let progress = told(cx, action, &state);
+    failed(progress, error_code::JOB_FAILED, message)
 }
 
 #[async_trait]
@@ -401,29 +378,37 @@ impl Provider for Ec2Deploy {
         }
     }
 
-    /// Cancels the commands of the batch that is at work; what has been done stays done.
+    /// Cancels the commands of the batch that is at work, or brings it back where no command was sent to it yet; what has been
+    /// done stays done.
     async fn stop(&self, cx: &Call<'_>, action: &ActionInvocation, progress: &Progress) -> Result<(), String> {
-        commands::cancel(cx, action, State::of(progress).as_ref()).await
+        let state = State::of(progress);
+        commands::cancel(cx, action, state.as_ref()).await?;
+        let Some(mut state) = state.filter(|state| state.phase != Phase::In && state.is_untouched()) else {
+            return Ok(());
+        };
+        let back = balancers::come_back(cx, action, &mut state).await;
+        back.map(drop).map_err(|(problem, call)| format!("Error calling {call}: {}", problem.detail()))
     }
 
-    /// The steps on all targets, by the time they ended. The token says how many were told.
+    /// The steps on all targets, in the order in which they became known: instances have clocks of their own.
     async fn logs(
         &self,
         _cx: &Call<'_>,
-        action: &ActionInvocation,
+        _action: &ActionInvocation,
         progress: &Progress,
         token: Option<&str>,
     ) -> Result<LogPage, Problem> {
         let mut lines = Vec::new();
-        for target in self.targets(action, progress) {
-            for event in target.events {
-                let Some(time) = event.ended else { continue };
-                let message = event.message.map_or_else(String::new, |message| format!(": {message}"));
-                lines.push(LogLine { time, text: format!("{} {} {}{message}", target.id, event.name, event.status) });
+        for target in State::of(progress).map(|state| state.targets).unwrap_or_default() {
+            for event in target.events.iter().filter(|event| event.3 > 0) {
+                let message = if event.4.is_empty() { String::new() } else { format!(": {}", event.4) };
+                let text = format!("{} {} {}{message}", target.id, event.0.as_str(), event.1.as_str());
+                let line = LogLine { time: Timestamp::from_millis(event.3), text };
+                lines.push((if event.0.is_commanded() { target.done } else { event.3 }, line));
             }
         }
-        lines.sort_by_key(|line| line.time.millis());
-        Ok(logs::rest_of(lines, token))
+        lines.sort_by_key(|(known, _)| *known);
+        Ok(logs::rest_of(lines.into_iter().map(|(_, line)| line).collect(), token))
     }
 
     fn targets(&self, action: &ActionInvocation, progress: &Progress) -> Vec<DeployTarget> {

@@ -55,7 +55,7 @@ impl Step {
     }
 
     /// Whether the command on the target does it.
-    const fn is_commanded(self) -> bool {
+    pub const fn is_commanded(self) -> bool {
         matches!(self, Self::Download | Self::Before | Self::Deploy | Self::After)
     }
 }
@@ -238,6 +238,11 @@ impl State {
         numbers.sort_unstable();
         numbers.dedup();
         numbers.into_iter().filter_map(|number| self.sent.get(number).cloned()).collect()
+    }
+
+    /// Whether nothing has been sent to the current batch.
+    pub fn is_untouched(&self) -> bool {
+        self.targets[self.range()].iter().all(|target| target.command.is_none())
     }
 
     pub fn enter(&mut self, phase: Phase, now: Timestamp) {

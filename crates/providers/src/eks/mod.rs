@@ -14,15 +14,18 @@ use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use aws_sdk_eks::types::{Cluster, ClusterStatus};
 use tempfile::TempDir;
 use towpath_artifacts::{Limits, unpack};
-use towpath_model::action::{ActionInvocation, ArtifactLocation, ErrorDetails, Outcome, Progress, error_code};
+use towpath_model::action::{ActionInvocation, ArtifactLocation, Outcome, Progress, error_code};
 use towpath_model::catalogue::{ActionTypeEntry, ActionTypeId, Bounds, Category, Executor, Owner, Property, Repeat};
-use towpath_model::limits::ERROR_MESSAGE_CHARS_MAX;
 
+use crate::deploys::{failed, misconfigured, one_input, unable};
 use crate::eks::kube::Access;
 use crate::eks::run::{End, Run, Runs, Tools};
 use crate::eks::work::{Step, Wanted};
 use crate::inputs;
-use crate::limits::{EKS_LINE_CHARS_MAX, EKS_LOG_PIECES_MAX, EKS_WAIT, TIMEOUT_EKS_MINUTES};
+use crate::limits::{
+    EKS_LINE_CHARS_MAX, EKS_LOG_PIECES_MAX, EKS_WAIT, LOG_BATCH_BYTES_MAX, LOG_BATCH_EVENTS_MAX,
+    LOG_EVENT_OVERHEAD_BYTES, TIMEOUT_EKS_MINUTES,
+};
 use crate::links;
 use crate::logs;
 use crate::objects::{S3, StoreError};
@@ -82,23 +85,6 @@ fn entry() -> ActionTypeEntry {
     }
 }
 
-fn wrong(message: impl Into<String>) -> Outcome {
-    Outcome::failed(error_code::CONFIGURATION_ERROR, message)
-}
-
-fn refusal(call: &str, problem: &Problem, progress: Progress) -> Outcome {
-    let error = format!("Error calling {call}: {}", problem.detail());
-    match problem.kind {
-        Kind::AccessDenied => {
-            let message = format!("The provided role does not have sufficient permissions. {error}");
-            problem.outcome_with(progress, error_code::PERMISSION_ERROR, message)
-        }
-        Kind::NotFound | Kind::Rejected | Kind::Transient | Kind::Session => {
-            problem.outcome_with(progress, error_code::CONFIGURATION_ERROR, error)
-        }
-    }
-}
-
 fn moment(error: &dyn std::fmt::Display) -> Outcome {
     Outcome::Unavailable { message: format!("cannot prepare the deployment for the moment: {error}") }
 }
@@ -134,7 +120,7 @@ impl Log {
 
     /// Makes the stream, and its group where there is none; a start before this one may have made both.
     async fn open(&self, cx: &Call<'_>, action: &ActionInvocation) -> Result<(), Outcome> {
-        let refused = |call: &'static str| move |problem: &Problem| refusal(call, problem, Progress::default());
+        let refused = |call: &'static str| move |problem: &Problem| unable(call, problem, Progress::default());
         for last in [false, true] {
             let asked = async {
                 let request = cx.realm.logs(action).await?.create_log_stream().log_group_name(&self.group);
@@ -169,13 +155,29 @@ impl Log {
         };
         // An event has at least one character.
         let events: Vec<InputLogEvent> = text.lines().filter(|text| !text.is_empty()).filter_map(line).collect();
-        if events.is_empty() {
-            return Ok(());
+        for some in batches(&events) {
+            let request = cx.realm.logs(action).await?.put_log_events().log_group_name(&self.group);
+            let answer = request.log_stream_name(&self.stream).set_log_events(Some(some.to_vec())).send().await;
+            answer.map_err(|error| cx.realm.note(action, Problem::of(logs::SERVICE, &error)))?;
         }
-        let request = cx.realm.logs(action).await?.put_log_events().log_group_name(&self.group);
-        let answer = request.log_stream_name(&self.stream).set_log_events(Some(events)).send().await;
-        answer.map(drop).map_err(|error| cx.realm.note(action, Problem::of(logs::SERVICE, &error)))
+        Ok(())
     }
+}
+
+/// As many events as PutLogEvents takes, each.
+fn batches(events: &[InputLogEvent]) -> Vec<&[InputLogEvent]> {
+    let (mut found, mut from, mut bytes) = (Vec::new(), 0, 0);
+    for (at, event) in events.iter().enumerate() {
+        let more = event.message().len() + LOG_EVENT_OVERHEAD_BYTES;
+        if at - from == LOG_BATCH_EVENTS_MAX || bytes + more > LOG_BATCH_BYTES_MAX {
+            found.push(&events[from..at]);
+            (from, bytes) = (at, 0);
+        }
+        bytes += more;
+    }
+    found.push(&events[from..]);
+    found.retain(|some| !some.is_empty());
+    found
 }
 
 /// The cluster, if it can be deployed to.
@@ -184,13 +186,13 @@ async fn describe(cx: &Call<'_>, action: &ActionInvocation, name: &str) -> Resul
         let request = cx.realm.eks(action).await?.describe_cluster().name(name);
         request.send().await.map_err(|error| cx.realm.note(action, Problem::of(SERVICE, &error)))
     };
-    let answer = asked.await.map_err(|problem| refusal("describeCluster", &problem, Progress::default()))?;
+    let answer = asked.await.map_err(|problem| unable("describeCluster", &problem, Progress::default()))?;
     let Some(cluster) = answer.cluster else {
         return Err(moment(&"DescribeCluster answered without a cluster"));
     };
     match cluster.status() {
         Some(ClusterStatus::Active | ClusterStatus::Updating) => Ok(cluster),
-        status => Err(wrong(format!(
+        status => Err(misconfigured(format!(
             "The cluster {name} is {}; only one that is ACTIVE or UPDATING can be deployed to.",
             status.map_or("in an unknown state", ClusterStatus::as_str)
         ))),
@@ -214,7 +216,7 @@ async fn prepared(
     })?;
     let (wanted, name) = (wanted.clone(), artifact.name.to_string());
     let steps = tokio::task::spawn_blocking(move || unpacked(&root, &zip, &wanted, &name)).await;
-    let steps = steps.map_err(|error| moment(&error))?.map_err(wrong)?;
+    let steps = steps.map_err(|error| moment(&error))?.map_err(misconfigured)?;
     Ok((directory, steps))
 }
 
@@ -269,9 +271,7 @@ fn ended(end: &End, wanted: &Wanted, action: &ActionInvocation, progress: Progre
             }
         }
     };
-    let message: String = message.chars().take(ERROR_MESSAGE_CHARS_MAX).collect();
-    let progress = Progress { summary: Some(message.clone()), ..progress };
-    Outcome::Failed { progress, error: ErrorDetails::new(code, message) }
+    failed(progress, code, message)
 }
 
 /// Tells the log what was printed since the last time.
@@ -291,12 +291,10 @@ async fn tell(cx: &Call<'_>, action: &ActionInvocation, log: &Log, run: &Run) ->
 
 impl Eks {
     async fn begin(&self, cx: &Call<'_>, action: &ActionInvocation) -> Result<Progress, Outcome> {
-        let wanted = Wanted::read(action).map_err(wrong)?;
-        let [artifact] = action.input_artifacts.as_slice() else {
-            return Err(wrong(format!("{} must have exactly one input artifact.", action.action_name)));
-        };
+        let wanted = Wanted::read(action).map_err(misconfigured)?;
+        let artifact = one_input(action).map_err(misconfigured)?;
         if !self.tools.has(wanted.tool()) {
-            return Err(wrong(format!(
+            return Err(misconfigured(format!(
                 "{} is not installed where Towpath's server runs. Install it there, on the PATH of the server.",
                 wanted.tool()
             )));
@@ -311,14 +309,14 @@ impl Eks {
         log.open(cx, action).await?;
         let first = format!("Deploying the artifact {} to the cluster {}.", artifact.name, wanted.cluster);
         let put = log.put(cx, action, &first).await;
-        put.map_err(|problem| refusal("putLogEvents", &problem, Progress::default()))?;
+        put.map_err(|problem| unable("putLogEvents", &problem, Progress::default()))?;
         let credentials = cx.realm.credentials(action).await;
         let access = Access {
             region: cx.realm.region(&action.region).to_owned(),
             endpoint: cluster.endpoint().unwrap_or_default().to_owned(),
             authority: cluster.certificate_authority().and_then(|ca| ca.data()).unwrap_or_default().to_owned(),
             namespace: wanted.namespace.clone(),
-            credentials: credentials.map_err(|problem| refusal("assumeRole", &problem, Progress::default()))?,
+            credentials: credentials.map_err(|problem| unable("assumeRole", &problem, Progress::default()))?,
             clock: cx.realm.clock(),
             cluster: wanted.cluster,
         };
@@ -329,13 +327,13 @@ impl Eks {
     async fn look(&self, cx: &Call<'_>, action: &ActionInvocation, run: &Run, progress: &Progress) -> Outcome {
         let wanted = match Wanted::read(action) {
             Ok(wanted) => wanted,
-            Err(message) => return wrong(message),
+            Err(message) => return misconfigured(message),
         };
         let end = run.wait(EKS_WAIT).await;
         if let Some(log) = Log::known(action, progress)
             && let Err(problem) = tell(cx, action, &log, run).await
         {
-            return refusal("putLogEvents", &problem, progress.clone());
+            return unable("putLogEvents", &problem, progress.clone());
         }
         match end {
             Some(end) => ended(&end, &wanted, action, progress.clone()),
@@ -382,5 +380,20 @@ impl Provider for Eks {
             run.stop();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_log_is_put_in_pieces_that_logs_takes() {
+        let event = |text: &str| InputLogEvent::builder().timestamp(1).message(text).build().unwrap();
+        let sizes = |events: &[InputLogEvent]| batches(events).iter().map(|some| some.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(&[]), Vec::<usize>::new());
+        assert_eq!(sizes(&vec![event("a"); 10_001]), [10_000, 1]);
+        let long = event(&"x".repeat(LOG_BATCH_BYTES_MAX / 4));
+        assert_eq!(sizes(&vec![long; 5]), [3, 2]);
     }
 }

@@ -239,8 +239,15 @@ impl Runs {
         let working = Arc::clone(&run);
         tokio::spawn(async move {
             let end = working.carry_out(&access, &tools, &steps).await;
-            // Nobody needs its credentials any more.
-            let _ = std::fs::remove_file(working.directory.path().join("kubeconfig"));
+            // Nobody needs its credentials and files any more; the log may be told yet.
+            let root = working.directory.path().to_path_buf();
+            let removed = tokio::task::spawn_blocking(move || {
+                let _ = std::fs::remove_file(root.join("kubeconfig"));
+                for directory in ["artifact", "home"] {
+                    let _ = std::fs::remove_dir_all(root.join(directory));
+                }
+            });
+            let _ = removed.await;
             working.lock().end = Some(end);
             working.ended.notify_waiters();
         });

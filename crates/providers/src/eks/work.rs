@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use towpath_model::action::ActionInvocation;
 
+use crate::deploys::needed;
 use crate::limits::EKS_FILES_MAX;
 
 /// The two ways to deploy; an action has exactly one.
@@ -38,7 +39,7 @@ impl Wanted {
     pub fn read(action: &ActionInvocation) -> Result<Self, String> {
         let name = &action.action_name;
         let given = |key: &str| action.config(key).map(str::trim).filter(|value| !value.is_empty());
-        let cluster = given("ClusterName").ok_or_else(|| format!("The configuration of {name} lacks ClusterName."))?;
+        let cluster = needed(action, "ClusterName")?.trim();
         let namespace = given("Namespace").unwrap_or("default");
         label("Namespace", namespace)?;
         let list = |key: &str| -> Result<Vec<String>, String> {

@@ -102,7 +102,7 @@ async fn exactly_the_object_that_is_there_is_deployed() {
     assert_eq!((progress.summary.as_deref(), progress.percent), (Some("Deployment InProgress"), Some(25)));
     peer.set("Succeeded", &json!({}));
     let (progress, ..) = success(stage.poll(&action, &progress).await);
-    assert_eq!(progress.summary.as_deref(), Some("Deployment Succeeded"));
+    assert_eq!((progress.summary.as_deref(), progress.percent), (Some("Deployment Succeeded"), Some(100)));
 }
 
 #[tokio::test]
@@ -140,11 +140,26 @@ async fn a_deployment_that_fails_names_the_script_and_its_rollback() {
     assert_eq!(lines[3..], ["i-2 | [stderr]no port"]);
     let more = stage.provider(&action).logs(&stage.call(), &action, &progress, log.next.as_deref()).await.unwrap();
     assert!(more.lines.is_empty());
+    // Another target ends at the time of the last one that was told.
+    let late = target("i-3", "Succeeded", json!([event("ApplicationStart", "Succeeded", 20.0)]));
+    peer.0.lock().unwrap().targets.push(late);
+    let more = stage.provider(&action).logs(&stage.call(), &action, &progress, more.next.as_deref()).await.unwrap();
+    assert_eq!(more.lines.last().map(|line| line.text.as_str()), Some("i-3 Succeeded ApplicationStart"));
+    assert_eq!(more.lines.len(), 1);
 
     // Its targets are told where they can be asked; the failure is the same without them.
     stage.aws.world().denied.insert("codedeploy:ListDeploymentTargets".to_owned());
     let (_, message) = failure(stage.poll(&action, &progress).await);
     assert_eq!(message, "HEALTH_CONSTRAINTS: The overall deployment failed. The deployment d-BACK rolls it back.");
+}
+
+/// CodePipeline's own policies lack the permission to list deployments.
+#[tokio::test]
+async fn without_a_list_of_deployments_the_artifact_is_deployed_all_the_same() {
+    let (stage, _peer) = instances();
+    stage.aws.world().denied.insert("codedeploy:ListDeployments".to_owned());
+    let progress = pending(stage.start(&codedeploy()).await);
+    assert_eq!(progress.external_id.as_deref(), Some("d-000000001"));
 }
 
 #[tokio::test]
@@ -186,7 +201,7 @@ async fn what_is_missing_is_the_users_to_mend() {
     assert!(message.starts_with("Error calling listDeployments: No application found for name: none"), "{message}");
     action.configuration.remove("ApplicationName");
     let (_, message) = failure(stage.start(&action).await);
-    assert_eq!(message, "The configuration of Act lacks ApplicationName.");
+    assert_eq!(message, "The configuration of action Act lacks ApplicationName.");
     let mut action = codedeploy();
     action.input_artifacts[0].key = "ferry/bundle/gone".to_owned();
     let (code, message) = failure(stage.start(&action).await);
@@ -250,7 +265,7 @@ async fn templates_that_cannot_be_used() {
           src. The file taskdef.json has no <TASK_DEFINITION>",
         ),
         (blue_green(&[("Image1ContainerName", "IMAGE")]), open),
-        (blue_green(&[("DeploymentGroupName", "")]), "The configuration of Act lacks DeploymentGroupName."),
+        (blue_green(&[("DeploymentGroupName", "")]), "The configuration of action Act lacks DeploymentGroupName."),
     ] {
         let (code, message) = failure(stage.start(&action).await);
         assert_eq!(code, "ConfigurationError", "{message}");

@@ -46,6 +46,9 @@ use crate::{codedeploy, ec2, ecs, eks, inspector_scan};
 /// A value in the configuration of every action that no outcome may repeat.
 pub const CONFIGURED_SECRET: &str = "hunter2-in-the-configuration";
 
+/// Operations that CodePipeline's own policies do not allow, and that only a start after a crash misses.
+const DISPENSABLE: [&str; 1] = ["codedeploy:ListDeployments"];
+
 struct Case {
     name: &'static str,
     action: ActionInvocation,
@@ -487,6 +490,10 @@ async fn a_missing_permission_is_reported_in_awss_words() {
             }
             let outcome = run(&stage, &case).await;
             assert_no_secret(&case, &outcome);
+            if DISPENSABLE.contains(&operation.as_str()) {
+                assert!(is_good_end(&outcome), "{} without {operation}: {outcome:?}", case.name);
+                continue;
+            }
             let Outcome::Failed { error, .. } = outcome else {
                 panic!("{} without {operation}: {outcome:?}", case.name);
             };

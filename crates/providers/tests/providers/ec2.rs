@@ -140,6 +140,48 @@ async fn batches_go_one_after_the_other_and_stop_when_too_many_fail() {
     assert_eq!(peer.batches()[2], ["i-2"]);
 }
 
+/// Which instances failed last decides over the order once: what this execution has sent keeps its place.
+#[tokio::test]
+async fn a_start_after_a_crash_finds_its_commands_where_they_were_sent() {
+    let (stage, peer) = prepared();
+    let action = scripted(&[("MaxBatch", "1")]);
+    let earlier = ActionInvocation { action_execution_id: "55555555-5555-4555-8555-555555555555".into(), ..action.clone() };
+    pending(stage.start(&earlier).await);
+    peer.end(&["i-1"], "Success", GOOD);
+    for invocation in &mut peer.0.lock().unwrap().invocations {
+        invocation["InstanceId"] = json!("i-3");
+        invocation["Status"] = json!("Failed");
+    }
+    pending(stage.start(&action).await);
+    assert_eq!(peer.batches()[1..], [["i-3"]], "it failed last");
+    peer.end(&["i-3"], "Success", GOOD);
+    // The first start's answer was never stored.
+    let progress = pending(stage.start(&action).await);
+    assert_eq!(peer.batches().len(), 2);
+    pending(stage.poll(&action, &progress).await);
+    assert_eq!(peer.batches()[2..], [["i-1"]]);
+}
+
+#[tokio::test]
+async fn a_stop_brings_back_instances_that_got_no_command_yet() {
+    let (stage, peer) = prepared();
+    peer.0.lock().unwrap().group.insert(("i-1".to_owned(), 8080), "healthy".to_owned());
+    let action = scripted(&[("TargetGroupNameList", "web")]);
+    let progress = pending(stage.start(&action).await);
+    let progress = pending(stage.poll(&action, &progress).await);
+    assert_eq!(peer.0.lock().unwrap().moves, ["DeregisterTargets i-1:8080"]);
+    assert_eq!(stage.stop(&action, &progress).await, Ok(()));
+    assert_eq!(peer.0.lock().unwrap().moves[1..], ["RegisterTargets i-1:8080"]);
+    assert!(peer.0.lock().unwrap().cancelled.is_empty());
+
+    // One with a command stays out, as one on which it failed does.
+    peer.0.lock().unwrap().group.clear();
+    let progress = pending(stage.poll(&action, &progress).await);
+    assert_eq!(stage.stop(&action, &progress).await, Ok(()));
+    let fleet = peer.0.lock().unwrap();
+    assert_eq!((fleet.moves.len(), fleet.cancelled.len()), (2, 1));
+}
+
 #[tokio::test]
 async fn instances_leave_their_target_group_and_come_back_with_their_port() {
     let (stage, peer) = prepared();
@@ -262,7 +304,7 @@ async fn what_contradicts_itself_is_refused_before_anything_is_asked() {
             scripted(&[("InstanceType", "EC3")]),
             "The value of InstanceType is 'EC3'; it must be EC2 or SSM_MANAGED_NODE.",
         ),
-        (scripted(&[("InstanceTagKey", "")]), "The configuration of Act lacks InstanceTagKey."),
+        (scripted(&[("InstanceTagKey", "")]), "The configuration of action Act lacks InstanceTagKey."),
         (scripted(&[("TargetDirectory", "srv")]), "the destination 'srv' is no absolute path"),
         (
             ec2_deploy(&[("DeploySpec", "hooks/start.sh")]),

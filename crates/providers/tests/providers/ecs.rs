@@ -6,6 +6,7 @@ use towpath_model::catalogue::{Category, Owner};
 
 use crate::ecs_peer::{EcsPeer, FAMILY};
 use crate::stage::{Stage, artifact, failure, invocation, pending, success, zip_of};
+use crate::world::NOW;
 
 pub fn ecs_deploy(configuration: &[(&str, &str)]) -> ActionInvocation {
     let mut action =
@@ -81,7 +82,8 @@ async fn a_rollout_that_fails_says_why() {
         ecs.service["deployments"][0]["rolloutStateReason"] =
             json!("ECS deployment circuit breaker: tasks failed to start.");
         ecs.service["events"] = json!([
-            {"id": "2", "createdAt": 4_000_000_000.5, "message": "(service ferry) was unable to place a task."},
+            {"id": "3", "createdAt": NOW.millis() / 1000, "message": "(service ferry) was unable to place a task."},
+            {"id": "2", "createdAt": NOW.millis() / 1000, "message": "(service ferry) has started 2 tasks."},
             {"id": "1", "createdAt": 1.5, "message": "(service ferry) has reached a steady state."}]);
         ecs.tasks.push(json!({"taskArn": "t-1", "taskDefinitionArn": format!("{FAMILY}:8"),
             "stoppedReason": "Essential container in task exited",
@@ -95,7 +97,7 @@ async fn a_rollout_that_fails_says_why() {
          container web: exit code 3, OutOfMemoryError. Last event: (service ferry) was unable to place a task."
     );
     let log = stage.provider(&action).logs(&stage.call(), &action, &progress, None).await.unwrap();
-    assert_eq!(log.lines.len(), 1, "what was before the update is not its log");
+    assert_eq!(log.lines.len(), 2, "what was before the update is not its log");
     let more = stage.provider(&action).logs(&stage.call(), &action, &progress, log.next.as_deref()).await.unwrap();
     assert!(more.lines.is_empty() && more.next == log.next);
 }
@@ -153,6 +155,52 @@ async fn blue_green_strategies_are_judged_by_their_service_deployment() {
     }
 }
 
+/// CodePipeline's own policies lack the permission to ask for service deployments.
+#[tokio::test]
+async fn without_its_service_deployment_a_strategy_is_judged_by_counts() {
+    let (stage, peer) = prepared();
+    let action = ecs_deploy(&[]);
+    let progress = pending(stage.start(&action).await);
+    {
+        let mut ecs = peer.0.lock().unwrap();
+        ecs.service["deployments"][0].as_object_mut().unwrap().remove("rolloutState");
+        ecs.service["currentServiceDeployment"] = json!("arn:aws:ecs:eu-west-1:1:service-deployment/harbour/ferry/a");
+    }
+    stage.aws.world().denied.insert("ecs:DescribeServiceDeployments".to_owned());
+    let progress = pending(stage.poll(&action, &progress).await);
+    peer.0.lock().unwrap().service["deployments"].as_array_mut().unwrap().truncate(1);
+    success(stage.poll(&action, &progress).await);
+}
+
+#[tokio::test]
+async fn somebody_elses_service_deployment_says_nothing_of_ours() {
+    let (stage, peer) = prepared();
+    let action = ecs_deploy(&[]);
+    let arn = |name: &str| json!(format!("arn:aws:ecs:eu-west-1:1:service-deployment/harbour/ferry/{name}"));
+    let progress = pending(stage.start(&action).await);
+    {
+        let mut ecs = peer.0.lock().unwrap();
+        ecs.service["deploymentConfiguration"] = json!({"strategy": "CANARY"});
+        ecs.service["currentServiceDeployment"] = arn("ours");
+        ecs.service_deployment = json!({"status": "IN_PROGRESS"});
+    }
+    let progress = pending(stage.poll(&action, &progress).await);
+    peer.0.lock().unwrap().service["currentServiceDeployment"] = arn("another");
+    pending(stage.poll(&action, &progress).await);
+    let asked: Vec<serde_json::Value> = peer.0.lock().unwrap().asked.clone();
+    assert_eq!(asked, [json!([arn("ours")]), json!([arn("ours")])]);
+}
+
+#[tokio::test]
+async fn a_family_that_is_registered_at_the_same_moment_is_asked_again() {
+    let (stage, peer) = prepared();
+    peer.0.lock().unwrap().contended = true;
+    let outcome = stage.start(&ecs_deploy(&[])).await;
+    assert!(matches!(outcome, Outcome::Unavailable { .. }), "{outcome:?}");
+    peer.0.lock().unwrap().contended = false;
+    pending(stage.start(&ecs_deploy(&[])).await);
+}
+
 #[tokio::test]
 async fn a_stop_ends_the_rollout_where_ecs_tells_of_one() {
     let (stage, peer) = prepared();
@@ -202,7 +250,7 @@ async fn what_cannot_be_deployed() {
             ecs_deploy(&[("ClusterName", "x")]),
             "Error calling describeServices: Cluster not found. (Service: AmazonECS;",
         ),
-        (ecs_deploy(&[("ServiceName", "")]), "The configuration of Act lacks ServiceName."),
+        (ecs_deploy(&[("ServiceName", "")]), "The configuration of action Act lacks ServiceName."),
         (ecs_deploy(&[("DeploymentTimeout", "61")]), "The value of DeploymentTimeout is '61'; it must be a number"),
     ] {
         let (code, message) = start(action).await;

@@ -20,20 +20,30 @@ pub struct Ecs {
     pub stopped: Vec<Value>,
     /// What DescribeServiceDeployments tells of the current one.
     pub service_deployment: Value,
+    /// Service deployments that DescribeServiceDeployments was asked for.
+    pub asked: Vec<Value>,
     /// Tasks that have stopped.
     pub tasks: Vec<Value>,
+    /// Somebody else registers revisions all the time.
+    pub contended: bool,
 }
 
 #[derive(Clone)]
 pub struct EcsPeer(pub Arc<Mutex<Ecs>>);
 
+/// ECS's clock, so much from ours.
+#[expect(clippy::cast_precision_loss, reason = "a test's time")]
+fn seconds(more: f64) -> f64 {
+    NOW.millis() as f64 / 1000.0 + more
+}
+
 fn arn(revision: u64) -> String {
     format!("{FAMILY}:{revision}")
 }
 
-fn deployment(status: &str, revision: u64, state: &str) -> Value {
+fn deployment(status: &str, revision: u64, state: &str, made: f64) -> Value {
     json!({"id": format!("ecs-svc/{revision}"), "status": status, "taskDefinition": arn(revision), "desiredCount": 2,
-        "runningCount": 0, "pendingCount": 0, "failedTasks": 0, "createdAt": 1.5, "updatedAt": 1.5, "rolloutState": state})
+        "runningCount": 0, "pendingCount": 0, "failedTasks": 0, "createdAt": made, "updatedAt": made, "rolloutState": state})
 }
 
 impl EcsPeer {
@@ -44,7 +54,7 @@ impl EcsPeer {
             "requiresAttributes": [{"name": "ecs.capability.x"}], "fromTheFuture": {"kept": true},
             "containerDefinitions": [{"name": "web", "image": "web:old", "cpu": 0}, {"name": "proxy", "image": "proxy:1"}]});
         let service = json!({"serviceName": "ferry", "status": "ACTIVE", "desiredCount": 2, "runningCount": 2,
-            "pendingCount": 0, "taskDefinition": arn(7), "deployments": [deployment("PRIMARY", 7, "COMPLETED")],
+            "pendingCount": 0, "taskDefinition": arn(7), "deployments": [deployment("PRIMARY", 7, "COMPLETED", 1.5)],
             "events": []});
         let ecs = Ecs {
             definitions: BTreeMap::from([(7, definition)]),
@@ -52,7 +62,9 @@ impl EcsPeer {
             updates: Vec::new(),
             stopped: Vec::new(),
             service_deployment: Value::Null,
+            asked: Vec::new(),
             tasks: Vec::new(),
+            contended: false,
         };
         let peer = Self(Arc::new(Mutex::new(ecs)));
         stage.aws.world().peers.insert("ecs".to_owned(), Box::new(peer.clone()));
@@ -111,19 +123,21 @@ impl Ecs {
         for told_only in ["taskDefinitionArn", "revision", "status", "requiresAttributes", "registeredAt"] {
             assert!(body.get(told_only).is_none(), "{told_only} is no member of the request");
         }
+        if self.contended {
+            let text = "Too many concurrent attempts to create a new revision of the specified family.";
+            return json_error(400, "ClientException", text);
+        }
         if body["containerDefinitions"].as_array().unwrap().iter().any(|c| c["image"] == "") {
             return json_error(400, "ClientException", "Container.image should not be null or empty.");
         }
         let revision = self.definitions.keys().max().unwrap() + 1;
         let mut definition = body.clone();
         definition.as_object_mut().unwrap().remove("tags");
-        #[expect(clippy::cast_precision_loss, reason = "a test's time")]
-        let seconds = NOW.millis() as f64 / 1000.0 + 0.25;
         for (name, value) in [
             ("taskDefinitionArn", json!(arn(revision))),
             ("revision", json!(revision)),
             ("status", json!("ACTIVE")),
-            ("registeredAt", json!(seconds)),
+            ("registeredAt", json!(seconds(0.25))),
             ("compatibilities", json!(["EC2"])),
         ] {
             definition[name] = value;
@@ -139,7 +153,7 @@ impl Ecs {
             let revision: u64 = wanted.rsplit(':').next().unwrap().parse().unwrap();
             let mut before = self.service["deployments"][0].clone();
             before["status"] = json!("ACTIVE");
-            self.service["deployments"] = json!([deployment("PRIMARY", revision, "IN_PROGRESS"), before]);
+            self.service["deployments"] = json!([deployment("PRIMARY", revision, "IN_PROGRESS", seconds(-0.5)), before]);
             self.service["taskDefinition"] = json!(wanted);
             self.updates.push(body.clone());
         }
@@ -171,6 +185,7 @@ impl Peer for EcsPeer {
             "RegisterTaskDefinition" => ecs.register(&body),
             "UpdateService" => ecs.update(&body),
             "DescribeServiceDeployments" => {
+                ecs.asked.push(body["serviceDeploymentArns"].clone());
                 Response::ok(json!({"serviceDeployments": [ecs.service_deployment]}).to_string())
             }
             "StopServiceDeployment" => {
