@@ -422,7 +422,8 @@ impl Orchestrator {
     /// Where the provider's service is for this action; the words that fail the action where it is nowhere.
     fn call_context(&self, task: &Task, provider: &dyn Provider) -> Result<Call<'_>, ErrorDetails> {
         let realm = self.realms.for_invocation(&task.invocation, provider.service_of(&task.invocation))?;
-        Ok(Call { realm, artifacts: self.realms.artifacts(), clock: &*self.clock, scratch: &self.scratch, job: None })
+        let artifacts = self.realms.artifacts_for(realm);
+        Ok(Call { realm, artifacts, clock: &*self.clock, scratch: &self.scratch, job: None })
     }
 }
 

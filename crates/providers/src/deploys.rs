@@ -53,8 +53,7 @@ pub fn unable(call: &str, problem: &Problem, progress: Progress) -> Outcome {
     let is_denied = problem.kind == Kind::AccessDenied || problem.message.contains("is not authorized to perform");
     if is_denied && problem.kind != Kind::Transient {
         let service = problem.service.trim_start_matches("Amazon").trim_start_matches("AWS");
-        let message =
-            format!("The provided role does not have sufficient permissions to access {service}. {error}");
+        let message = format!("The provided role does not have sufficient permissions to access {service}. {error}");
         return problem.outcome_with(progress, error_code::PERMISSION_ERROR, message);
     }
     problem.outcome_with(progress, error_code::CONFIGURATION_ERROR, error)
@@ -119,7 +118,8 @@ mod tests {
         };
         let denied = "User: x is not authorized to perform: iam:PassRole";
         for (kind, code) in [(Kind::AccessDenied, "AccessDeniedException"), (Kind::Rejected, "ClientException")] {
-            let text = "The provided role does not have sufficient permissions to access ECS. Error calling updateService: ";
+            let text =
+                "The provided role does not have sufficient permissions to access ECS. Error calling updateService: ";
             let (class, message) = said(kind, code, denied);
             assert_eq!(class, "PermissionError");
             assert_eq!(message, format!("{text}{denied} (Service: AmazonECS; Error Code: {code})"));
@@ -127,7 +127,8 @@ mod tests {
         let (class, message) = said(Kind::Rejected, "ClientException", "Bad.");
         let text = "Error calling updateService: Bad. (Service: AmazonECS; Error Code: ClientException)";
         assert_eq!((class.as_str(), message.as_str()), ("ConfigurationError", text));
-        let throttled = Problem { code: "ThrottlingException".to_owned(), ..Problem::broken("AmazonECS", "Rate exceeded") };
+        let throttled =
+            Problem { code: "ThrottlingException".to_owned(), ..Problem::broken("AmazonECS", "Rate exceeded") };
         let outcome = unable("updateService", &throttled, Progress::default());
         assert!(matches!(outcome, Outcome::Unavailable { .. }), "{outcome:?}");
     }

@@ -433,7 +433,8 @@ impl Provider for Ecs {
         };
         let rollout = rollout.seen(&service);
         let stands = verdict(cx, action, &service, &rollout, progress.external_id.as_deref()).await;
-        let goes = stands.map_err(|problem| format!("Error calling describeServiceDeployments: {}", problem.detail()))?;
+        let goes =
+            stands.map_err(|problem| format!("Error calling describeServiceDeployments: {}", problem.detail()))?;
         let Some(arn) = rollout.own.filter(|_| goes == Verdict::Goes) else { return Ok(()) };
         let asked = async {
             let request = cx.realm.ecs(action).await?.stop_service_deployment().service_deployment_arn(arn);

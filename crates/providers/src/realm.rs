@@ -159,6 +159,8 @@ impl Clients {
 pub struct Realm {
     pub(crate) settings: RealmSettings,
     abroad: Abroad,
+    /// Actions act as their pipeline here, whatever role of their own they have.
+    pipeline_alone: bool,
     clients: Mutex<HashMap<(Acting, String), Clients>>,
 }
 
@@ -173,12 +175,18 @@ impl std::fmt::Debug for Realm {
 
 impl Realm {
     pub fn new(settings: RealmSettings) -> Self {
-        Self { settings, abroad: Abroad::default(), clients: Mutex::default() }
+        Self { settings, abroad: Abroad::default(), pipeline_alone: false, clients: Mutex::default() }
     }
 
     #[must_use]
     pub fn abroad(self, abroad: Abroad) -> Self {
         Self { abroad, ..self }
+    }
+
+    /// For the artifacts of actions whose own roles are known elsewhere alone.
+    #[must_use]
+    pub(crate) fn as_the_pipeline(self) -> Self {
+        Self { pipeline_alone: true, ..self }
     }
 
     pub fn name(&self) -> &str {
@@ -234,7 +242,8 @@ impl Realm {
         }
         let mapped = |role: &String| self.abroad.roles.get(role).unwrap_or(role).clone();
         let pipeline = mapped(&action.pipeline_role_arn);
-        let own = action.role_arn.as_ref().map(mapped).filter(|role| *role != pipeline);
+        let own = action.role_arn.as_ref().filter(|_| !self.pipeline_alone).map(mapped);
+        let own = own.filter(|role| *role != pipeline);
         Acting::Role(Roles { pipeline, action: own, session: session_name(&action.pipeline_name) })
     }
 

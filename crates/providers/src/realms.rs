@@ -192,6 +192,8 @@ pub type Network = Box<dyn Fn() -> SharedHttpClient + Send + Sync>;
 /// All realms of a running system.
 pub struct Realms {
     embedded: Arc<Realm>,
+    /// The same for actions that run elsewhere: their own roles, of another account maybe, need not be known here.
+    artifacts: Arc<Realm>,
     tables: Vec<Named>,
     environment: AwsEnvironment,
     network: Option<Network>,
@@ -219,6 +221,7 @@ impl Realms {
         }
         let named = |table| Named { table, realm: OnceLock::new() };
         Ok(Self {
+            artifacts: Arc::new(Realm::new(embedded.clone()).as_the_pipeline()),
             embedded: Arc::new(Realm::new(embedded)),
             tables: tables.into_iter().map(named).collect(),
             environment,
@@ -231,6 +234,7 @@ impl Realms {
     /// Towpath's own services and nothing else.
     pub fn embedded_only(embedded: RealmSettings) -> Self {
         Self {
+            artifacts: Arc::new(Realm::new(embedded.clone()).as_the_pipeline()),
             embedded: Arc::new(Realm::new(embedded)),
             tables: Vec::new(),
             environment: AwsEnvironment::default(),
@@ -243,6 +247,11 @@ impl Realms {
     /// Where artifact stores are.
     pub fn artifacts(&self) -> &Arc<Realm> {
         &self.embedded
+    }
+
+    /// The same as an action that runs in `realm` sees it.
+    pub fn artifacts_for(&self, realm: &Realm) -> &Arc<Realm> {
+        if std::ptr::eq(realm, Arc::as_ptr(&self.embedded)) { &self.embedded } else { &self.artifacts }
     }
 
     /// Where an action runs whose provider calls `service`, or why it cannot run at all.

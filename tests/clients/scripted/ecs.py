@@ -34,7 +34,8 @@ def breaker(reason="ECS deployment circuit breaker: tasks failed to start.", rol
     """The circuit breaker fires; the tasks that did not start tell why."""
     def fires(service, deployment):
         deployment.update(rolloutState="FAILED", rolloutStateReason=reason, failedTasks=3, runningCount=0)
-        service.tasks.append({"deployment": deployment["id"], "reason": stopped, "exit": exit_code})
+        service.tasks.append({"deployment": deployment["id"], "definition": deployment["taskDefinition"], "reason": stopped,
+                              "exit": exit_code})
         service.told(f"(service {service.name}) (deployment {deployment['id']}) deployment failed: tasks failed to start.")
         if rolls_back:
             service.roll_back(deployment)
@@ -83,6 +84,35 @@ class blue_green:
     def __init__(self, *statuses, reason=None, rollback=None):
         self.statuses = list(statuses or ("PENDING", "IN_PROGRESS", "SUCCESSFUL"))
         self.reason, self.rollback = reason, rollback
+
+    def look(self, _):
+        return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+
+    def stop(self, _, rolls):
+        self.statuses = ["ROLLBACK_REQUESTED", "ROLLBACK_SUCCESSFUL"] if rolls else ["STOP_REQUESTED", "STOPPED"]
+
+
+class rolling:
+    """The service deployment of a rolling update, which stands as its deployment does."""
+
+    reason = rollback = None
+
+    def __init__(self, deployment):
+        self.deployment = deployment
+
+    def look(self, service):
+        state = self.deployment.get("rolloutState")
+        if state == "FAILED":
+            return "ROLLBACK_SUCCESSFUL" if self.deployment["status"] != "PRIMARY" else "STOPPED"
+        stable = state == "COMPLETED" or (state is None and service.deployments == [self.deployment]
+                                          and self.deployment["runningCount"] == self.deployment["desiredCount"])
+        return "SUCCESSFUL" if stable else "IN_PROGRESS"
+
+    def stop(self, service, rolls):
+        self.deployment.update(rolloutState="FAILED", rolloutStateReason=f"ECS deployment {self.deployment['id']} was stopped.")
+        service.steps = []
+        if rolls:
+            service.roll_back(self.deployment)
 
 
 def _goes_on(_, deployment):
@@ -283,11 +313,11 @@ class Ecs(Script):
         # The same task definition again starts nothing, unless it is forced.
         if definition and (definition != service.definition or call.input.get("forceNewDeployment")):
             steps = service.coming.pop(0) if service.coming else None
+            arn = call.arn(f"service-deployment/{service.cluster}/{service.name}/{random.randrange(16**20):020x}")
             if service.strategy == "ROLLING":
-                service.deploy(definition, completes() if steps is None else steps)
+                service.rollouts[arn] = rolling(service.deploy(definition, completes() if steps is None else steps))
             else:
                 service.deploy(definition, [])
-                arn = call.arn(f"service-deployment/{service.cluster}/{service.name}/{random.randrange(16**20):020x}")
                 service.rollouts[arn] = steps or blue_green()
         return {"service": self._told(call, service)}
 
@@ -299,7 +329,7 @@ class Ecs(Script):
                 failures.append({"arn": arn, "reason": "MISSING"})
                 continue
             course = service.rollouts[arn]
-            status = course.statuses.pop(0) if len(course.statuses) > 1 else course.statuses[0]
+            status = course.look(service)
             if status == "SUCCESSFUL":
                 service.deployments[:] = service.deployments[:1]
             told = {"serviceDeploymentArn": arn, "serviceArn": call.arn(f"service/{service.cluster}/{service.name}"),
@@ -313,8 +343,7 @@ class Ecs(Script):
 
     def list_service_deployments(self, call):
         service = self._service(call.input, call.input["service"])
-        return {"serviceDeployments": [{"serviceDeploymentArn": arn, "status": course.statuses[0], "createdAt": now()}
-                                       for arn, course in reversed(service.rollouts.items())]}
+        return {"serviceDeployments": [{"serviceDeploymentArn": arn, "createdAt": now()} for arn in reversed(service.rollouts)]}
 
     def stop_service_deployment(self, call):
         arn = call.input["serviceDeploymentArn"]
@@ -322,7 +351,7 @@ class Ecs(Script):
         if service is None:
             raise AwsError("ServiceDeploymentNotFoundException", "The service deployment was not found.")
         rolls = call.input.get("stopType", "ROLLBACK") == "ROLLBACK"
-        service.rollouts[arn].statuses = ["ROLLBACK_REQUESTED", "ROLLBACK_SUCCESSFUL"] if rolls else ["STOP_REQUESTED", "STOPPED"]
+        service.rollouts[arn].stop(service, rolls)
         return {"serviceDeploymentArn": arn}
 
     def list_tasks(self, call):
@@ -349,8 +378,8 @@ class Ecs(Script):
                 failures.append({"arn": arn, "reason": "MISSING"})
                 continue
             service, task = known[arn]
-            container = self.definition(service.definition)["containerDefinitions"][0]["name"]
-            tasks.append({"taskArn": arn, "clusterArn": call.arn(f"cluster/{cluster}"), "lastStatus": "STOPPED",
+            container = self.definition(task["definition"])["containerDefinitions"][0]["name"]
+            tasks.append({"taskArn": arn, "taskDefinitionArn": task["definition"], "clusterArn": call.arn(f"cluster/{cluster}"), "lastStatus": "STOPPED",
                           "desiredStatus": "STOPPED", "startedBy": task["deployment"], "stoppedReason": task["reason"],
                           "stopCode": "EssentialContainerExited", "stoppedAt": now(),
                           "containers": [{"name": container, "lastStatus": "STOPPED", "exitCode": task["exit"],

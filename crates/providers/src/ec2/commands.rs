@@ -11,8 +11,8 @@ use towpath_model::time::Timestamp;
 use crate::ec2::SSM;
 use crate::ec2::state::{Event, State, Status, Step, Target};
 use crate::limits::{
-    CLOCKS_DIFFER_MS, EC2_HISTORY_MS, EC2_MESSAGE_CHARS_MAX, EC2_PAGES_MAX, EC2_SETTLE_MS, SSM_DELIVERY_SECONDS, SSM_INSTANCES_AT_ONCE,
-    SSM_SECONDS_MAX,
+    CLOCKS_DIFFER_MS, EC2_HISTORY_MS, EC2_MESSAGE_CHARS_MAX, EC2_PAGES_MAX, EC2_SETTLE_MS, SSM_DELIVERY_SECONDS,
+    SSM_INSTANCES_AT_ONCE, SSM_SECONDS_MAX,
 };
 use crate::problem::Problem;
 use crate::provider::Call;
@@ -77,7 +77,8 @@ impl Before {
     }
 
     fn note(&mut self, action: &ActionInvocation, invocation: &CommandInvocation) {
-        let rest = invocation.comment().and_then(|comment| comment.strip_prefix(&format!("towpath {} ", place(action))));
+        let rest =
+            invocation.comment().and_then(|comment| comment.strip_prefix(&format!("towpath {} ", place(action))));
         let Some((execution, at)) = rest.and_then(|rest| rest.split_once(' ')) else { return };
         let id = invocation.instance_id().unwrap_or_default().to_owned();
         if execution == action.action_execution_id.as_str() {

@@ -185,7 +185,9 @@ async fn spec(cx: &Call<'_>, action: &ActionInvocation, artifact: &ArtifactLocat
     let bytes = read.map_err(|trouble| trouble.outcome(artifact))?;
     let spec = String::from_utf8(bytes).map_err(|_| "it is no UTF-8 text".to_owned());
     let spec = spec.and_then(|text| Spec::of_file(&text));
-    spec.map_err(|why| misconfigured(format!("The file {path} of the artifact {} is no deploy spec: {why}.", artifact.name)))
+    spec.map_err(|why| {
+        misconfigured(format!("The file {path} of the artifact {} is no deploy spec: {why}.", artifact.name))
+    })
 }
 
 /// A directory of each target for this action: names of pipelines and actions have no other characters than paths may.

@@ -145,7 +145,8 @@ async fn batches_go_one_after_the_other_and_stop_when_too_many_fail() {
 async fn a_start_after_a_crash_finds_its_commands_where_they_were_sent() {
     let (stage, peer) = prepared();
     let action = scripted(&[("MaxBatch", "1")]);
-    let earlier = ActionInvocation { action_execution_id: "55555555-5555-4555-8555-555555555555".into(), ..action.clone() };
+    let earlier =
+        ActionInvocation { action_execution_id: "55555555-5555-4555-8555-555555555555".into(), ..action.clone() };
     pending(stage.start(&earlier).await);
     peer.end(&["i-1"], "Success", GOOD);
     for invocation in &mut peer.0.lock().unwrap().invocations {

@@ -153,7 +153,8 @@ impl Ecs {
             let revision: u64 = wanted.rsplit(':').next().unwrap().parse().unwrap();
             let mut before = self.service["deployments"][0].clone();
             before["status"] = json!("ACTIVE");
-            self.service["deployments"] = json!([deployment("PRIMARY", revision, "IN_PROGRESS", seconds(-0.5)), before]);
+            self.service["deployments"] =
+                json!([deployment("PRIMARY", revision, "IN_PROGRESS", seconds(-0.5)), before]);
             self.service["taskDefinition"] = json!(wanted);
             self.updates.push(body.clone());
         }

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use towpath_model::action::ActionInvocation;
+use towpath_providers::objects::S3;
 use towpath_providers::{
     Abroad, AwsEnvironment, Call, Credentials, Endpoints, KeySource, RealmError, RealmKind, RealmSettings, RealmTable,
     Realms, Service, SharedCredentialsProvider,
 };
 
-use crate::stage::{ACTION_ROLE, Stage, build, failure, rule, success};
+use crate::stage::{ACTION_ROLE, PIPELINE_ROLE, Stage, build, failure, rule, success};
 use crate::world::{NOW, SECRET};
 
 fn embedded(stage: &Stage) -> RealmSettings {
@@ -176,6 +177,24 @@ async fn a_table_says_where_who_and_which_region() {
     stack.abroad = Abroad { without_roles: true, ..Abroad::default() };
     let told = calls(&stage, &realms(&stage, vec![stack], &[])).await;
     assert_eq!(told, [call("alarms.stack.test", "AKIATABLE", "eu-west-1")]);
+}
+
+/// A role of another account is known there, not to the artifact store here.
+#[tokio::test]
+async fn artifacts_of_an_action_elsewhere_are_read_as_its_pipeline() {
+    let stage = Stage::new();
+    let all = realms(&stage, vec![table("aws")], &[]);
+    let mut action = alarm();
+    action.role_arn = Some(ACTION_ROLE.to_owned());
+    let elsewhere = all.for_invocation(&action, Some(Service::CloudWatch)).unwrap();
+    let both = [PIPELINE_ROLE, ACTION_ROLE];
+    for (realm, roles) in [(elsewhere, &both[..1]), (all.artifacts(), &both[..])] {
+        stage.aws.world().sessions.clear();
+        let store = S3::new(all.artifacts_for(realm), &action, "eu-west-1");
+        store.look("artifacts", "none", None).await.unwrap_err();
+        let assumed: Vec<String> = stage.aws.world().sessions.values().map(|session| session.role.clone()).collect();
+        assert_eq!(assumed, roles);
+    }
 }
 
 #[test]
