@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use towpath_model::action::SourceRevisionOverride;
 use towpath_model::arn::Resource;
-use towpath_model::catalogue::ActionTypes as _;
-use towpath_model::declaration::{ConditionType, Definition, PipelineDeclaration, RetryMode};
+use towpath_model::catalogue::{ActionTypeId, ActionTypes as _};
+use towpath_model::declaration::{ConditionType, Definition, PipelineDeclaration, RetryMode, StageDeclaration};
 use towpath_model::event::{Event, TransitionType};
 use towpath_model::ids::{ExecutionId, IdSource, PipelineId, Scope};
 use towpath_model::state::Trigger;
 use towpath_model::time::Timestamp;
+use towpath_providers::Taken;
 use towpath_store::StoreError;
 
 use crate::action_types::Types;
@@ -283,13 +284,29 @@ impl Orchestrator {
     }
 
     async fn check_roles(&self, scope: &Scope, declaration: &PipelineDeclaration) -> Result<(), CommandError> {
-        let mut action_roles: Vec<String> = declaration.own_roles().map(str::to_owned).collect();
+        let mut action_roles: Vec<String> = self.roles_here(scope, declaration);
         action_roles.sort();
         action_roles.dedup();
         self.roles
             .test_assume(scope, &declaration.name, &declaration.role_arn, &action_roles)
             .await
             .map_err(CommandError::Role)
+    }
+
+    /// The roles that actions and rules name for themselves and use here. One that acts in another realm is that realm's, of
+    /// another account maybe; its STS is asked when it acts.
+    fn roles_here(&self, scope: &Scope, declaration: &PipelineDeclaration) -> Vec<String> {
+        let here = |id: &ActionTypeId, role: Option<&str>, region: Option<&str>| {
+            let what = Taken { provider: &id.provider, role: role?, region: region.unwrap_or(&scope.region) };
+            let service = self.catalogue.get(id).and_then(|provider| provider.service());
+            self.realms.is_here(&what, service).then(|| what.role.to_owned())
+        };
+        let actions = declaration.stages.iter().flat_map(|stage| &stage.actions);
+        let actions = actions.filter_map(|a| here(&a.action_type_id, a.role_arn.as_deref(), a.region.as_deref()));
+        let gates = |stage| ConditionType::ALL.into_iter().filter_map(|gate| StageDeclaration::condition(stage, gate));
+        let rules = declaration.stages.iter().flat_map(gates).flat_map(|condition| condition.rules.iter().flatten());
+        let rules = rules.filter_map(|r| here(&r.rule_type_id.entry_id(), r.role_arn.as_deref(), r.region.as_deref()));
+        actions.chain(rules).collect()
     }
 }
 

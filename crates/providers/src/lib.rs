@@ -73,7 +73,7 @@ pub use catalogue::{Catalogue, GitHosts, Settings};
 pub use inputs::copy_inputs;
 pub use provider::{Artifacts, Call, HandedJob, Provider};
 pub use realm::{Abroad, Endpoints, KeySource, Realm, RealmKind, RealmSettings, Staging};
-pub use realms::{AwsEnvironment, Network, RealmError, RealmTable, Realms, Service};
+pub use realms::{AwsEnvironment, Network, RealmError, RealmTable, Realms, Service, Taken};
 pub use targets::{DeployEvent, DeployTarget};
 
 // What whoever assembles a realm has to name.

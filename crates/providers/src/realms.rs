@@ -119,14 +119,23 @@ impl RealmTable {
         !(self.providers.is_empty() && self.accounts.is_empty() && self.regions.is_empty())
     }
 
-    fn takes(&self, action: &ActionInvocation) -> bool {
-        let account = action.acting_role().split(':').nth(4).unwrap_or_default();
+    fn takes(&self, what: &Taken<'_>) -> bool {
+        let account = what.role.split(':').nth(4).unwrap_or_default();
         let any = |list: &[String], wanted: &str| list.is_empty() || list.iter().any(|item| item == wanted);
         self.selects()
-            && any(&self.providers, &action.action_type.provider)
+            && any(&self.providers, what.provider)
             && any(&self.accounts, account)
-            && any(&self.regions, &action.region)
+            && any(&self.regions, what.region)
     }
+}
+
+/// What of an action chooses its realm.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken<'a> {
+    pub provider: &'a str,
+    /// Whose permissions it has: its own, or the pipeline's.
+    pub role: &'a str,
+    pub region: &'a str,
 }
 
 /// What the SDKs read from the environment, as values: `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`,
@@ -261,16 +270,28 @@ impl Realms {
         service: Option<Service>,
     ) -> Result<&Arc<Realm>, ErrorDetails> {
         let Some(service) = service else { return Ok(&self.embedded) };
-        let chosen = self.tables.iter().find(|named| named.table.takes(action)).or_else(|| {
-            let aws = || self.tables.iter().find(|named| named.table.name == AWS && !named.table.selects());
-            if service.is_embedded() || service.is_beyond_aws() { None } else { aws() }
-        });
-        match chosen {
+        let what = Taken { provider: &action.action_type.provider, role: action.acting_role(), region: &action.region };
+        match self.chosen(&what, service) {
             Some(named) if named.table.name == EMBEDDED => self.embedded_for(action, service),
             Some(named) => self.realm(named).ok_or_else(|| without_credentials(action, &named.table.name)),
             None if service.is_beyond_aws() => self.internet().ok_or_else(|| without_realm(action, service)),
             None => self.embedded_for(action, service),
         }
+    }
+
+    fn chosen(&self, what: &Taken<'_>, service: Service) -> Option<&Named> {
+        self.tables.iter().find(|named| named.table.takes(what)).or_else(|| {
+            let aws = || self.tables.iter().find(|named| named.table.name == AWS && !named.table.selects());
+            if service.is_embedded() || service.is_beyond_aws() { None } else { aws() }
+        })
+    }
+
+    /// Whether such an action runs in Towpath itself, so that its roles are known here.
+    pub fn is_here(&self, what: &Taken<'_>, service: Option<Service>) -> bool {
+        service.is_none_or(|service| match self.chosen(what, service) {
+            Some(named) => named.table.name == EMBEDDED,
+            None => service.is_embedded(),
+        })
     }
 
     fn embedded_for(&self, action: &ActionInvocation, service: Service) -> Result<&Arc<Realm>, ErrorDetails> {

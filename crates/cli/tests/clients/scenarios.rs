@@ -102,8 +102,10 @@ scenarios!(scripted_services, "scripted_services.py", crate::python::alone:
 scenarios!(scripted_stacks, "scripted_stacks.py", crate::python::alone: cloudformation, cloudformation_requests, stacksets);
 
 scenarios!(compute_deploys, "compute_deploys.py", crate::python::alone:
-    ecs_rollout, ecs_strategies, ecs_refusals, codedeploy_instances, codedeploy_stops, codedeploy_to_ecs, another_account,
-    ec2_instances, ec2_failures, eks_manifests);
+    ecs_rollout, ecs_strategies, ecs_stops, ecs_refusals, codedeploy_instances, codedeploy_stops, codedeploy_to_ecs,
+    another_account);
+
+scenarios!(host_deploys, "host_deploys.py", crate::python::alone: ec2_instances, ec2_failures, eks, eks_failures);
 
 scenarios!(deploy_services, "deploy_services.py", crate::python::alone:
     functions, functions_elsewhere, appconfig, elastic_beanstalk, parallel_copy, opsworks, service_catalog, device_farm,

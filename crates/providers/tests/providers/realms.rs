@@ -8,7 +8,7 @@ use towpath_model::action::ActionInvocation;
 use towpath_providers::objects::S3;
 use towpath_providers::{
     Abroad, AwsEnvironment, Call, Credentials, Endpoints, KeySource, RealmError, RealmKind, RealmSettings, RealmTable,
-    Realms, Service, SharedCredentialsProvider,
+    Realms, Service, SharedCredentialsProvider, Taken,
 };
 
 use crate::stage::{ACTION_ROLE, PIPELINE_ROLE, Stage, build, failure, rule, success};
@@ -177,6 +177,20 @@ async fn a_table_says_where_who_and_which_region() {
     stack.abroad = Abroad { without_roles: true, ..Abroad::default() };
     let told = calls(&stage, &realms(&stage, vec![stack], &[])).await;
     assert_eq!(told, [call("alarms.stack.test", "AKIATABLE", "eu-west-1")]);
+}
+
+#[test]
+fn roles_of_what_runs_here_are_known_here() {
+    let stage = Stage::new();
+    let theirs = RealmTable { accounts: vec!["444455556666".to_owned()], ..table("theirs") };
+    let all = realms(&stage, vec![theirs], &[]);
+    let is_here = |provider: &str, role: &str, service: Option<Service>| {
+        all.is_here(&Taken { provider, role, region: "eu-west-1" }, service)
+    };
+    assert!(is_here("CodeBuild", PIPELINE_ROLE, Some(Service::CodeBuild)));
+    assert!(!is_here("CodeBuild", ACTION_ROLE, Some(Service::CodeBuild)), "a table takes it");
+    assert!(!is_here("ECS", PIPELINE_ROLE, Some(Service::Ecs)), "it runs nowhere yet");
+    assert!(is_here("Manual", ACTION_ROLE, None));
 }
 
 /// A role of another account is known there, not to the artifact store here.
