@@ -18,6 +18,7 @@ from scripted.ecs import Ecs, blue_green, breaker, never, replaced
 from scripted_aws import AwsError, ScriptedAws, denied, hung_up, throttled, unavailable
 
 OTHER_ACCOUNT = "arn:aws:iam::210987654321:role/deployer"
+THIRD_ACCOUNT = "arn:aws:iam::321098765432:role/harbour/deployer"
 
 
 # ECS
@@ -299,21 +300,24 @@ def codedeploy_to_ecs():
 
 
 def another_account():
-    """An action with a role of another account: it is assumed there by the pipeline's, every call is made as it, and the
-    artifact, which is here, is read all the same. A role that may not be assumed is told."""
+    """Two actions, each with a role of another account: the pipeline's role assumes it there, every call of the action is made as
+    it, and the artifact, which is here, is read all the same. A role that may not be assumed is told."""
     ecs = Ecs(account="210987654321")
     ecs.run("ferry", "harbour")
+    ecs.run("barge", "harbour")
     with ScriptedAws(ecs) as scripted, tempfile.TemporaryDirectory() as directory:
-        more = 'accounts = ["210987654321"]\n'
+        more = 'accounts = ["210987654321", "321098765432"]\n'
         with Server(directory, scripted.realm("ECS", assume=True, more=more)) as server:
             world = World({"imagedefinitions.json": IMAGES})
-            world.shipped("p", {**roll(), "roleArn": OTHER_ACCOUNT})
+            world.shipped("p", {**roll(), "roleArn": OTHER_ACCOUNT}, {**roll("barge"), "name": "Third", "roleArn": THIRD_ACCOUNT})
+            updates = {call.input["service"]: call.role for call in scripted.called("ecs.UpdateService")}
+            equal(updates, {"ferry": OTHER_ACCOUNT, "barge": THIRD_ACCOUNT}, "whose updates they are")
             calls = [call for call in scripted.calls if call.service == "ecs"]
-            equal({call.role for call in calls}, {OTHER_ACCOUNT}, "whose calls they are")
-            holds(any(call.operation == "UpdateService" for call in calls), "the update is among them")
-            matches(calls[0].caller, r"arn:aws:sts::210987654321:assumed-role/deployer/codepipeline@p", "its session")
-            assumed = [(call.input["RoleArn"], call.role) for call in scripted.called("sts.AssumeRole")]
-            equal(assumed, [(world.arn, None), (OTHER_ACCOUNT, world.arn)], "the pipeline's role assumes it")
+            equal({call.role for call in calls}, {OTHER_ACCOUNT, THIRD_ACCOUNT}, "and all other calls")
+            equal({call.caller for call in calls}, {f"arn:aws:sts::{account}:assumed-role/deployer/codepipeline@p"
+                                                    for account in ("210987654321", "321098765432")}, "their sessions")
+            assumed = {(call.input["RoleArn"], call.role) for call in scripted.called("sts.AssumeRole")}
+            equal(assumed, {(world.arn, None), (OTHER_ACCOUNT, world.arn), (THIRD_ACCOUNT, world.arn)}, "who assumes them")
             holds(any("steady state" in line for line in logs(server, "p")), "its log is read as the same role")
 
             text = f"User: x is not authorized to perform: sts:AssumeRole on resource: {OTHER_ACCOUNT}s"

@@ -31,13 +31,13 @@ class World:
         bucket("artifacts")
         source(files)
 
-    def declare(self, name, deploy):
-        declared = pipeline(name, self.arn, *self.before, stage("Ship", deploy), pipelineType="V2")
+    def declare(self, name, *deploys):
+        declared = pipeline(name, self.arn, *self.before, stage("Ship", *deploys), pipelineType="V2")
         self.runs.api.create_pipeline(pipeline=declared)
         return self.runs.first(name)
 
-    def shipped(self, name, deploy):
-        execution = self.declare(name, deploy)
+    def shipped(self, name, *deploys):
+        execution = self.declare(name, *deploys)
         self.runs.ended(name, execution, "Succeeded")
         return self.row(name, execution)
 

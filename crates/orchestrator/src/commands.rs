@@ -6,7 +6,7 @@ use std::sync::Arc;
 use towpath_model::action::SourceRevisionOverride;
 use towpath_model::arn::Resource;
 use towpath_model::catalogue::{ActionTypeId, ActionTypes as _};
-use towpath_model::declaration::{ConditionType, Definition, PipelineDeclaration, RetryMode, StageDeclaration};
+use towpath_model::declaration::{ConditionType, Definition, PipelineDeclaration, RetryMode};
 use towpath_model::event::{Event, TransitionType};
 use towpath_model::ids::{ExecutionId, IdSource, PipelineId, Scope};
 use towpath_model::state::Trigger;
@@ -303,8 +303,11 @@ impl Orchestrator {
         };
         let actions = declaration.stages.iter().flat_map(|stage| &stage.actions);
         let actions = actions.filter_map(|a| here(&a.action_type_id, a.role_arn.as_deref(), a.region.as_deref()));
-        let gates = |stage| ConditionType::ALL.into_iter().filter_map(|gate| StageDeclaration::condition(stage, gate));
-        let rules = declaration.stages.iter().flat_map(gates).flat_map(|condition| condition.rules.iter().flatten());
+        let conditions = declaration
+            .stages
+            .iter()
+            .flat_map(|stage| ConditionType::ALL.into_iter().filter_map(move |gate| stage.condition(gate)));
+        let rules = conditions.flat_map(|condition| condition.rules.iter().flatten());
         let rules = rules.filter_map(|r| here(&r.rule_type_id.entry_id(), r.role_arn.as_deref(), r.region.as_deref()));
         actions.chain(rules).collect()
     }
