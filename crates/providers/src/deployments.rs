@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_codedeploy::types::{
-    DeploymentInfo, DeploymentStatus, DeploymentTarget, LifecycleErrorCode, LifecycleEvent, LifecycleEventStatus,
-    RevisionLocation, TargetFilterName, TimeRange,
+    DeploymentInfo, DeploymentStatus, DeploymentTarget, Diagnostics, LifecycleErrorCode, LifecycleEvent,
+    LifecycleEventStatus, RevisionLocation, TargetFilterName, TimeRange,
 };
 use aws_smithy_types::DateTime;
 use towpath_model::action::{ActionInvocation, Outcome, Progress, error_code};
@@ -191,7 +191,8 @@ fn failed_event(target: &DeploymentTarget) -> Option<(&str, &LifecycleEvent)> {
 /// `AfterInstall ScriptFailed hooks/start.sh: exit code 3`.
 fn event_text(event: &LifecycleEvent) -> String {
     let mut text = event.lifecycle_event_name().unwrap_or("Unknown").to_owned();
-    if let Some(diagnostics) = event.diagnostics() {
+    let bad = |diagnostics: &&Diagnostics| diagnostics.error_code() != Some(&LifecycleErrorCode::Success);
+    if let Some(diagnostics) = event.diagnostics().filter(bad) {
         let code = diagnostics.error_code().map(LifecycleErrorCode::as_str);
         for part in [code, diagnostics.script_name()].into_iter().flatten().filter(|part| !part.is_empty()) {
             text = format!("{text} {part}");

@@ -131,6 +131,8 @@ pub fn events(service: &Service, since: i64) -> Vec<LogLine> {
     let mut lines: Vec<LogLine> = service
         .events()
         .iter()
+        // ECS has the newest first, and times of one second may be equal.
+        .rev()
         .filter_map(|event| {
             let millis = event.created_at()?.to_millis().ok()?;
             let text = event.message()?.to_owned();

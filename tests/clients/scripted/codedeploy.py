@@ -27,11 +27,9 @@ class failed:
 
 def instance(name, event=None, code="Success", script="", message="", log="", status=None):
     """An instance of a deployment; with an event, that one failed there."""
-    events = [{"lifecycleEventName": "BeforeInstall", "status": "Succeeded", "endTime": now(),
-               "diagnostics": {"errorCode": "Success", "scriptName": "", "message": "Succeeded", "logTail": ""}}]
+    events = [_event("BeforeInstall", "Succeeded", errorCode="Success", scriptName="", message="Succeeded", logTail="")]
     if event:
-        events.append({"lifecycleEventName": event, "status": "Failed", "endTime": now(),
-                       "diagnostics": {"errorCode": code, "scriptName": script, "message": message, "logTail": log}})
+        events.append(_event(event, "Failed", errorCode=code, scriptName=script, message=message, logTail=log))
     return {"deploymentTargetType": "InstanceTarget",
             "instanceTarget": {"targetId": name, "status": status or ("Failed" if event else "Succeeded"), "lifecycleEvents": events,
                                "lastUpdatedAt": now()}}
@@ -39,13 +37,17 @@ def instance(name, event=None, code="Success", script="", message="", log="", st
 
 def task_set(name, event=None, code="Success", message="", status=None):
     """The one target of a deployment to ECS."""
-    events = [{"lifecycleEventName": name, "status": "Succeeded", "endTime": now()} for name in ("BeforeInstall", "Install")]
+    events = [_event("BeforeInstall", "Succeeded"), _event("Install", "Succeeded")]
     if event:
-        events.append({"lifecycleEventName": event, "status": "Failed", "endTime": now(),
-                       "diagnostics": {"errorCode": code, "scriptName": "", "message": message, "logTail": ""}})
+        events.append(_event(event, "Failed", errorCode=code, scriptName="", message=message, logTail=""))
     return {"deploymentTargetType": "ECSTarget",
             "ecsTarget": {"targetId": name, "status": status or ("Failed" if event else "Succeeded"), "lifecycleEvents": events,
                           "lastUpdatedAt": now()}}
+
+
+def _event(name, status, **diagnostics):
+    told = {"lifecycleEventName": name, "status": status, "startTime": now(), "endTime": now()}
+    return {**told, "diagnostics": diagnostics} if diagnostics else told
 
 
 class CodeDeploy(Script):

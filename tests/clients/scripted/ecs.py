@@ -47,7 +47,9 @@ def never(event="was unable to place a task because no container instance met al
     def stuck(service, deployment):
         _goes_on(service, deployment)
         deployment["failedTasks"] += 1
-        service.told(f"(service {service.name}) {event}")
+        # Who only looks does not make it say more.
+        if deployment["failedTasks"] == 1:
+            service.told(f"(service {service.name}) {event}")
         return True
     return [stuck]
 

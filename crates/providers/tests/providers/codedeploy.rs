@@ -118,12 +118,14 @@ async fn a_deployment_that_fails_names_the_script_and_its_rollback() {
         |name: &str, status: &str, at: f64| json!({"lifecycleEventName": name, "status": status, "endTime": at});
     let mut bad = event("ApplicationStart", "Failed", 20.0);
     bad["diagnostics"] = diagnostics;
+    let mut good = event("ApplicationStart", "Succeeded", 15.0);
+    good["diagnostics"] = json!({"errorCode": "Success", "scriptName": "hooks/start.sh", "message": "Succeeded"});
     let target = |id: &str, status: &str, events: Value| {
         json!({"deploymentTargetType": "InstanceTarget",
             "instanceTarget": {"targetId": id, "status": status, "lifecycleEvents": events}})
     };
     peer.0.lock().unwrap().targets = vec![
-        target("i-1", "Succeeded", json!([event("ApplicationStart", "Succeeded", 15.0)])),
+        target("i-1", "Succeeded", json!([good])),
         target("i-2", "Failed", json!([event("BeforeInstall", "Succeeded", 10.0), bad])),
     ];
     let (code, message) = failure(stage.poll(&action, &progress).await);
