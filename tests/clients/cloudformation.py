@@ -57,11 +57,11 @@ class Lab:
 
 
 @contextlib.contextmanager
-def lab():
+def lab(realm=REALM):
     with Moto() as moto, tempfile.TemporaryDirectory() as directory:
         made = Lab(moto)
         made.at("s3").create_bucket(Bucket="staging")
-        with Server(directory, REALM.format(url=made.url) + MORE) as server:
+        with Server(directory, realm.format(url=made.url) + MORE) as server:
             bucket("artifacts")
             yield made, server
 
@@ -515,5 +515,22 @@ def disturbances():
         equal(foreign.status, "UPDATE_ROLLBACK_IN_PROGRESS", "it is rolled back")
 
 
+def another_account():
+    """An action with a role of another account makes its stack there; one without makes it in the pipeline's."""
+    with lab(REALM.replace("assume-roles = false", "assume-roles = true")) as (there, _):
+        runs, arn = Pipelines(), role()
+        source({"template.json": document({"Outer": queue("outer")})})
+        theirs = {**stack("CREATE_UPDATE", "Theirs"), "roleArn": "arn:aws:iam::210987654321:role/deployer"}
+        ours = stack("CREATE_UPDATE", "Ours", StackName="barge")
+        runs.api.create_pipeline(pipeline=declared("p", arn, stage("Deploy", theirs, ours)))
+        first = runs.first("p")
+        runs.ended("p", first, "Succeeded")
+        matches(result(runs, "p", first, "Theirs")[0]["externalExecutionId"],
+                rf"stack/detail\?stackId=arn:aws:cloudformation:{REGION}:210987654321:stack/ferry/.*", "its stack")
+        for account, names in ((None, ["barge"]), ("210987654321", ["ferry"])):
+            found = there.at("cloudformation", account=account).describe_stacks()["Stacks"]
+            equal([one["StackName"] for one in found], names, f"stacks of {account or 'the pipeline'}")
+
+
 if __name__ == "__main__":
-    main([change_sets, stacks, failures, refusals, states, live, deletions, disturbances])
+    main([change_sets, stacks, failures, refusals, states, live, deletions, disturbances, another_account])

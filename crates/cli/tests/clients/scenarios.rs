@@ -119,7 +119,7 @@ scenarios!(ecr_source, "ecr_source.py", crate::python::alone: images, missing);
 
 scenarios!(inspector, "inspector.py", crate::python::alone: scans);
 scenarios!(cloudformation, "cloudformation.py", crate::python::alone:
-    change_sets, stacks, failures, refusals, states, live, deletions, disturbances);
+    change_sets, stacks, failures, refusals, states, live, deletions, disturbances, another_account);
 scenarios!(stack_sets, "stack_sets.py", crate::python::alone: stack_sets, organizations, stack_set_failures);
 
 scenarios!(approvals, "approvals.py", crate::python::alone: notice, refusals);
