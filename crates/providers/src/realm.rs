@@ -185,7 +185,7 @@ impl Realm {
 
     /// For the artifacts of actions whose own roles are known elsewhere alone.
     #[must_use]
-    pub(crate) fn as_the_pipeline(self) -> Self {
+    pub(crate) fn acting_as_pipelines(self) -> Self {
         Self { pipeline_alone: true, ..self }
     }
 

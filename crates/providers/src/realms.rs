@@ -202,7 +202,7 @@ pub type Network = Box<dyn Fn() -> SharedHttpClient + Send + Sync>;
 pub struct Realms {
     embedded: Arc<Realm>,
     /// The same for actions that run elsewhere: their own roles, of another account maybe, need not be known here.
-    artifacts: Arc<Realm>,
+    for_others: Arc<Realm>,
     tables: Vec<Named>,
     environment: AwsEnvironment,
     network: Option<Network>,
@@ -230,7 +230,7 @@ impl Realms {
         }
         let named = |table| Named { table, realm: OnceLock::new() };
         Ok(Self {
-            artifacts: Arc::new(Realm::new(embedded.clone()).as_the_pipeline()),
+            for_others: Arc::new(Realm::new(embedded.clone()).acting_as_pipelines()),
             embedded: Arc::new(Realm::new(embedded)),
             tables: tables.into_iter().map(named).collect(),
             environment,
@@ -243,7 +243,7 @@ impl Realms {
     /// Towpath's own services and nothing else.
     pub fn embedded_only(embedded: RealmSettings) -> Self {
         Self {
-            artifacts: Arc::new(Realm::new(embedded.clone()).as_the_pipeline()),
+            for_others: Arc::new(Realm::new(embedded.clone()).acting_as_pipelines()),
             embedded: Arc::new(Realm::new(embedded)),
             tables: Vec::new(),
             environment: AwsEnvironment::default(),
@@ -260,7 +260,7 @@ impl Realms {
 
     /// The same as an action that runs in `realm` sees it.
     pub fn artifacts_for(&self, realm: &Realm) -> &Arc<Realm> {
-        if std::ptr::eq(realm, Arc::as_ptr(&self.embedded)) { &self.embedded } else { &self.artifacts }
+        if std::ptr::eq(realm, Arc::as_ptr(&self.embedded)) { &self.embedded } else { &self.for_others }
     }
 
     /// Where an action runs whose provider calls `service`, or why it cannot run at all.
