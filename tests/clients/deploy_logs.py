@@ -1,6 +1,6 @@
 """`towpath logs` of deployments, driven through the shipped binary: the events of a service, of instances, of an environment, of a
 configuration, read in the realm where they happened; while they happen, and when they may not be read. Run by the Rust tests of
-the `towpath` command, one scenario at a time. Stacks and stack sets are in cloudformation.py, EKS's tools in compute_deploys.py.
+the `towpath` command, one scenario at a time. Stacks and stack sets are in cloudformation.py, EKS's tools in host_deploys.py.
 """
 
 import contextlib
@@ -9,9 +9,11 @@ import pathlib
 import subprocess
 import tempfile
 
-from compute_deploys import BUNDLE, IMAGES, Instances, at, elsewhere
+from compute_deploys import IMAGES
+from deploy_world import at, elsewhere
 from harness import ACCOUNT, REGION, Pipelines, Server, action, bucket, equal, holds, main, matches, pipeline, role, s3_source, source
 from harness import stage, wait
+from host_deploys import BUNDLE, Instances
 from rules import Moto
 from scripted.appconfig import AppConfig
 from scripted.codedeploy import CodeDeploy, failed, instance
