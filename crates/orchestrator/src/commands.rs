@@ -11,7 +11,7 @@ use towpath_model::event::{Event, TransitionType};
 use towpath_model::ids::{ExecutionId, IdSource, PipelineId, Scope};
 use towpath_model::state::Trigger;
 use towpath_model::time::Timestamp;
-use towpath_providers::Taken;
+use towpath_providers::{Provider, Taken};
 use towpath_store::StoreError;
 
 use crate::action_types::Types;
@@ -298,7 +298,7 @@ impl Orchestrator {
     fn roles_here(&self, scope: &Scope, declaration: &PipelineDeclaration) -> Vec<String> {
         let here = |id: &ActionTypeId, role: Option<&str>, region: Option<&str>| {
             let what = Taken { provider: &id.provider, role: role?, region: region.unwrap_or(&scope.region) };
-            let service = self.catalogue.get(id).and_then(|provider| provider.service());
+            let service = self.catalogue.get(id).and_then(Provider::service);
             self.realms.is_here(&what, service).then(|| what.role.to_owned())
         };
         let actions = declaration.stages.iter().flat_map(|stage| &stage.actions);
