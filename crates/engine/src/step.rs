@@ -77,7 +77,9 @@ pub fn step(world: World, event: &Event, cx: &mut Context) -> Result<Decision, R
         Event::ActionFinished { execution, action, outcome } => {
             action::finished::finished(&mut turn, execution, action, outcome)?
         }
-        Event::ActionTimedOut { execution, action } => action::timed_out::timed_out(&mut turn, execution, action)?,
+        Event::ActionTimedOut { execution, action, unavailable } => {
+            action::timed_out::timed_out(&mut turn, execution, action, unavailable.as_deref())?
+        }
         Event::ApprovalAnswered { stage, action, token, approved, summary, answered_by } => {
             let answer = action::approval::Answer { stage, action, token, approved: *approved, summary, answered_by };
             action::approval::answer(&mut turn, &answer)?

@@ -43,6 +43,9 @@ pub struct Task {
     pub progress: Progress,
     /// How often it was answered `Unavailable` in a row.
     pub failures: u32,
+    /// What the last of these said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
     /// Which node works on it, and until when nobody else may.
     pub owner: Option<String>,
     pub lease_until: Option<Timestamp>,

@@ -51,6 +51,8 @@ pub enum Event {
     ActionTimedOut {
         execution: ExecutionId,
         action: ActionExecutionId,
+        /// Why its peer could not be asked, if that was so until the end.
+        unavailable: Option<String>,
     },
     ApprovalAnswered {
         stage: StageName,

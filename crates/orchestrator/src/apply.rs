@@ -430,6 +430,7 @@ fn tasks_of(pipeline: &PipelineId, effects: &[Effect], now: Timestamp) -> (Vec<T
             invocation: invocation.clone(),
             progress,
             failures: 0,
+            last_failure: None,
             owner: None,
             lease_until: None,
         };

@@ -20,7 +20,7 @@ use crate::error::CommandError;
 use crate::jobs::{CurrentJob, lambda_type, unanswered};
 use crate::limits::{
     FUNCTION_JOB_LOOK, PROVIDER_CALLS_MAX, SCHEDULE_PAUSE_MAX, SETTLING, STOP_TRIES_MAX, STORE_RETRY, TASK_PAGE,
-    UNAVAILABLE_BACKOFF_FIRST, UNAVAILABLE_BACKOFF_MAX, UNAVAILABLE_MAX,
+    UNAVAILABLE_BACKOFF_FIRST, UNAVAILABLE_BACKOFF_MAX,
 };
 
 impl Orchestrator {
@@ -256,14 +256,12 @@ impl Orchestrator {
         let now = self.clock.now();
         match outcome {
             Outcome::Unavailable { message } => {
-                task.failures += 1;
+                task.failures = task.failures.saturating_add(1);
                 tracing::warn!(action = %task.invocation.action_execution_id, failures = task.failures, message, "the peer could not be asked");
-                if task.failures >= UNAVAILABLE_MAX {
-                    let outcome = Outcome::failed(error_code::INTERNAL_ERROR, message);
-                    self.finish(task, outcome).await;
-                    return;
-                }
-                let due = now.plus_millis(millis(backoff(task.failures, &task.invocation.action_execution_id)));
+                task.last_failure = Some(message);
+                let pause = millis(backoff(task.failures, &task.invocation.action_execution_id));
+                // Nothing but the action's timeout ends this.
+                let due = now.plus_millis(pause).min(task.invocation.deadline);
                 self.schedule.again(task, due, now, false);
             }
             Outcome::Pending { progress } => {
@@ -276,6 +274,7 @@ impl Orchestrator {
                 let moved = task.kind == TaskKind::Start || progress != task.progress;
                 task.kind = TaskKind::Poll;
                 task.failures = 0;
+                task.last_failure = None;
                 task.due = due;
                 task.progress = progress;
                 if moved {
@@ -341,6 +340,7 @@ impl Orchestrator {
         let event = Event::ActionTimedOut {
             execution: task.execution.clone(),
             action: task.invocation.action_execution_id.clone(),
+            unavailable: task.last_failure.clone(),
         };
         self.settle(&task, event).await;
     }

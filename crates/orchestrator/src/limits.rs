@@ -10,8 +10,7 @@ pub const CONFLICT_RETRIES_MAX: u32 = 50;
 pub const SLOTS_KEPT_MAX: usize = 20_000;
 /// Finished executions a slot keeps beside the running ones.
 pub const FINISHED_KEPT_MAX: usize = 16;
-/// `Unavailable` answers in a row after which an action fails.
-pub const UNAVAILABLE_MAX: u32 = 60;
+/// Pauses after `Unavailable` answers, until the action's timeout.
 pub const UNAVAILABLE_BACKOFF_FIRST: Duration = Duration::from_millis(500);
 pub const UNAVAILABLE_BACKOFF_MAX: Duration = Duration::from_mins(1);
 /// The schedule looks at the clock at least this often.

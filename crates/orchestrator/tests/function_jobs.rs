@@ -37,9 +37,10 @@ struct Lambda(Arc<Mutex<Told>>);
 struct Told {
     events: Vec<(String, Value)>,
     gone: bool,
+    throttles: bool,
 }
 
-/// STS gives credentials to everybody; Lambda takes every event, unless the function is gone.
+/// STS gives credentials to everybody; Lambda takes every event, unless the function is gone or it throttles.
 impl HttpConnector for Lambda {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let (status, answer) = match request.uri().split_once("/functions/") {
@@ -52,7 +53,9 @@ impl HttpConnector for Lambda {
             ),
             Some((_, path)) => {
                 let mut told = self.0.lock().expect("nobody panics with it");
-                if told.gone {
+                if told.throttles {
+                    (429, "{\"Message\": \"Rate Exceeded.\", \"__type\": \"TooManyRequestsException\"}")
+                } else if told.gone {
                     (404, "{\"Message\": \"Function not found\"}")
                 } else {
                     let function = path.split('/').next().unwrap_or_default().replace("%3A", ":");
@@ -362,6 +365,36 @@ async fn an_abandoned_functions_answer_means_nothing() {
     assert!(bench.succeed(&bench.job(0), more("on")).is_ok());
     bench.advance(MINUTE);
     assert_eq!(bench.events().len(), 1, "nobody goes on");
+}
+
+#[tokio::test]
+async fn throttling_ends_with_the_actions_timeout_and_nothing_else() {
+    let bench = Bench::new();
+    let throttle = |on: bool| bench.lambda.0.lock().expect("nobody panics with it").throttles = on;
+    throttle(true);
+    let id = bench.check();
+    bench.advance(MINUTE * 60 * 23);
+    assert_eq!(bench.attempt(&id).status, ActionStatus::InProgress, "after most of a day");
+    bench.advance(MINUTE * 61);
+    let error = bench.attempt(&id).error.expect("it failed");
+    assert_eq!(error.code, "JobTimedOut");
+    assert!(
+        error.message.starts_with("The action did not complete within 1440 minutes. Asked last, "),
+        "{}",
+        error.message
+    );
+    assert!(error.message.contains("Rate Exceeded."), "{}", error.message);
+
+    let bench = Bench::new();
+    let throttle = |on: bool| bench.lambda.0.lock().expect("nobody panics with it").throttles = on;
+    throttle(true);
+    let id = bench.check();
+    bench.advance(MINUTE * 90);
+    throttle(false);
+    bench.advance(MINUTE * 2);
+    assert_eq!(bench.events().len(), 1, "it is asked again at least every minute");
+    assert!(bench.succeed(&bench.job(0), JobSuccess::default()).is_ok());
+    assert_eq!(bench.execution(&id).status, ExecutionStatus::Succeeded);
 }
 
 #[tokio::test]

@@ -219,6 +219,7 @@ async fn run(store: Arc<dyn Store>, number: u64, transitions: u64) -> Result<Vec
                 invocation: invocation(&found.value, &next),
                 progress: Progress::default(),
                 failures: 0,
+                last_failure: None,
                 owner: Some(NODE.to_owned()),
                 lease_until: None,
             }],

@@ -9,11 +9,17 @@ use crate::stage::progress;
 use crate::step::Reply;
 use crate::turn::{Result, Turn};
 
-pub(crate) fn timed_out(turn: &mut Turn, id: &ExecutionId, action: &ActionExecutionId) -> Result<Reply> {
+pub(crate) fn timed_out(
+    turn: &mut Turn,
+    id: &ExecutionId,
+    action: &ActionExecutionId,
+    unavailable: Option<&str>,
+) -> Result<Reply> {
     let Some(attempt) = open_attempt(turn, id, action) else { return Ok(Reply::Nothing) };
     let minutes = (attempt.deadline.millis() - attempt.started.millis()) / 60_000;
-    let error =
-        ErrorDetails::new(error_code::TIMED_OUT, format!("The action did not complete within {minutes} minutes."));
+    let why = unavailable.map_or_else(String::new, |why| format!(" Asked last, its service was not available: {why}"));
+    let message = format!("The action did not complete within {minutes} minutes.{why}");
+    let error = ErrorDetails::new(error_code::TIMED_OUT, message);
     // The continuation is the provider's memory; its stop needs it.
     let known = Progress { continuation: attempt.progress.continuation.clone(), ..Progress::default() };
     let stop = stop_effect(turn, id, action);

@@ -282,7 +282,7 @@ impl Bench {
 
     pub fn time_out(&mut self, execution: &ExecutionId, action: &str) {
         let action = self.running(execution, action);
-        self.apply(&Event::ActionTimedOut { execution: execution.clone(), action }).unwrap();
+        self.apply(&Event::ActionTimedOut { execution: execution.clone(), action, unavailable: None }).unwrap();
     }
 
     pub fn answer(

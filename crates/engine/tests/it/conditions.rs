@@ -260,7 +260,8 @@ fn a_retry_asks_the_gates_again() {
 fn a_rule_may_time_out() {
     let (mut b, e1) = at_the_gate(BeforeEntry, "FAIL", &["R"]);
     let rule = b.executions[&e1].stage_run("Build").unwrap().conditions[0].rules[0].attempt.id.clone();
-    b.apply(&towpath_model::event::Event::ActionTimedOut { execution: e1.clone(), action: rule }).unwrap();
+    b.apply(&towpath_model::event::Event::ActionTimedOut { execution: e1.clone(), action: rule, unavailable: None })
+        .unwrap();
     assert_eq!(b.condition(&e1, "Build", BeforeEntry), "Failed");
     assert_eq!(b.stopped.len(), 1);
 }

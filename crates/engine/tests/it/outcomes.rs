@@ -75,7 +75,7 @@ fn late_stale_and_unknown_answers_change_nothing() {
                 action: action.clone(),
                 outcome: Outcome::failed("JobFailed", "late"),
             },
-            Event::ActionTimedOut { execution: execution.clone(), action: action.clone() },
+            Event::ActionTimedOut { execution: execution.clone(), action: action.clone(), unavailable: None },
             Event::ActionProgressed {
                 execution: execution.clone(),
                 action: action.clone(),

@@ -106,7 +106,7 @@ fn event(b: &Bench, one: &Move, mode: ExecutionMode) -> Event {
         }
         Move::TimeOut { attempt: pick } => {
             let (execution, action) = attempt(b, pick);
-            Event::ActionTimedOut { execution, action }
+            Event::ActionTimedOut { execution, action, unavailable: None }
         }
         Move::Progress { attempt: pick } => {
             let (execution, action) = attempt(b, pick);
