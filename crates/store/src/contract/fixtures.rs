@@ -187,7 +187,8 @@ pub fn task(id: &str, due: i64) -> Task {
         due: Timestamp(due),
         invocation: invocation(id),
         progress: Progress::default(),
-        failures: 0,
+        failures: 3,
+        last_failure: Some("throttled".to_owned()),
         owner: None,
         lease_until: None,
     }
